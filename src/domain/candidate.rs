@@ -1,0 +1,103 @@
+//! The models a decision may choose from, and why some may not be chosen.
+
+use serde::Serialize;
+
+use crate::domain::ids::{ModelName, TierId};
+use crate::domain::money::{NanoUsd, Price};
+use crate::domain::prompt::Shape;
+
+/// One model of one tier, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The name that callers use.
+    pub model: ModelName,
+    /// The configured tier.
+    pub tier: TierId,
+    /// The place of that tier, 0 the weakest.
+    pub rank: usize,
+    /// The tier of the bundle whose predictions stand for this model while the bundle does not know it by name.
+    pub class: TierId,
+    /// What it charges, where that is known.
+    pub price: Option<Price>,
+    /// What it can do.
+    pub capability: Capability,
+}
+
+/// What a model can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// Most tokens of input and output together, where that is known.
+    pub context_tokens: Option<u64>,
+    /// Calls tools.
+    pub tools: bool,
+    /// Reads images.
+    pub images: bool,
+    /// Follows a JSON schema.
+    pub json_schema: bool,
+}
+
+impl Capability {
+    /// What this model lacks for a request, if anything.
+    #[must_use]
+    pub fn lacks(&self, shape: &Shape) -> Option<Exclusion> {
+        if shape.tools > 0 && !self.tools {
+            return Some(Exclusion::NeedsTools);
+        }
+        if shape.images > 0 && !self.images {
+            return Some(Exclusion::NeedsImages);
+        }
+        if shape.json_schema && !self.json_schema {
+            return Some(Exclusion::NeedsJsonSchema);
+        }
+        let needed = shape.input_tokens + shape.max_output_tokens.unwrap_or(0);
+        match self.context_tokens {
+            Some(context) if needed > context => Some(Exclusion::ContextTooSmall),
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// Why a model was not eligible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exclusion {
+    /// The request offers tools.
+    NeedsTools,
+    /// The request holds images.
+    NeedsImages,
+    /// The request asks for a JSON schema.
+    NeedsJsonSchema,
+    /// The request is longer than the model's context.
+    ContextTooSmall,
+    /// The caller listed other candidates.
+    NotInCandidates,
+    /// The expected cost is above the caller's ceiling.
+    AboveMaxCost,
+    /// A ceiling was set and the model has no price.
+    NoPrice,
+}
+
+impl Exclusion {
+    /// The reason as it reads in a sentence about the model.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NeedsTools => "does not call tools",
+            Self::NeedsImages => "does not read images",
+            Self::NeedsJsonSchema => "does not follow a JSON schema",
+            Self::ContextTooSmall => "has too small a context",
+            Self::NotInCandidates => "is not among the candidates asked for",
+            Self::AboveMaxCost => "is expected to cost more than allowed",
+            Self::NoPrice => "has no price to hold against the cost limit",
+        }
+    }
+}
+
+/// What a call to a model is expected to cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ExpectedCost {
+    /// With an answer of median length.
+    pub p50: NanoUsd,
+    /// With an answer longer than nine in ten.
+    pub p90: NanoUsd,
+}

@@ -1,0 +1,22 @@
+//! The words of the product and the decision itself.
+//!
+//! Everything here is pure: no clock, no randomness, no files, no network and no runtime. Time and
+//! draws arrive as arguments, so that every law can be a test. This room imports none of ours.
+
+pub mod calibration;
+pub mod candidate;
+pub mod decide;
+pub mod embedding;
+pub mod estimate;
+pub mod explain;
+pub mod feedback;
+pub mod ids;
+pub mod money;
+pub mod neighbour;
+pub mod outcome;
+pub mod policy;
+pub mod probability;
+pub mod prompt;
+pub mod scores;
+pub mod signals;
+pub mod task;

@@ -1,0 +1,81 @@
+//! What the operator and the caller want.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::candidate::{Candidate, Exclusion, ExpectedCost};
+use crate::domain::ids::{PolicyName, TierId};
+use crate::domain::money::NanoUsd;
+use crate::domain::probability::Probability;
+
+/// A named set of decision rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The name, as in `auto:<name>`.
+    pub name: PolicyName,
+    /// Where the line between tiers lies.
+    pub aim: Aim,
+    /// The tier that answers when there are no scores.
+    pub default_tier: TierId,
+    /// Whether a weaker tier may answer when every stronger target failed.
+    pub allow_weaker_fallback: bool,
+    /// The share of decisions that pick an eligible model at random, so that feedback covers more than the favourite.
+    pub exploration: Probability,
+    /// When a second, slower look is taken.
+    pub careful: CarefulMode,
+}
+
+/// Where the line between tiers lies.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    /// The dial, 0 cheapest to 1 best, on calibrated quantiles.
+    Quality(Probability),
+    /// The least gain in success probability that justifies a stronger tier; lower means better quality. For experts.
+    Threshold(f64),
+}
+
+/// When the careful scorer is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CarefulMode {
+    /// Never.
+    Never,
+    /// When the fast scorer's interval straddles the threshold.
+    WhenClose,
+    /// For every prompt.
+    Always,
+}
+
+/// What one caller asked of one decision. Everything is optional.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Overrides the policy's aim.
+    pub aim: Option<Aim>,
+    /// The most the call may be expected to cost, at the 90th percentile of answer length.
+    pub max_cost: Option<NanoUsd>,
+    /// Model names, each exact or ending in `*`. Empty means every model.
+    pub candidates: Vec<String>,
+}
+
+impl Limits {
+    /// Why these limits rule a candidate out, if they do.
+    #[must_use]
+    pub fn rule_out(&self, candidate: &Candidate, cost: Option<ExpectedCost>) -> Option<Exclusion> {
+        let named = self.candidates.is_empty()
+            || self.candidates.iter().any(|pattern| matches(pattern, candidate.model.as_str()));
+        if !named {
+            return Some(Exclusion::NotInCandidates);
+        }
+        match (self.max_cost, cost) {
+            (Some(most), Some(cost)) if cost.p90 > most => Some(Exclusion::AboveMaxCost),
+            (Some(_), None) => Some(Exclusion::NoPrice),
+            (Some(_), Some(_)) | (None, _) => None,
+        }
+    }
+}
+
+/// Whether a pattern, exact or ending in `*`, names a model.
+#[must_use]
+pub fn matches(pattern: &str, model: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == model, |prefix| model.starts_with(prefix))
+}

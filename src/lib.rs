@@ -1,0 +1,14 @@
+//! Trimtab: a small model that steers large ones.
+//!
+//! Start reading at `pipeline`, the line that every request walks. `ARCHITECTURE.md` has the map.
+
+pub mod chat;
+pub mod config;
+pub mod demo;
+pub mod domain;
+pub mod http;
+pub mod model;
+pub mod store;
+pub mod telemetry;
+pub mod train;
+pub mod upstream;

@@ -1,0 +1,3 @@
+//! The learned part: bundles, encoders, heads, the neighbour index and the generations that serve. Imports `domain`.
+
+pub mod manifest;

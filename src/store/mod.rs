@@ -1,0 +1,1 @@
+//! What is remembered: decisions, outcomes and feedback in SQLite, and their export. Imports `domain`.

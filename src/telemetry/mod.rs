@@ -1,0 +1,1 @@
+//! Logs and metrics. The only room that names a metric. Imports `domain`.
