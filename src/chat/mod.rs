@@ -4,3 +4,5 @@ pub mod ask;
 pub mod error;
 pub mod openai;
 pub mod options;
+pub mod sse;
+pub mod usage;
