@@ -1,1 +1,8 @@
 //! Wire formats: bytes to types and back. Pure: imports `domain` and nothing else of ours.
+
+pub mod ask;
+pub mod error;
+pub mod openai;
+pub mod options;
+pub mod sse;
+pub mod usage;

@@ -1,1 +1,293 @@
-//! Settings: annotated defaults, file, environment and flags become checked types, with every error at once. Imports `domain`.
+//! What the operator asks for: defaults, file, environment and flags, checked into plain data. Imports `domain`.
+//!
+//! [`load`] reports every problem at once, each with its path and its remedy. `default.toml` documents every key.
+
+mod demo;
+pub mod env;
+pub mod error;
+mod layers;
+mod reader;
+mod routing;
+pub mod secret;
+mod units;
+mod validate;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::env::Environment;
+use crate::config::error::ConfigErrors;
+use crate::config::secret::Secret;
+use crate::domain::candidate::Candidate;
+use crate::domain::ids::{CallerId, ModelName, PolicyName, TierId, UpstreamId};
+use crate::domain::policy::Policy;
+
+/// The annotated defaults, for people to read.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+
+/// The file read from the working directory where no other is named.
+pub const DEFAULT_FILE: &str = "trimtab.toml";
+
+const DEMO_TOML: &str = include_str!("demo.toml");
+
+/// Where a configuration comes from. Nothing else is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The file that `--config` names. It must exist.
+    pub file: Option<&'a Path>,
+    /// Where `trimtab.toml` is looked for when no file is named. It need not be there.
+    pub directory: &'a Path,
+    /// The environment.
+    pub environment: &'a Environment,
+    /// Keys set by flags, as path and text, for example `("server.listen", "127.0.0.1:0")`. The last one wins.
+    pub overrides: &'a [(String, String)],
+    /// Whether secrets are read.
+    pub secrets: Secrets,
+}
+
+/// Whether the secrets that a configuration names are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// For serving: a missing secret is a problem.
+    Required,
+    /// For commands that neither serve nor call an upstream. Keys are `None` and `server.keys` is empty, so never serve with it.
+    Unread,
+}
+
+/// Reads, merges and checks a configuration.
+///
+/// # Errors
+/// With every problem found, not only the first.
+pub fn load(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
+    let layers = layers::merge(sources).map_err(ConfigErrors)?;
+    validate::config(&layers, sources)
+}
+
+/// A checked configuration. Plain data: whoever reads it need not check again.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The listeners.
+    pub server: Server,
+    /// The learned part.
+    pub model: Model,
+    /// The records.
+    pub store: Store,
+    /// The log.
+    pub log: Log,
+    /// Every configured upstream, by name.
+    pub upstreams: Vec<Upstream>,
+    /// Every tier from weak to strong; at least one, each with at least one model.
+    pub tiers: Vec<Tier>,
+    /// Every policy, by name.
+    pub policies: Vec<Policy>,
+    /// The policy of requests that name none. One of `policies`.
+    pub default_policy: PolicyName,
+    /// Whether nothing was configured, so that the embedded demo answers. See [`Config::set_demo_address`].
+    pub demo: bool,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where callers connect. A loopback address where `keys` is empty.
+    pub listen: SocketAddr,
+    /// Where administration connects. A loopback address where `admin_key` is `None`.
+    pub admin_listen: SocketAddr,
+    /// Bytes of the largest request body.
+    pub max_body_bytes: usize,
+    /// Most requests in flight.
+    pub max_concurrent_requests: usize,
+    /// From admission to the last byte.
+    pub request_timeout: Duration,
+    /// How long a stopping server waits for requests in flight.
+    pub drain_timeout: Duration,
+    /// Who may call. Empty means everyone.
+    pub keys: Vec<CallerKey>,
+    /// What administration must present, where it must.
+    pub admin_key: Option<Secret>,
+}
+
+/// One entry of `[[server.keys]]`.
+#[derive(Clone, Debug)]
+pub struct CallerKey {
+    /// Who holds it.
+    pub name: CallerId,
+    /// The key.
+    pub key: Secret,
+}
+
+/// `[model]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The model directory.
+    pub dir: PathBuf,
+    /// The bundle that serves whatever `CURRENT` says: absolute, or relative to `dir`.
+    pub bundle: Option<PathBuf>,
+    /// Where scoring runs.
+    pub device: Device,
+    /// The ONNX Runtime library, where the operator names one.
+    pub runtime: Option<PathBuf>,
+    /// Sessions of the fast scorer; 0 is one per processor core.
+    pub fast_sessions: usize,
+    /// Threads of the careful scorer; 0 turns it off.
+    pub careful_workers: usize,
+    /// Prompts that may wait for the careful scorer.
+    pub careful_queue: usize,
+    /// How long a request waits for the careful scorer.
+    pub careful_timeout: Duration,
+    /// Indexes with fewer items are searched exactly.
+    pub exact_below: usize,
+    /// How often `CURRENT` is looked at.
+    pub reload_interval: Duration,
+}
+
+/// Where scoring runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// CUDA where it is there, else the processor.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// CUDA, or an error.
+    Cuda,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Whether anything is recorded.
+    pub enabled: bool,
+    /// The database file.
+    pub path: PathBuf,
+    /// What is kept of a prompt.
+    pub prompts: KeptPrompts,
+    /// Records that may wait for the disk.
+    pub queue: usize,
+}
+
+/// What is kept of a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptPrompts {
+    /// Its text.
+    Full,
+    /// Its text with personal data masked.
+    Redacted,
+    /// Its digest and embedding only.
+    None,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Directives that `tracing_subscriber::EnvFilter` accepts.
+    pub filter: String,
+    /// How events look.
+    pub format: LogFormat,
+    /// Whether prompt text may appear at level trace.
+    pub prompts: bool,
+}
+
+/// How events look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[upstreams.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The name.
+    pub id: UpstreamId,
+    /// The protocol it speaks.
+    pub kind: UpstreamKind,
+    /// `http` or `https`, without a slash at its end; `/chat/completions` is appended.
+    pub base_url: String,
+    /// The key, sent as a bearer token.
+    pub api_key: Option<Secret>,
+    /// Sent with every request: small letters and values that a header can carry. Values may be secret, so all are kept as such.
+    pub headers: Vec<(String, Secret)>,
+    /// How long to wait for what. Connect is at most headers, and headers and idle are at most total.
+    pub timeouts: Timeouts,
+}
+
+/// The protocol of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamKind {
+    /// OpenAI's chat completions.
+    OpenAi,
+}
+
+/// How long to wait for an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To an open connection.
+    pub connect: Duration,
+    /// To the response headers.
+    pub headers: Duration,
+    /// Between two chunks of a body.
+    pub idle: Duration,
+    /// From start to end.
+    pub total: Duration,
+}
+
+/// One entry of `[[tiers]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tier {
+    /// The name.
+    pub id: TierId,
+    /// The tier of the bundle that it stands for.
+    pub class: TierId,
+    /// At least one.
+    pub models: Vec<Target>,
+}
+
+/// One entry of `[[tiers.models]]`: a model, and where it answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The model as the decision sees it.
+    pub candidate: Candidate,
+    /// Where it answers. One of the configured upstreams.
+    pub upstream: UpstreamId,
+    /// What that upstream calls it.
+    pub upstream_model: String,
+}
+
+impl Config {
+    /// Every model, weakest tier first, in the order of the file.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.tiers.iter().flat_map(|tier| &tier.models)
+    }
+
+    /// Every model as the decision sees it, in the same order.
+    #[must_use]
+    pub fn candidates(&self) -> Vec<Candidate> {
+        self.targets().map(|target| target.candidate.clone()).collect()
+    }
+
+    /// The model of a name.
+    #[must_use]
+    pub fn target(&self, model: &ModelName) -> Option<&Target> {
+        self.targets().find(|target| target.candidate.model == *model)
+    }
+
+    /// The policy of a name.
+    #[must_use]
+    pub fn policy(&self, name: &str) -> Option<&Policy> {
+        self.policies.iter().find(|policy| policy.name.as_str() == name)
+    }
+
+    /// The upstream of a name.
+    #[must_use]
+    pub fn upstream(&self, id: &UpstreamId) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.id == *id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

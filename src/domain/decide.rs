@@ -170,6 +170,20 @@ fn threshold(aim: Aim, dial: Option<&Dial>) -> f64 {
     }
 }
 
+/// Whether the choice is a close one: the success that would just have been adequate lies inside the chosen model's interval, so a
+/// better look at the prompt could change the choice.
+#[must_use]
+pub fn is_close(decision: &Decision) -> bool {
+    if decision.reason != Reason::CheapestAdequate || !decision.threshold.is_finite() {
+        return false;
+    }
+    let eligible = || decision.considered.iter().filter(|one| one.excluded.is_none());
+    let best = eligible().filter_map(|one| one.success).map(|success| success.mean.get()).fold(0.0, f64::max);
+    let bar = best - decision.threshold;
+    let chosen = eligible().find(|one| one.model == decision.model).and_then(|one| one.success);
+    chosen.is_some_and(|success| (success.low.get()..=success.high.get()).contains(&bar))
+}
+
 fn consider(question: &Question<'_>, candidate: &Candidate) -> Considered {
     let output = question.scores.map_or(UNKNOWN_OUTPUT, |scores| scores.output_tokens);
     let cost = expected_cost(candidate, question.shape, output);

@@ -1,1 +1,15 @@
 //! Talking to providers: clients, classification, retries, dispatch and the relay of bodies. Imports `domain` and `chat`.
+//!
+//! Start at [`dispatch::dispatch`]: it tries targets in order until one answers. The first token is the commit point: before it a failure
+//! is retried or falls back, after it never.
+
+mod attempt;
+pub mod books;
+pub mod classify;
+pub mod client;
+pub mod dispatch;
+pub mod relay;
+pub mod retry;
+mod scrub;
+mod source;
+mod tap;

@@ -1,0 +1,309 @@
+//! What an OpenAI answer says that we act on: its usage, its model, and whether it is an answer at all.
+//!
+//! Only the fields acted on are read. A model name is replaced in place; every other byte stays as the upstream wrote it.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::domain::ids::ModelName;
+use crate::domain::money::Usage;
+
+/// Why bytes from an upstream are not an answer. Never holds any of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotAnAnswer {
+    /// There were no bytes.
+    #[error("an empty body")]
+    Empty,
+    /// Not JSON, or not an object whose fields have the shape of an answer.
+    #[error("something that is not a JSON answer")]
+    NotJson,
+    /// An object without a choice.
+    #[error("JSON without `choices`")]
+    NoChoices,
+}
+
+/// The model name that callers are to read, ready to be written into answers.
+#[derive(Clone, Debug)]
+pub struct PublicModel {
+    /// The name as a JSON string.
+    value: Bytes,
+    /// The whole field with a comma after it, for answers that lack it.
+    field: Bytes,
+}
+
+impl From<&ModelName> for PublicModel {
+    fn from(name: &ModelName) -> Self {
+        let value = serde_json::Value::from(name.as_str()).to_string();
+        Self { field: Bytes::from(format!("\"model\":{value},")), value: Bytes::from(value) }
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The answer for the client: the upstream's bytes, with the public model name.
+    pub body: Bytes,
+    /// The tokens, if the upstream counted them.
+    pub usage: Option<Usage>,
+}
+
+impl Completion {
+    /// Reads a whole answer and names the model that served it.
+    ///
+    /// # Errors
+    /// When the bytes are not an answer.
+    pub fn read(body: Bytes, model: &PublicModel) -> Result<Self, NotAnAnswer> {
+        let wire: Wire<'_, IgnoredAny> = parse(&body)?;
+        if wire.choices.as_ref().is_none_or(Vec::is_empty) {
+            return Err(NotAnAnswer::NoChoices);
+        }
+        let usage = wire.usage.and_then(read_usage);
+        let edit = wire.model_edit(&body, model);
+        let body = match edit {
+            None => body,
+            Some(Edit { range, with }) => {
+                let (head, tail) = (body.get(..range.start), body.get(range.end..));
+                let mut edited = BytesMut::with_capacity(body.len() + with.len());
+                edited.extend_from_slice(head.unwrap_or_default());
+                edited.extend_from_slice(&with);
+                edited.extend_from_slice(tail.unwrap_or_default());
+                edited.freeze()
+            }
+        };
+        Ok(Self { body, usage })
+    }
+}
+
+/// What one chunk of a stream says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// What must change in the chunk so that it names the public model.
+    pub edit: Option<Edit>,
+    /// The tokens, if this chunk counts them. The last count of a stream stands.
+    pub usage: Option<Usage>,
+    /// Whether the chunk carries a choice. One that carries only usage does not.
+    pub has_choices: bool,
+    /// Whether the chunk carries a part of the answer itself: text, reasoning, a tool call, or the reason why the answer ends. A role
+    /// alone is none.
+    pub is_semantic: bool,
+    /// The choices of this chunk, a bit for each index below 64.
+    pub choices: u64,
+    /// Those among them that end here.
+    pub ended: u64,
+    /// Bytes of answer in this chunk, as written in JSON: what is known of the output when the usage never comes.
+    pub output_bytes: usize,
+    /// The upstream reports a failure instead of a part; its status, if it gives one.
+    pub error: Option<Option<u16>>,
+}
+
+/// A replacement of some bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The bytes to replace; empty to insert.
+    pub range: Range<usize>,
+    /// What to put there.
+    pub with: Bytes,
+}
+
+impl Chunk {
+    /// Reads the data of one event.
+    ///
+    /// # Errors
+    /// When the data is not a chunk of an answer. One with an error is.
+    pub fn read(data: &[u8], model: &PublicModel) -> Result<Self, NotAnAnswer> {
+        let wire: Wire<'_, Choice> = parse(data)?;
+        let error = wire.error.filter(|raw| raw.get() != "null").map(error_status);
+        if wire.choices.is_none() && wire.usage.is_none() && error.is_none() {
+            return Err(NotAnAnswer::NoChoices);
+        }
+        let mut chunk = Self {
+            edit: wire.model_edit(data, model),
+            usage: wire.usage.and_then(read_usage),
+            has_choices: false,
+            is_semantic: false,
+            choices: 0,
+            ended: 0,
+            output_bytes: 0,
+            error,
+        };
+        for choice in wire.choices.unwrap_or_default() {
+            chunk.add(choice);
+        }
+        Ok(chunk)
+    }
+
+    fn add(&mut self, choice: Choice) {
+        let bit = 1_u64.checked_shl(choice.index).unwrap_or(0);
+        let delta = choice.delta.unwrap_or_default();
+        let ends = choice.finish_reason.is_some();
+        self.has_choices = true;
+        self.is_semantic |= delta.is_semantic || ends;
+        self.output_bytes += delta.bytes;
+        self.choices |= bit;
+        self.ended |= if ends { bit } else { 0 };
+    }
+}
+
+/// The error body of an upstream if it has OpenAI's shape: an object `error` with a text `message`.
+#[must_use]
+pub fn is_error_body(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        error: Message,
+    }
+    #[derive(Deserialize)]
+    struct Message {
+        #[serde(rename = "message")]
+        _message: String,
+    }
+    serde_json::from_slice::<Body>(body).is_ok_and(|Body { error: Message { _message } }| true)
+}
+
+/// The top level of an answer or a chunk.
+#[derive(Deserialize)]
+struct Wire<'a, C> {
+    #[serde(default, borrow, deserialize_with = "present")]
+    model: Option<&'a RawValue>,
+    #[serde(default = "Option::default")]
+    choices: Option<Vec<C>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+impl<C> Wire<'_, C> {
+    fn model_edit(&self, source: &[u8], model: &PublicModel) -> Option<Edit> {
+        match self.model {
+            Some(raw) if raw.get().as_bytes() == model.value => None,
+            Some(raw) => {
+                // The raw value is a part of `source`, so the distance of their addresses is its place.
+                let start = raw.get().as_ptr().addr() - source.as_ptr().addr();
+                Some(Edit { range: start..start + raw.get().len(), with: model.value.clone() })
+            }
+            None if self.choices.is_some() => {
+                let start = source.iter().position(|byte| *byte == b'{')? + 1;
+                Some(Edit { range: start..start, with: model.field.clone() })
+            }
+            None => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    index: u32,
+    delta: Option<Delta>,
+    finish_reason: Option<IgnoredAny>,
+}
+
+#[derive(Default)]
+struct Delta {
+    is_semantic: bool,
+    bytes: usize,
+}
+
+impl<'de> Deserialize<'de> for Delta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Delta;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a delta object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Delta, A::Error> {
+                let mut delta = Delta::default();
+                while let Some(Key(key)) = map.next_key()? {
+                    let value: &RawValue = map.next_value()?;
+                    let is_empty = matches!(value.get(), "null" | "\"\"" | "[]" | "{}");
+                    if !is_empty && key != "role" {
+                        delta.is_semantic = true;
+                        delta.bytes += if key == "tool_calls" { tool_bytes(value) } else { text_bytes(value) };
+                    }
+                }
+                Ok(delta)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+
+fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotAnAnswer> {
+    serde_json::from_slice(bytes).map_err(|_| if bytes.is_empty() { NotAnAnswer::Empty } else { NotAnAnswer::NotJson })
+}
+
+/// A field that is there, `null` or not.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+fn text_bytes(value: &RawValue) -> usize {
+    let text = value.get();
+    if text.starts_with('"') { text.len() - 2 } else { text.len() }
+}
+
+/// The bytes that a model wrote of tool calls: names and arguments, not the frame around them.
+fn tool_bytes(value: &RawValue) -> usize {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        function: Option<Function<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Function<'a> {
+        #[serde(borrow)]
+        name: Option<&'a RawValue>,
+        #[serde(borrow)]
+        arguments: Option<&'a RawValue>,
+    }
+    let calls: Vec<Call<'_>> = serde_json::from_str(value.get()).unwrap_or_default();
+    let functions = calls.into_iter().filter_map(|call| call.function);
+    functions.flat_map(|function| [function.name, function.arguments]).flatten().map(text_bytes).sum()
+}
+
+/// Lenient: a count that is missing or strange is no reason to lose an answer.
+fn read_usage(raw: &RawValue) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct WireUsage {
+        prompt_tokens: Option<u64>,
+        completion_tokens: Option<u64>,
+        prompt_tokens_details: Option<Details>,
+    }
+    #[derive(Deserialize)]
+    struct Details {
+        cached_tokens: Option<u64>,
+    }
+    let wire: WireUsage = serde_json::from_str(raw.get()).ok()?;
+    if wire.prompt_tokens.is_none() && wire.completion_tokens.is_none() {
+        return None;
+    }
+    Some(Usage {
+        input_tokens: wire.prompt_tokens.unwrap_or(0),
+        cached_input_tokens: wire.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0),
+        output_tokens: wire.completion_tokens.unwrap_or(0),
+    })
+}
+
+fn error_status(raw: &RawValue) -> Option<u16> {
+    #[derive(Deserialize)]
+    struct WireError {
+        code: u16,
+    }
+    let status = serde_json::from_str::<WireError>(raw.get()).ok()?.code;
+    (400..600).contains(&status).then_some(status)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn public() -> PublicModel {
+    PublicModel::from(&ModelName::from("public-name"))
+}
+
+fn completion(body: &str) -> Result<Completion, NotAnAnswer> {
+    Completion::read(Bytes::copy_from_slice(body.as_bytes()), &public())
+}
+
+fn chunk(data: &str) -> Chunk {
+    Chunk::read(data.as_bytes(), &public()).unwrap()
+}
+
+#[test]
+fn names_the_public_model_and_keeps_every_other_byte() {
+    let read = completion(
+        r#" {"id" : "x","model" :"up\u0020stream","big":12345678901234567890123,"f":1.50e+2,"choices":[{"message":{"content":"\u00e9 \"model\":\"up\""}}],"vendor":{"model":"keep"}} "#,
+    );
+
+    assert_eq!(
+        read.unwrap().body,
+        r#" {"id" : "x","model" :"public-name","big":12345678901234567890123,"f":1.50e+2,"choices":[{"message":{"content":"\u00e9 \"model\":\"up\""}}],"vendor":{"model":"keep"}} "#
+    );
+}
+
+#[test]
+fn adds_a_missing_model_and_replaces_a_null_one() {
+    let missing = completion(r#"{"choices":[{}]}"#).unwrap();
+    let null = completion(r#"{"model":null,"choices":[{}]}"#).unwrap();
+
+    assert_eq!(missing.body, r#"{"model":"public-name","choices":[{}]}"#);
+    assert_eq!(null.body, r#"{"model":"public-name","choices":[{}]}"#);
+}
+
+#[test]
+fn leaves_an_answer_alone_that_names_the_public_model() {
+    let body = Bytes::from_static(br#"{"model":"public-name","choices":[{}]}"#);
+
+    let read = Completion::read(body.clone(), &public()).unwrap();
+
+    assert_eq!(read.body.as_ptr(), body.as_ptr());
+}
+
+#[test]
+fn reads_usage_with_cached_tokens() {
+    let read = completion(
+        r#"{"choices":[{}],"usage":{"prompt_tokens":10,"completion_tokens":3,"total_tokens":13,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0}}}"#,
+    );
+
+    assert_eq!(read.unwrap().usage, Some(Usage { input_tokens: 10, cached_input_tokens: 4, output_tokens: 3 }));
+}
+
+#[test]
+fn strange_usage_is_no_usage_and_no_error() {
+    for usage in ["null", "{}", "7", r#"{"prompt_tokens":"many"}"#, r#"{"prompt_tokens":-1}"#] {
+        let read = completion(&format!(r#"{{"choices":[{{}}],"usage":{usage}}}"#));
+
+        assert_eq!(read.unwrap().usage, None, "{usage}");
+    }
+}
+
+#[test]
+fn tells_what_is_not_an_answer() {
+    assert_eq!(completion(""), Err(NotAnAnswer::Empty));
+    for body in ["<html>", "{", "[]", "null", r#"{"choices":7}"#, r#"{"choices":[{}]} x"#] {
+        assert_eq!(completion(body), Err(NotAnAnswer::NotJson), "{body}");
+    }
+    for body in ["{}", r#"{"choices":null}"#, r#"{"choices":[]}"#, r#"{"error":{"message":"m"}}"#] {
+        assert_eq!(completion(body), Err(NotAnAnswer::NoChoices), "{body}");
+    }
+}
+
+#[test]
+fn a_chunk_is_semantic_when_it_carries_answer() {
+    for delta in [
+        r#"{"content":"a"}"#,
+        r#"{"role":"assistant","content":"a"}"#,
+        r#"{"reasoning_content":"a"}"#,
+        r#"{"refusal":"no"}"#,
+        r#"{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":""}}]}"#,
+        r#"{"vendor":{"x":1}}"#,
+    ] {
+        assert!(chunk(&format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#)).is_semantic, "{delta}");
+    }
+    for delta in ["{}", "null", r#"{"role":"assistant","content":"","refusal":null,"tool_calls":[]}"#] {
+        assert!(!chunk(&format!(r#"{{"choices":[{{"delta":{delta},"finish_reason":null}}]}}"#)).is_semantic, "{delta}");
+    }
+    assert!(chunk(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#).is_semantic);
+}
+
+#[test]
+fn sees_which_choices_end() {
+    let read =
+        chunk(r#"{"choices":[{"index":0,"delta":{"content":"a"}},{"index":2,"delta":{},"finish_reason":"stop"}]}"#);
+
+    assert_eq!((read.choices, read.ended), (0b101, 0b100));
+}
+
+#[test]
+fn a_usage_chunk_has_no_choices() {
+    let read = chunk(r#"{"model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#);
+
+    assert!(!read.has_choices);
+    assert_eq!(read.usage, Some(Usage { input_tokens: 1, cached_input_tokens: 0, output_tokens: 2 }));
+}
+
+#[test]
+fn counts_the_bytes_of_answer() {
+    let text = chunk(r#"{"choices":[{"delta":{"role":"assistant","content":"four","reasoning_content":"12"}}]}"#);
+    let tool = chunk(
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_1","function":{"name":"abc","arguments":"{}"}}]}}]}"#,
+    );
+
+    assert_eq!(text.output_bytes, 6);
+    assert_eq!(tool.output_bytes, 5);
+}
+
+#[test]
+fn sees_an_error_in_a_stream_and_its_status() {
+    assert_eq!(chunk(r#"{"error":{"message":"m","code":429}}"#).error, Some(Some(429)));
+    assert_eq!(chunk(r#"{"error":{"message":"m","code":"overloaded"}}"#).error, Some(None));
+    assert_eq!(chunk(r#"{"error":"m"}"#).error, Some(None));
+    assert_eq!(chunk(r#"{"error":null,"choices":[]}"#).error, None);
+}
+
+#[test]
+fn knows_the_shape_of_an_error_body() {
+    assert!(is_error_body(br#"{"error":{"message":"m","type":"t"}}"#));
+    for body in ["", "{}", r#"{"error":"m"}"#, r#"{"detail":"m"}"#, "<html>"] {
+        assert!(!is_error_body(body.as_bytes()), "{body}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let read = Chunk::read(&bytes, &public());
+        prop_assert!(read.is_ok() || read.is_err());
+    }
+
+    #[test]
+    fn only_the_model_changes(content in "\\PC{0,40}", model in "\\PC{0,20}") {
+        let body = serde_json::json!({ "a": content, "model": model, "choices": [{ "delta": { "content": content } }] });
+        let mut expected = body.clone();
+        expected["model"] = "public-name".into();
+
+        let read = completion(&body.to_string()).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&read.body).unwrap();
+
+        prop_assert_eq!(value, expected);
+    }
+}

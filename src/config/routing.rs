@@ -1,0 +1,326 @@
+//! From merged tables to checked upstreams, tiers and policies, and the checks that span them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use toml::Value;
+use url::Url;
+
+use crate::config::reader::{Section, nearest, quoted};
+use crate::config::secret::Secret;
+use crate::config::validate::Keys;
+use crate::config::{Target, Tier, Timeouts, Upstream, UpstreamKind, units};
+use crate::domain::candidate::{Candidate, Capability};
+use crate::domain::ids::PolicyName;
+use crate::domain::money::{NanoUsd, Price};
+use crate::domain::policy::{Aim, CarefulMode, Policy};
+use crate::domain::probability::Probability;
+
+/// The parts of a configuration that refer to one another.
+pub(super) struct Routing {
+    pub(super) upstreams: Vec<Upstream>,
+    pub(super) tiers: Vec<Tier>,
+    pub(super) policies: Vec<Policy>,
+    pub(super) default_policy: PolicyName,
+}
+
+/// Headers that trimtab or the connection sets, so that a configured one would break the request.
+const RESERVED_HEADERS: [&str; 8] =
+    ["accept-encoding", "connection", "content-length", "content-type", "host", "te", "transfer-encoding", "upgrade"];
+
+/// Headers that carry secrets, so that their values may not stand in the file.
+const SECRET_HEADERS: [&str; 4] = ["api-key", "authorization", "proxy-authorization", "x-api-key"];
+
+/// Reads upstreams, tiers and policies. `longest` is the longest a request may take.
+pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, longest: Duration) -> Option<Routing> {
+    let sections = root.named("upstreams");
+    let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
+    let tiers = tiers(root, &names);
+    let is_used = |name: &str| tiers.iter().flat_map(|tier| &tier.models).any(|model| model.upstream.as_str() == name);
+    let upstreams: Vec<Option<Upstream>> = sections
+        .into_iter()
+        .map(|(name, section)| {
+            let use_of = if is_used(&name) { Use::Called } else { Use::Idle };
+            upstream(&name, section, &Call { keys, longest, use_of })
+        })
+        .collect();
+    let sections = root.named("policies");
+    let default_policy = default_policy(root, &sections);
+    let policies: Vec<Option<Policy>> =
+        sections.into_iter().map(|(name, section)| policy(&name, section, &tiers)).collect();
+    Some(Routing {
+        upstreams: upstreams.into_iter().collect::<Option<_>>()?,
+        tiers,
+        policies: policies.into_iter().collect::<Option<_>>()?,
+        default_policy: default_policy?,
+    })
+}
+
+/// Whether any tier calls an upstream. The secrets of one that is never called are not looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Called,
+    Idle,
+}
+
+struct Call<'a> {
+    keys: &'a Keys<'a>,
+    longest: Duration,
+    use_of: Use,
+}
+
+fn upstream(name: &str, mut section: Section<'_>, call: &Call<'_>) -> Option<Upstream> {
+    check_name(&section, "", name, "an upstream");
+    let kind = section.optional("kind", |section, key| section.word(key, &[("openai", UpstreamKind::OpenAi)]));
+    let base_url = section.parsed(
+        "base_url",
+        "an address such as \"https://api.openai.com/v1\": http or https, without user, password, query or fragment",
+        base_url,
+    );
+    let api_key = match (section.has("api_key"), call.use_of) {
+        (true, Use::Called) => call.keys.secret(&mut section, "api_key"),
+        (true, Use::Idle) | (false, _) => None,
+    };
+    let headers = headers(&mut section, call);
+    let timeouts = timeouts(section.section("timeouts"), call.longest);
+    section.finish();
+    Some(Upstream {
+        id: name.into(),
+        kind: kind.unwrap_or(UpstreamKind::OpenAi),
+        base_url: base_url?,
+        api_key,
+        headers,
+        timeouts: timeouts?,
+    })
+}
+
+fn base_url(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    let is_bare = url.query().is_none() && url.fragment().is_none();
+    (is_web && is_plain && is_bare).then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn headers(upstream: &mut Section<'_>, call: &Call<'_>) -> Vec<(String, Secret)> {
+    let has_key = upstream.has("api_key");
+    let section = upstream.section("headers");
+    let mut headers = Vec::new();
+    for (name, value) in upstream.section("headers").entries() {
+        let path = section.path(&name);
+        let lower = name.to_ascii_lowercase();
+        let is_token =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&b));
+        if !is_token {
+            section.problem(&name, "is not the name of a header", "use letters, digits and `-`");
+        } else if RESERVED_HEADERS.contains(&lower.as_str()) || (lower == "authorization" && has_key) {
+            section.problem(&name, "is set by trimtab itself", "remove it");
+        } else if let (Value::String(text), false) = (&value, SECRET_HEADERS.contains(&lower.as_str())) {
+            match Secret::header(text) {
+                Some(text) => headers.push((lower, text)),
+                None => section.problem(
+                    &name,
+                    "is empty or holds characters that a header cannot carry",
+                    "use visible ASCII",
+                ),
+            }
+        } else if call.use_of == Use::Called {
+            headers.extend(call.keys.secret_value(&section, path, Some(value)).map(|secret| (lower, secret)));
+        }
+    }
+    headers
+}
+
+fn timeouts(mut section: Section<'_>, longest: Duration) -> Option<Timeouts> {
+    const SHORTEST: Duration = Duration::from_millis(1);
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let mut read = |key, default: Duration, most: Duration| {
+        if section.has(key) { section.duration(key, SHORTEST..=most) } else { Some(default) }
+    };
+    let total = read("total", longest, DAY);
+    let at_most_total = |seconds| Duration::from_secs(seconds).min(total.unwrap_or(DAY));
+    let headers = read("headers", at_most_total(120), DAY);
+    let idle = read("idle", at_most_total(60), DAY);
+    let connect = read("connect", Duration::from_secs(5).min(headers.unwrap_or(DAY)), Duration::from_secs(300));
+    let timeouts = Timeouts { connect: connect?, headers: headers?, idle: idle?, total: total? };
+    let in_order = [
+        ("connect", timeouts.connect, "headers", timeouts.headers),
+        ("headers", timeouts.headers, "total", timeouts.total),
+        ("idle", timeouts.idle, "total", timeouts.total),
+        ("total", timeouts.total, "server.request_timeout", longest),
+    ];
+    for (shorter, short, longer, long) in in_order.into_iter().filter(|(_, short, _, long)| short > long) {
+        let (short, long) = (units::print_duration(short), units::print_duration(long));
+        section.problem(
+            shorter,
+            format!("{short} is longer than {longer}, which is {long}"),
+            format!("shorten {shorter} or lengthen {longer}"),
+        );
+    }
+    section.finish();
+    Some(timeouts)
+}
+
+fn tiers(root: &mut Section<'_>, upstreams: &[String]) -> Vec<Tier> {
+    let sections = root.list("tiers");
+    if sections.is_empty() {
+        root.problem("tiers", "there is none", "add [[tiers]] with an id and at least one [[tiers.models]]");
+    }
+    let mut ids = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    let mut tiers = Vec::new();
+    for (rank, mut section) in sections.into_iter().enumerate() {
+        let id = section.text("id").unwrap_or_default();
+        check_name(&section, "id", &id, "a tier");
+        if !id.is_empty() && !ids.insert(id.clone()) {
+            section.problem("id", format!("a second tier is named `{id}`"), "give each tier its own id");
+        }
+        let class = section.optional("class", Section::text).unwrap_or_else(|| id.clone());
+        let entries = section.list("models");
+        if entries.is_empty() {
+            section.problem("models", "the tier has no model", "add [[tiers.models]] with a name and an upstream");
+        }
+        let mut models = Vec::new();
+        for entry in entries {
+            let place = Place { rank, tier: &id, class: &class, upstreams };
+            models.extend(target(entry, &place, &mut names));
+        }
+        section.finish();
+        tiers.push(Tier { id: id.as_str().into(), class: class.as_str().into(), models });
+    }
+    tiers
+}
+
+struct Place<'a> {
+    rank: usize,
+    tier: &'a str,
+    class: &'a str,
+    upstreams: &'a [String],
+}
+
+fn target(mut section: Section<'_>, place: &Place<'_>, names: &mut BTreeSet<String>) -> Option<Target> {
+    let name = section.text("name");
+    let upstream = section.text("upstream");
+    let upstream_model = section.optional("upstream_model", Section::text).or_else(|| name.clone());
+    let price = section.optional("price", price);
+    let capability = Capability {
+        context_tokens: section.optional("context", |section, key| section.integer(key, 1..=1_000_000_000)),
+        tools: section.optional("tools", Section::flag).unwrap_or(true),
+        images: section.optional("images", Section::flag).unwrap_or(false),
+        json_schema: section.optional("json_schema", Section::flag).unwrap_or(true),
+    };
+    if let Some(name) = &name {
+        check_model_name(&section, name, names);
+    }
+    if let Some(upstream) = upstream.as_ref().filter(|upstream| !place.upstreams.contains(upstream)) {
+        let fix = nearest(upstream, place.upstreams.iter().map(String::as_str)).map_or_else(
+            || format!("add [upstreams.{upstream}], or name one of: {}", quoted(place.upstreams)),
+            |near| format!("did you mean `{near}`?"),
+        );
+        section.problem("upstream", format!("there is no upstream `{upstream}`"), fix);
+    }
+    section.finish();
+    let candidate = Candidate {
+        model: name?.as_str().into(),
+        tier: place.tier.into(),
+        rank: place.rank,
+        class: place.class.into(),
+        price,
+        capability,
+    };
+    Some(Target { candidate, upstream: upstream?.as_str().into(), upstream_model: upstream_model? })
+}
+
+fn check_model_name(section: &Section<'_>, name: &str, names: &mut BTreeSet<String>) {
+    if name == "auto" || name.starts_with("auto:") || name.starts_with("router-") {
+        section.problem("name", format!("`{name}` is how callers ask for a decision"), "give the model another name");
+    } else if !name.bytes().all(|byte| byte.is_ascii_graphic()) || name.contains('*') {
+        section.problem(
+            "name",
+            format!("{name:?} cannot stand in a header"),
+            "use visible ASCII without spaces and `*`",
+        );
+    }
+    if !names.insert(name.to_owned()) {
+        let fix = "names are unique over all tiers: rename one and set its upstream_model";
+        section.problem("name", format!("a second model is named `{name}`"), fix);
+    }
+}
+
+fn price(target: &mut Section<'_>, key: &'static str) -> Option<Price> {
+    let mut section = target.section(key);
+    let usd = |section: &mut Section<'_>, key| section.number(key, 0.0..=100_000.0).and_then(NanoUsd::from_usd);
+    let input = usd(&mut section, "input");
+    let output = usd(&mut section, "output");
+    let cached = section.optional("cached_input", usd);
+    section.finish();
+    Some(Price { input_per_mtok: input?, cached_input_per_mtok: cached, output_per_mtok: output? })
+}
+
+fn policy(name: &str, mut section: Section<'_>, tiers: &[Tier]) -> Option<Policy> {
+    check_name(&section, "", name, "a policy");
+    let probability = |section: &mut Section<'_>, key| {
+        section.number(key, 0.0..=1.0).and_then(|number| Probability::try_from(number).ok())
+    };
+    let has = (section.has("quality"), section.has("threshold"));
+    let aim = match has {
+        (true, false) => probability(&mut section, "quality").map(Aim::Quality),
+        (false, true) => section.number("threshold", -1.0..=1.0).map(Aim::Threshold),
+        (true, true) | (false, false) => {
+            section.problem(
+                "quality",
+                "the policy needs either a quality or a threshold",
+                "set exactly one of the two",
+            );
+            None
+        }
+    };
+    let default_tier = section.optional("default_tier", Section::text);
+    if let Some(tier) = default_tier.as_ref().filter(|tier| !tiers.iter().any(|one| one.id.as_str() == tier.as_str())) {
+        let ids = tiers.iter().map(|tier| tier.id.as_str());
+        let fix = nearest(tier, ids.clone())
+            .map_or_else(|| format!("name one of: {}", quoted(ids)), |near| format!("did you mean `{near}`?"));
+        section.problem("default_tier", format!("there is no tier `{tier}`"), fix);
+    }
+    let allow_weaker_fallback = section.optional("allow_weaker_fallback", Section::flag).unwrap_or(false);
+    let exploration = section.optional("exploration", probability).unwrap_or(Probability::ZERO);
+    let words =
+        [("never", CarefulMode::Never), ("when_close", CarefulMode::WhenClose), ("always", CarefulMode::Always)];
+    let careful = section.optional("careful", |section, key| section.word(key, &words));
+    section.finish();
+    let strongest = || tiers.last().map(|tier| tier.id.clone());
+    Some(Policy {
+        name: name.into(),
+        aim: aim?,
+        default_tier: default_tier.map(|tier| tier.as_str().into()).or_else(strongest)?,
+        allow_weaker_fallback,
+        exploration,
+        careful: careful.unwrap_or(CarefulMode::WhenClose),
+    })
+}
+
+fn default_policy(root: &mut Section<'_>, policies: &[(String, Section<'_>)]) -> Option<PolicyName> {
+    let name = root.text("default_policy")?;
+    let names = || policies.iter().map(|(name, _)| name.as_str());
+    if !names().any(|known| known == name) {
+        let fix = nearest(&name, names())
+            .map_or_else(|| format!("name one of: {}", quoted(names())), |near| format!("did you mean `{near}`?"));
+        root.problem("default_policy", format!("there is no policy `{name}`"), fix);
+    }
+    Some(name.as_str().into())
+}
+
+/// Names that stand in headers, metrics and `auto:NAME`.
+fn check_name(section: &Section<'_>, key: &str, name: &str, what: &str) {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    if name.is_empty() || (name.len() <= 64 && name.bytes().all(is_plain)) {
+        return;
+    }
+    let problem = format!("{name:?} cannot name {what}");
+    let fix = "use at most 64 small letters, digits, `-`, `_` and `.`";
+    if key.is_empty() {
+        section.notes().problem(section.own_path(), problem, fix);
+    } else {
+        section.problem(key, problem, fix);
+    }
+}

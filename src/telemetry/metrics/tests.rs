@@ -1,0 +1,148 @@
+use super::*;
+use crate::domain::decide::Reason;
+use crate::domain::outcome::Class;
+use crate::domain::policy::Aim;
+use crate::domain::probability::Probability;
+
+fn metrics() -> Metrics {
+    Metrics::new([ModelName::from("m1")])
+}
+
+/// The value of one line of the page.
+fn value(metrics: &Metrics, series: &str) -> Option<f64> {
+    let page = metrics.render();
+    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+fn decision() -> Decision {
+    Decision {
+        model: "m1".into(),
+        tier: "small".into(),
+        policy: "balanced".into(),
+        aim: Aim::Quality(Probability::HALF),
+        threshold: 0.1,
+        considered: Vec::new(),
+        reason: Reason::CheapestAdequate,
+        propensity: Probability::ONE,
+        bundle: None,
+    }
+}
+
+fn outcome(model: &str) -> Outcome {
+    let attempt = Attempt {
+        upstream: "up".into(),
+        model: model.into(),
+        tier: "small".into(),
+        class: Class::Success,
+        status: Some(200),
+        took: Duration::from_millis(20),
+        detail: String::new(),
+    };
+    Outcome {
+        class: Class::Success,
+        attempts: vec![Attempt { class: Class::Throttled, ..attempt.clone() }, attempt],
+        served_by: Some(model.into()),
+        usage: Some(Usage { input_tokens: 100, cached_input_tokens: 40, output_tokens: 7 }),
+        cost: NanoUsd::from_usd(0.25),
+        total: Duration::from_millis(30),
+        first_byte: Some(Duration::from_millis(25)),
+    }
+}
+
+#[test]
+fn decisions_are_counted_by_tier_reason_and_policy() {
+    let metrics = metrics();
+
+    metrics.decision(&decision(), Duration::from_micros(60));
+    metrics.decision(&decision(), Duration::from_micros(60));
+
+    let series = r#"trimtab_decisions_total{tier="small",reason="cheapest_adequate",policy="balanced"}"#;
+    assert_eq!(value(&metrics, series), Some(2.0));
+    assert_eq!(value(&metrics, r#"trimtab_decision_seconds_bucket{le="0.0001"}"#), Some(2.0));
+    assert_eq!(value(&metrics, r#"trimtab_decision_seconds_bucket{le="0.00005"}"#), Some(0.0));
+}
+
+#[test]
+fn outcomes_are_billed_to_configured_models_and_others_share_one_label() {
+    let metrics = metrics();
+
+    metrics.outcome(&outcome("m1"));
+    metrics.outcome(&outcome("made-up-1"));
+    metrics.outcome(&outcome("made-up-2"));
+
+    for (series, expected) in [
+        (r#"trimtab_upstream_attempts_total{upstream="up",class="throttled"}"#, 3.0),
+        (r#"trimtab_upstream_seconds_count{upstream="up"}"#, 6.0),
+        ("trimtab_time_to_first_byte_seconds_count", 3.0),
+        (r#"trimtab_tokens_total{model="m1",kind="input"}"#, 60.0),
+        (r#"trimtab_tokens_total{model="m1",kind="cached_input"}"#, 40.0),
+        (r#"trimtab_tokens_total{model="other",kind="output"}"#, 14.0),
+        (r#"trimtab_cost_usd_total{model="m1"}"#, 0.25),
+    ] {
+        assert_eq!(value(&metrics, series), Some(expected), "{series}\n{}", metrics.render());
+    }
+    assert!(!metrics.render().contains("made-up"));
+}
+
+#[test]
+fn requests_in_flight_end_when_the_guard_is_dropped() {
+    let metrics = metrics();
+
+    let guard = metrics.admitted();
+
+    assert_eq!(value(&metrics, "trimtab_requests_in_flight"), Some(1.0));
+    drop(guard);
+    assert_eq!(value(&metrics, "trimtab_requests_in_flight"), Some(0.0));
+}
+
+#[test]
+fn only_the_serving_bundle_is_named() {
+    let metrics = metrics();
+
+    metrics.bundle_activated(&"b1".into());
+    metrics.bundle_activated(&"b2".into());
+
+    assert_eq!(value(&metrics, r#"trimtab_model_info{bundle="b2"}"#), Some(1.0));
+    assert_eq!(value(&metrics, r#"trimtab_model_info{bundle="b1"}"#), None);
+    assert_eq!(value(&metrics, "trimtab_model_activations_total"), Some(2.0));
+}
+
+#[test]
+fn the_page_names_everything_once_with_its_unit() {
+    let metrics = metrics();
+    metrics.request("/v1/route", 404);
+    metrics.rejected(Rejection::Busy);
+    metrics.error("bad_request");
+    metrics.scored(&ScoreTimings::default());
+    metrics.score_failed(ScoreFailure::NoBundle);
+    metrics.router_cpu(Duration::from_millis(500));
+    metrics.store_dropped(3);
+    metrics.store_failing();
+    metrics.feedback(FeedbackResult::Stored);
+    metrics.bundle_failed();
+
+    let page = metrics.render();
+
+    for line in [
+        r#"trimtab_requests_total{route="/v1/route",status_class="4xx"} 1"#,
+        r#"trimtab_admission_rejected_total{why="busy"} 1"#,
+        r#"trimtab_errors_total{kind="bad_request"} 1"#,
+        r#"trimtab_score_seconds_count{step="encode"} 1"#,
+        r#"trimtab_score_failures_total{failure="no_bundle"} 1"#,
+        "trimtab_router_cpu_seconds_total 0.5",
+        "trimtab_store_dropped_total 3",
+        "trimtab_store_degraded 1",
+        r#"trimtab_feedback_total{result="stored"} 1"#,
+        "trimtab_model_prepare_failures_total 1",
+        concat!("trimtab_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        "# UNIT process_start_time_seconds seconds",
+        "# EOF",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+    }
+    if cfg!(target_os = "linux") {
+        assert!(value(&metrics, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
+    }
+    metrics.store_recovered();
+    assert_eq!(value(&metrics, "trimtab_store_degraded"), Some(0.0));
+}

@@ -1,0 +1,349 @@
+//! The client of one provider.
+
+use std::error::Error as _;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use reqwest::{Client, Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+use crate::domain::ids::UpstreamId;
+use crate::upstream::classify::{Trouble, retry_hint};
+use crate::upstream::scrub::Scrubber;
+
+const USER_AGENT: &str = concat!("trimtab/", env!("CARGO_PKG_VERSION"));
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Headers that frame a request or choose its host: never an operator's to set.
+const RESERVED: [HeaderName; 5] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
+
+/// How to reach a provider.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// Its name.
+    pub id: UpstreamId,
+    /// Where its API starts, for example `https://api.openai.com/v1`. A query is kept; a user name is refused.
+    pub base_url: String,
+    /// The key sent with every request, if it needs one.
+    pub api_key: Option<SecretString>,
+    /// The header that carries the bare key; `authorization: Bearer` where it is absent.
+    pub key_header: Option<String>,
+    /// Further headers sent with every request. Their values are treated as secrets.
+    pub headers: Vec<(String, SecretString)>,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// How much to read.
+    pub sizes: Sizes,
+}
+
+impl UpstreamSettings {
+    /// Settings for an upstream that needs no key, with the default limits.
+    #[must_use]
+    pub fn new(id: UpstreamId, base_url: String) -> Self {
+        let (timeouts, sizes) = (Timeouts::default(), Sizes::default());
+        Self { id, base_url, api_key: None, key_header: None, headers: Vec::new(), timeouts, sizes }
+    }
+}
+
+/// How long to wait for a provider. The deadline of the call bounds each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To an open connection, TLS included.
+    pub connect: Duration,
+    /// From sending a request to the response headers. An answer that is not streamed often has its headers when it is complete.
+    pub headers: Duration,
+    /// From sending a request to the first token of a stream.
+    pub first_token: Duration,
+    /// Between two pieces of a body.
+    pub idle: Duration,
+    /// From sending a request to the end of its answer.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            connect: seconds(5),
+            headers: seconds(120),
+            first_token: seconds(120),
+            idle: seconds(60),
+            total: seconds(600),
+        }
+    }
+}
+
+/// How much to read from a provider; what is larger is not an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Most bytes of a whole answer.
+    pub answer: usize,
+    /// Most bytes of one event of a stream.
+    pub event: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { answer: 64 << 20, event: 1 << 20 }
+    }
+}
+
+/// Why an upstream could not be set up. No message holds a secret.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    /// The base URL is not one.
+    #[error("upstream `{id}`: base_url {problem}; write one such as `https://api.openai.com/v1`")]
+    BaseUrl {
+        /// The upstream.
+        id: UpstreamId,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A header has a name or a value that cannot be sent, or frames the request.
+    #[error(
+        "upstream `{id}`: header `{name}` cannot be sent; use a plain name other than host and framing headers, and a visible ASCII value"
+    )]
+    Header {
+        /// The upstream.
+        id: UpstreamId,
+        /// The header.
+        name: String,
+    },
+    /// The key cannot be a header value.
+    #[error("upstream `{id}`: the key holds characters that cannot be sent; check it for line breaks and spaces")]
+    Key {
+        /// The upstream.
+        id: UpstreamId,
+    },
+    /// The client could not be built, in practice for want of root certificates.
+    #[error("upstream `{id}`: no TLS client: {problem}; install the system's root certificates (ca-certificates)")]
+    Tls {
+        /// The upstream.
+        id: UpstreamId,
+        /// What the library said.
+        problem: String,
+    },
+}
+
+/// The client of one provider: its address, its key, its connections and its limits. Only its settings choose the host; redirects are not
+/// followed and no proxy is taken from the environment.
+pub struct Upstream {
+    id: UpstreamId,
+    base: Url,
+    client: Client,
+    scrubber: Scrubber,
+    timeouts: Timeouts,
+    sizes: Sizes,
+}
+
+/// Shows the name only.
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// One request to a provider.
+pub(crate) struct UpstreamRequest<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) stream: bool,
+    pub(crate) request_id: &'a str,
+    pub(crate) body: Bytes,
+}
+
+impl Upstream {
+    /// Prepares a client; opens no connection.
+    ///
+    /// # Errors
+    /// When an address, a header or a key cannot be used, or an HTTPS client finds no root certificates.
+    pub fn new(settings: UpstreamSettings) -> Result<Self, UpstreamError> {
+        let base = base_url(&settings)?;
+        let headers = default_headers(&settings)?;
+        // Fails when a provider is installed already, which is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let builder = Client::builder()
+            .user_agent(USER_AGENT)
+            .default_headers(headers)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(settings.timeouts.connect)
+            .tcp_keepalive(Duration::from_secs(30));
+        // Reading the system's certificates takes time and may fail; an upstream without TLS needs none of them.
+        let builder = if base.scheme() == "https" { builder } else { builder.tls_certs_only([]) };
+        let client = builder
+            .build()
+            .map_err(|error| UpstreamError::Tls { id: settings.id.clone(), problem: innermost(&error) })?;
+        let values = settings.headers.into_iter().map(|(_, value)| value);
+        let scrubber = Scrubber::new(settings.api_key.into_iter().chain(values));
+        Ok(Self { id: settings.id, base, client, scrubber, timeouts: settings.timeouts, sizes: settings.sizes })
+    }
+
+    /// The name of the upstream.
+    #[must_use]
+    pub const fn id(&self) -> &UpstreamId {
+        &self.id
+    }
+
+    pub(crate) const fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    pub(crate) const fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    pub(crate) const fn scrubber(&self) -> &Scrubber {
+        &self.scrubber
+    }
+
+    /// Sends a request and waits for the response headers, without a limit of its own but the one on connecting.
+    pub(crate) async fn send(&self, request: UpstreamRequest<'_>) -> Result<Response, Trouble> {
+        let accept = if request.stream { "text/event-stream" } else { "application/json" };
+        let mut call = self.client.post(self.url(request.path)).header(ACCEPT, accept).body(request.body);
+        if let Ok(id) = HeaderValue::from_str(request.request_id) {
+            call = call.header(REQUEST_ID, id);
+        }
+        call.send().await.map_err(|error| trouble(&error))
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url
+    }
+}
+
+/// The trouble that a status means, hint included. Only for a status that is no success.
+pub(crate) fn status_trouble(response: &Response) -> Trouble {
+    Trouble::Status { status: response.status().as_u16(), hint: retry_hint(response.headers(), SystemTime::now()) }
+}
+
+/// The trouble that an error of the HTTP client means.
+pub(crate) fn trouble(error: &reqwest::Error) -> Trouble {
+    if error.is_connect() { Trouble::Connect(innermost(error)) } else { Trouble::Broken(innermost(error)) }
+}
+
+/// What went wrong at the bottom, where it names neither an address nor a header.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut source = error.source();
+    let mut text = "unknown reason".to_owned();
+    while let Some(error) = source {
+        text = error.to_string();
+        source = error.source();
+    }
+    text
+}
+
+fn base_url(settings: &UpstreamSettings) -> Result<Url, UpstreamError> {
+    let wrong = |problem| UpstreamError::BaseUrl { id: settings.id.clone(), problem };
+    let url = Url::parse(&settings.base_url).map_err(|_| wrong("is not a URL"))?;
+    let problem = match url.scheme() {
+        "http" | "https" if url.host_str().is_none_or(str::is_empty) => Some("names no host"),
+        "http" | "https" if !url.username().is_empty() || url.password().is_some() => {
+            Some("holds a user name or password, which belong in api_key or headers")
+        }
+        "http" | "https" if url.fragment().is_some() => Some("has a fragment"),
+        "http" | "https" => None,
+        _ => Some("is neither http nor https"),
+    };
+    problem.map_or(Ok(url), |problem| Err(wrong(problem)))
+}
+
+fn default_headers(settings: &UpstreamSettings) -> Result<HeaderMap, UpstreamError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in &settings.headers {
+        let wrong = || UpstreamError::Header { id: settings.id.clone(), name: name.clone() };
+        let value = sensitive(value.expose_secret()).ok_or_else(wrong)?;
+        headers.insert(header_name(name).ok_or_else(wrong)?, value);
+    }
+    if let Some(key) = &settings.api_key {
+        let (name, value) = match &settings.key_header {
+            None => (AUTHORIZATION, sensitive(&format!("Bearer {}", key.expose_secret()))),
+            Some(name) => {
+                let wrong = || UpstreamError::Header { id: settings.id.clone(), name: name.clone() };
+                (header_name(name).ok_or_else(wrong)?, sensitive(key.expose_secret()))
+            }
+        };
+        headers.insert(name, value.ok_or_else(|| UpstreamError::Key { id: settings.id.clone() })?);
+    }
+    Ok(headers)
+}
+
+fn header_name(name: &str) -> Option<HeaderName> {
+    HeaderName::try_from(name).ok().filter(|name| !RESERVED.contains(name))
+}
+
+/// A header value that no `Debug` shows.
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> UpstreamSettings {
+        UpstreamSettings::new(UpstreamId::from("u"), "http://127.0.0.1:9/v1/?api-version=1".to_owned())
+    }
+
+    fn refused(settings: UpstreamSettings) -> String {
+        Upstream::new(settings).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn appends_the_path_and_keeps_the_query() {
+        let upstream = Upstream::new(settings()).unwrap();
+
+        let url = upstream.url("/chat/completions");
+
+        assert_eq!(url.as_str(), "http://127.0.0.1:9/v1/chat/completions?api-version=1");
+    }
+
+    #[test]
+    fn refuses_addresses_that_are_none() {
+        for url in ["", "api.openai.com/v1", "ftp://x/v1", "http://", "http://me:pw@x/v1", "http://x/v1#a"] {
+            let message = refused(UpstreamSettings { base_url: url.to_owned(), ..settings() });
+
+            assert!(message.starts_with("upstream `u`: base_url "), "{url}: {message}");
+            assert!(!message.contains("pw"), "{message}");
+        }
+    }
+
+    #[test]
+    fn refuses_headers_that_frame_a_request_or_cannot_be_sent() {
+        for (name, value) in [("Host", "evil"), ("content-length", "3"), ("a b", "x"), ("x-a", "canary\n")] {
+            let headers = vec![(name.to_owned(), SecretString::from(value))];
+            let message = refused(UpstreamSettings { headers, ..settings() });
+
+            assert!(message.contains(name) && !message.contains("canary"), "{message}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_key_with_a_line_break_without_showing_it() {
+        let message = refused(UpstreamSettings { api_key: Some(SecretString::from("canary\n")), ..settings() });
+
+        assert!(message.contains("key") && !message.contains("canary"), "{message}");
+    }
+
+    #[test]
+    fn shows_no_key_in_debug() {
+        let settings = UpstreamSettings {
+            api_key: Some(SecretString::from("canary-key")),
+            headers: vec![("x-token".to_owned(), SecretString::from("canary-token"))],
+            ..settings()
+        };
+        let shown = format!("{settings:?}");
+        let upstream = Upstream::new(settings).unwrap();
+
+        assert!(!format!("{shown}{upstream:?}{:?}{:?}", upstream.client, upstream.scrubber).contains("canary"));
+    }
+}

@@ -1,0 +1,173 @@
+//! When to ask again, when to move on. Pure: time and chance are arguments.
+
+use std::time::Duration;
+
+use crate::upstream::classify::Advice;
+
+/// Bounds of the attempts of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetrySettings {
+    /// Most attempts at one target, the first included. At least one is made.
+    pub per_target: u32,
+    /// Most attempts of a call over all its targets. At least one is made.
+    pub total: u32,
+    /// The pause before the first retry; it doubles with each further one at the same target.
+    pub base: Duration,
+    /// The longest pause of our own choice.
+    pub cap: Duration,
+    /// The longest pause that an upstream may ask for before the next target is tried instead.
+    pub patience: Duration,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self {
+            per_target: 2,
+            total: 6,
+            base: Duration::from_millis(200),
+            cap: Duration::from_secs(2),
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask the same target after this pause.
+    Retry(Duration),
+    /// Ask the next target now, if there is one.
+    NextTarget,
+    /// Stop.
+    Stop,
+}
+
+/// Counts the attempts of one call.
+#[derive(Clone, Debug)]
+pub struct RetryPlan {
+    settings: RetrySettings,
+    jitter: f64,
+    at_target: u32,
+    total: u32,
+}
+
+impl RetryPlan {
+    /// A plan for one call. `jitter` is the call's draw from 0 to 1: pauses last between half and all of their length, so that callers who
+    /// failed together do not come back together.
+    #[must_use]
+    pub fn new(settings: RetrySettings, jitter: f64) -> Self {
+        Self { settings, jitter: if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.5 }, at_target: 0, total: 0 }
+    }
+
+    /// Decides what follows an attempt that failed, with this much time left before the deadline. A pause that does not fit is not begun.
+    #[must_use]
+    pub fn after(&mut self, advice: Advice, remaining: Duration) -> Next {
+        self.at_target += 1;
+        self.total += 1;
+        let next = self.decide(advice, remaining);
+        if next == Next::NextTarget {
+            self.at_target = 0;
+        }
+        next
+    }
+
+    fn decide(&self, advice: Advice, remaining: Duration) -> Next {
+        let may_retry = self.at_target < self.settings.per_target;
+        let pause = match advice {
+            Advice::GiveUp => return Next::Stop,
+            Advice::MoveOn => None,
+            Advice::Backoff => Some(self.backoff()),
+            Advice::Wait(hint) => (hint <= self.settings.patience).then_some(hint),
+        };
+        match pause {
+            _ if self.total >= self.settings.total => Next::Stop,
+            Some(pause) if may_retry && pause < remaining => Next::Retry(pause),
+            Some(_) | None => Next::NextTarget,
+        }
+    }
+
+    fn backoff(&self) -> Duration {
+        let doubled = self.settings.base.saturating_mul(2_u32.saturating_pow(self.at_target.saturating_sub(1)));
+        doubled.min(self.settings.cap).mul_f64(0.5 + self.jitter / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn plan(jitter: f64) -> RetryPlan {
+        RetryPlan::new(RetrySettings::default(), jitter)
+    }
+
+    #[test]
+    fn retries_once_and_then_moves_on_for_every_target() {
+        let mut plan = plan(1.0);
+
+        for _ in 0..2 {
+            assert_eq!(plan.after(Advice::Backoff, LONG), Next::Retry(Duration::from_millis(200)));
+            assert_eq!(plan.after(Advice::Backoff, LONG), Next::NextTarget);
+        }
+    }
+
+    #[test]
+    fn stops_at_the_total() {
+        let settings = RetrySettings { total: 3, ..RetrySettings::default() };
+        let mut plan = RetryPlan::new(settings, 0.0);
+
+        let nexts = [(); 3].map(|()| plan.after(Advice::Backoff, LONG));
+
+        assert_eq!(nexts, [Next::Retry(Duration::from_millis(100)), Next::NextTarget, Next::Stop]);
+    }
+
+    #[test]
+    fn honours_a_hint_that_fits_and_moves_on_from_one_that_does_not() {
+        let second = Duration::from_secs(1);
+
+        assert_eq!(plan(0.0).after(Advice::Wait(second), LONG), Next::Retry(second));
+        assert_eq!(plan(0.0).after(Advice::Wait(second), second), Next::NextTarget);
+        assert_eq!(plan(0.0).after(Advice::Wait(Duration::from_secs(11)), LONG), Next::NextTarget);
+    }
+
+    #[test]
+    fn gives_up_when_no_target_will_do_better() {
+        assert_eq!(plan(0.0).after(Advice::GiveUp, LONG), Next::Stop);
+        assert_eq!(plan(0.0).after(Advice::MoveOn, LONG), Next::NextTarget);
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_cap() {
+        let settings = RetrySettings { per_target: 9, total: 9, ..RetrySettings::default() };
+        let mut plan = RetryPlan::new(settings, 1.0);
+
+        let pauses = [(); 6].map(|()| plan.after(Advice::Backoff, LONG));
+
+        assert_eq!(pauses, [200, 400, 800, 1600, 2000, 2000].map(|ms| Next::Retry(Duration::from_millis(ms))));
+    }
+
+    proptest! {
+        #[test]
+        fn never_exceeds_its_bounds(advice in prop::collection::vec(0..4_u8, 1..40), jitter in any::<f64>(), remaining_ms in 0..20_000_u64) {
+            let mut plan = plan(jitter);
+            let remaining = Duration::from_millis(remaining_ms);
+            let mut retries = 0;
+            for (made, advice) in advice.into_iter().enumerate() {
+                let advice = [Advice::Backoff, Advice::Wait(Duration::from_secs(3)), Advice::MoveOn, Advice::GiveUp][usize::from(advice)];
+                match plan.after(advice, remaining) {
+                    Next::Retry(pause) => {
+                        retries += 1;
+                        prop_assert!(pause < remaining);
+                        prop_assert!(retries < RetrySettings::default().per_target);
+                    }
+                    Next::NextTarget => retries = 0,
+                    Next::Stop => break,
+                }
+                prop_assert!(made + 1 < 6);
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The events of one upstream's stream.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::Body;
+use serde::de::IgnoredAny;
+
+use crate::chat::sse::{SseDecoder, SseEvent};
+use crate::upstream::classify::Trouble;
+use crate::upstream::client::trouble;
+
+/// Reads a body as events. Dropping it drops the body, which cancels the call.
+#[derive(Debug)]
+pub(crate) struct EventSource<B> {
+    body: B,
+    /// `None` when the body has ended.
+    decoder: Option<SseDecoder>,
+}
+
+/// What an error of a body means.
+pub(crate) trait IntoTrouble {
+    fn into_trouble(self) -> Trouble;
+}
+
+impl IntoTrouble for reqwest::Error {
+    fn into_trouble(self) -> Trouble {
+        trouble(&self)
+    }
+}
+
+impl<B> EventSource<B>
+where
+    B: Body<Data = Bytes, Error: IntoTrouble> + Unpin,
+{
+    pub(crate) fn new(body: B, event_limit: usize) -> Self {
+        Self { body, decoder: Some(SseDecoder::new(event_limit)) }
+    }
+
+    /// The next event; `None` when the body ended cleanly. A last event whose blank line is missing is given if it is whole.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<SseEvent, Trouble>>> {
+        loop {
+            let Some(decoder) = &mut self.decoder else { return Poll::Ready(None) };
+            match decoder.next_event() {
+                Ok(Some(event)) => return Poll::Ready(Some(Ok(event))),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        decoder.push(data);
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into_trouble()))),
+                None => {
+                    let rest = self.decoder.take().and_then(SseDecoder::finish);
+                    return Poll::Ready(rest.filter(is_whole).map(Ok));
+                }
+            }
+        }
+    }
+
+    /// Reads on to the end of the body, so that its connection can serve again. Ready when it has ended or is not worth it.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        loop {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let length = frame.into_data().map_or(0, |data| data.remaining());
+                    match budget.checked_sub(length + 1) {
+                        Some(left) => *budget = left,
+                        None => return Poll::Ready(()),
+                    }
+                }
+                Some(Err(_)) | None => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+fn is_whole(event: &SseEvent) -> bool {
+    event.data == "[DONE]" || serde_json::from_slice::<IgnoredAny>(&event.data).is_ok()
+}
