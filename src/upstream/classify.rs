@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn caps_long_hints_and_ignores_nonsense() {
         assert_eq!(hint("retry-after", "1e300"), Some(LONGEST_HINT));
-        assert_eq!(hint("retry-after", "Sun, 06 Nov 2094 08:00:00 GMT"), Some(LONGEST_HINT));
+        assert_eq!(hint("retry-after", "Sat, 06 Nov 2094 08:00:00 GMT"), Some(LONGEST_HINT));
         for value in ["", "-1", "NaN", "inf", "soon"] {
             assert_eq!(hint("retry-after", value), None, "{value}");
         }
