@@ -38,7 +38,7 @@ pub enum Trouble {
     #[error("the deadline of the call passed")]
     Deadline,
     /// A status that is no success.
-    #[error("answered with status {status}")]
+    #[error("answered with status {status}{}", remedy(*status))]
     Status {
         /// The status.
         status: u16,
@@ -167,6 +167,15 @@ pub const fn status_class(status: u16) -> Class {
         500..600 => Class::Transient,
         // Redirects are never followed, and nothing else is HTTP.
         _ => Class::Garbage,
+    }
+}
+
+/// What an operator can do about a status, where that is clear.
+const fn remedy(status: u16) -> &'static str {
+    match status_class(status) {
+        Class::Unauthorised => "; check the key and the balance of this upstream",
+        Class::Success | Class::Throttled | Class::Transient | Class::Rejected => "",
+        Class::Garbage | Class::Truncated | Class::Cancelled => "",
     }
 }
 

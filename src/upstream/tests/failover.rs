@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::upstream::client::Sizes;
-use crate::upstream::fake::{garbage, hang, json, refused_url, sse, status, whole};
+use crate::upstream::fake::{garbage, hang, json, raw_stream, refused_url, sse, status, whole};
 
 #[tokio::test]
 async fn answers_with_the_first_target() {
@@ -32,8 +32,9 @@ async fn an_answer_tells_its_price_before_its_body_is_read() {
 async fn sends_what_the_upstream_needs_and_nothing_else() {
     let fake = FakeUpstream::script([json(ANSWER)]).await;
 
-    drop(call(plan(vec![target("a", &fake)]), WHOLE).await.result.unwrap());
+    let answer = call(plan(vec![target("a", &fake)]), WHOLE).await.result.unwrap();
 
+    assert!(!format!("{answer:?}").contains(KEY));
     let request = fake.requests().remove(0);
     let mut names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
@@ -129,8 +130,10 @@ async fn a_key_that_is_echoed_reaches_nobody() {
     let echo = format!(r#"{{"error":{{"message":"Incorrect API key provided: {KEY}"}}}}"#);
     for code in [400, 401] {
         let fake = FakeUpstream::script([whole(code, "application/json", echo.as_bytes())]).await;
+        let plan = plan(vec![target("a", &fake)]);
+        assert!(!format!("{plan:?}").contains(KEY));
 
-        let (error, outcome) = call(plan(vec![target("a", &fake)]), WHOLE).await.failed().await;
+        let (error, outcome) = call(plan, WHOLE).await.failed().await;
 
         let shown = match &error {
             DispatchError::Rejected { body, .. } => String::from_utf8_lossy(body).into_owned(),
@@ -160,6 +163,21 @@ async fn a_hint_beyond_the_deadline_moves_on_at_once() {
     let (_, outcome) = call(plan, WHOLE).await.read().await;
 
     assert_eq!(classes(&outcome), [Class::Throttled, Class::Success]);
+    assert!(outcome.total < Duration::from_secs(8), "{:?}", outcome.total);
+}
+
+#[tokio::test]
+async fn a_hint_beyond_the_deadline_of_the_last_target_ends_the_call_at_once() {
+    let fake = FakeUpstream::script([status(429).header("retry-after", "9")]).await;
+    let mut plan = plan(vec![target("a", &fake)]);
+    plan.deadline = Instant::now() + Duration::from_secs(8);
+
+    let (error, outcome) = call(plan, WHOLE).await.failed().await;
+
+    assert!(
+        matches!(&error, DispatchError::Exhausted { retry_after: Some(hint), .. } if hint.as_secs() == 9),
+        "{error}"
+    );
     assert!(outcome.total < Duration::from_secs(8), "{:?}", outcome.total);
 }
 
@@ -238,7 +256,7 @@ async fn garbage_falls_back_and_is_named_when_nothing_else_is_left() {
 async fn an_oversize_answer_is_not_read() {
     let good = FakeUpstream::script([json(ANSWER)]).await;
     let sizes = Sizes { answer: 100, ..Sizes::default() };
-    for reply in [json(&"x".repeat(101)), events(&["x".repeat(60), "x".repeat(60)])] {
+    for reply in [json(&"x".repeat(101)), raw_stream(&["x".repeat(60), "x".repeat(60)])] {
         let large = FakeUpstream::script([reply]).await;
         let first = target_of(UpstreamSettings { sizes, ..settings("a", large.base_url()) });
 
@@ -247,10 +265,6 @@ async fn an_oversize_answer_is_not_read() {
         assert_eq!(classes(&outcome), [Class::Garbage, Class::Success]);
         assert_eq!(outcome.attempts[0].detail, "answered with more than 100 bytes");
     }
-}
-
-fn events(pieces: &[String]) -> crate::upstream::fake::Reply {
-    crate::upstream::fake::raw_stream(pieces)
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ async fn a_stream_that_fails_before_its_first_token_falls_back() {
         (events_reply(&["[DONE]"]), Class::Transient),
         (events_reply(&[ROLE, reported]), Class::Throttled),
         (events_reply(&[ROLE, r#"{"error":{"message":"m"}}"#]), Class::Transient),
+        (raw_stream(&["event: error\ndata: {\"message\":\"m\"}\n\n".to_owned()]), Class::Transient),
         (events_reply(&[ROLE, r#"{"choices":[{"de"#]), Class::Garbage),
         (garbage(), Class::Garbage),
         (crate::upstream::fake::json(ANSWER), Class::Garbage),
@@ -191,6 +192,16 @@ async fn adds_the_end_mark_that_an_upstream_forgot() {
 
     assert_eq!(text, passed(&[WORD, STOP, "[DONE]"]));
     assert_eq!((outcome.class, outcome.cost), (Class::Success, Some(NanoUsd(20_000))));
+}
+
+#[tokio::test]
+async fn signs_of_life_in_the_middle_pass() {
+    let ping = r#"{"type":"ping"}"#;
+
+    let (text, outcome) = streamed(events_reply(&[WORD, ping, STOP, "[DONE]"]), STREAM).await;
+
+    assert_eq!(text, passed(&[WORD, ping, STOP, "[DONE]"]));
+    assert_eq!(outcome.class, Class::Success);
 }
 
 #[tokio::test]
