@@ -1,0 +1,212 @@
+//! A bundle that was verified, loaded and warmed and can score.
+
+mod prepare;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crate::domain::decide::Learned;
+use crate::domain::ids::BundleId;
+use crate::domain::neighbour::Neighbour;
+use crate::domain::prompt::Prompt;
+use crate::domain::scores::{LabelSpace, ScoreFailure, Scorer, Scores};
+use crate::model::blend;
+use crate::model::engine::{CarefulRequest, Engine};
+use crate::model::error::{InferenceError, panic_text};
+use crate::model::fast::{Reading, Slot, SlotPool};
+use crate::model::index::{FreshItem, NeighbourIndex};
+use crate::model::manifest::{Calibration, Manifest};
+use crate::model::session::Placement;
+use crate::model::tokenize::{TokenBuffer, Tokenizer};
+
+pub use prepare::PrepareSettings;
+
+/// Everything one bundle needs to score. Immutable but for fresh feedback; a request holds one and sees no other.
+#[derive(Debug)]
+pub struct Generation {
+    manifest: Manifest,
+    labels: LabelSpace,
+    calibration: Calibration,
+    tokenizer: Tokenizer,
+    slots: SlotPool,
+    index: NeighbourIndex,
+    careful: Result<Careful, CarefulStatus>,
+}
+
+/// The careful scorer of a generation.
+#[derive(Debug)]
+struct Careful {
+    tokenizer: Tokenizer,
+    engine: Engine,
+    calibration: Calibration,
+    placement: Placement,
+}
+
+/// Whether a generation can score carefully, and if not, why and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CarefulStatus {
+    /// It can.
+    Ready {
+        /// Where its encoder computes.
+        placement: Placement,
+    },
+    /// The bundle has no careful scorer.
+    NotTrained,
+    /// It was switched off by configuration.
+    Off,
+    /// The bundle has one, but its encoder cannot be used here.
+    NotInstalled {
+        /// Why, and what to do.
+        problem: String,
+    },
+}
+
+impl Generation {
+    /// The bundle's name.
+    #[must_use]
+    pub const fn id(&self) -> &BundleId {
+        &self.manifest.id
+    }
+
+    /// What the bundle is.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What its labels refer to.
+    #[must_use]
+    pub const fn labels(&self) -> &LabelSpace {
+        &self.labels
+    }
+
+    /// Its calibration.
+    #[must_use]
+    pub const fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// What a decision needs to know of it.
+    #[must_use]
+    pub const fn learned(&self) -> Learned<'_> {
+        Learned { bundle: &self.manifest.id, labels: &self.labels, dial: &self.calibration.dial }
+    }
+
+    /// Its neighbour index.
+    #[must_use]
+    pub const fn index(&self) -> &NeighbourIndex {
+        &self.index
+    }
+
+    /// Adds a labelled prompt that the next request already finds. False if its embedding is from another encoder.
+    pub fn add_feedback(&self, item: FreshItem) -> bool {
+        item.embedding.dimension() == self.manifest.encoder.dimension && self.index.add(item)
+    }
+
+    /// Whether it can score carefully.
+    #[must_use]
+    pub fn careful_status(&self) -> CarefulStatus {
+        match &self.careful {
+            Ok(careful) => CarefulStatus::Ready { placement: careful.placement.clone() },
+            Err(status) => status.clone(),
+        }
+    }
+
+    /// How many prompts wait for the careful scorer.
+    #[must_use]
+    pub fn careful_waiting(&self) -> usize {
+        self.careful.as_ref().map_or(0, |careful| careful.engine.waiting())
+    }
+
+    /// Scores a prompt on the calling thread: tens to hundreds of microseconds, no waiting but for a free slot.
+    ///
+    /// # Errors
+    /// The ask is empty, or the model failed. A failure is evidence for the decision, never an error of the call.
+    pub fn score(&self, prompt: &Prompt) -> Result<Scores, ScoreFailure> {
+        let found = self.read(prompt)?;
+        Ok(found.calibrate(Scorer::Fast, &self.calibration, prompt.truncated))
+    }
+
+    /// Scores a prompt with the careful encoder and heads, and the neighbours of its fast embedding. Milliseconds, in a worker thread.
+    ///
+    /// Tokenising and the neighbour search run on the calling thread first, for as long as [`Generation::score`] takes.
+    ///
+    /// # Errors
+    /// The ask is empty, the queue is full, the deadline passes, the model fails, or there is no careful scorer
+    /// ([`Generation::careful_status`] says why), which reads as a failure of inference.
+    pub async fn score_carefully(
+        &self,
+        prompt: &Prompt,
+        deadline: tokio::time::Instant,
+    ) -> Result<Scores, ScoreFailure> {
+        let careful = self.careful.as_ref().map_err(|_| ScoreFailure::Inference)?;
+        let mut found = self.read(prompt)?;
+        let mut buffer = TokenBuffer::default();
+        let start = Instant::now();
+        careful.tokenizer.tokenize(&prompt.ask, &mut buffer).map_err(|error| failed(&error))?;
+        found.reading.timings.tokenize += start.elapsed();
+        found.reading.tokens = buffer.text_tokens();
+        found.reading.truncated = buffer.truncated();
+        let request = CarefulRequest { tokens: buffer.ids().to_vec(), signals: prompt.signals.features(), deadline };
+        let answer = careful.engine.ask(request).await?;
+        found.reading.timings.queue = answer.queue;
+        found.reading.timings.encode += answer.encode;
+        found.reading.timings.heads += answer.heads;
+        found.reading.output = answer.output;
+        Ok(found.calibrate(Scorer::Careful, &careful.calibration, prompt.truncated))
+    }
+
+    /// Reads a prompt with the fast scorer and finds its neighbours. Nothing that unwinds inside a library gets out of here.
+    fn read(&self, prompt: &Prompt) -> Result<Found, ScoreFailure> {
+        let signals = prompt.signals.features();
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            let mut slot = self.slots.take().ok_or(InferenceError::WorkerGone)?;
+            let reading = slot.read(&self.tokenizer, &prompt.ask, &signals)?;
+            Ok(reading.map(|reading| self.with_neighbours(&mut slot, reading)))
+        }));
+        let read = read.unwrap_or_else(|payload| Err(InferenceError::Panicked(panic_text(&*payload))));
+        read.map_err(|error| failed(&error))?.ok_or(ScoreFailure::EmptyAsk)
+    }
+
+    fn with_neighbours(&self, slot: &mut Slot, mut reading: Reading) -> Found {
+        let start = Instant::now();
+        let neighbours = self.index.nearest(&reading.embedding, self.calibration.blend.k, &mut slot.scratch);
+        reading.timings.neighbours = start.elapsed();
+        Found { reading, neighbours }
+    }
+}
+
+/// What was read off a prompt, before calibration.
+struct Found {
+    reading: Reading,
+    neighbours: Vec<Neighbour>,
+}
+
+impl Found {
+    fn calibrate(self, scorer: Scorer, calibration: &Calibration, clipped: bool) -> Scores {
+        let start = Instant::now();
+        let Self { reading: Reading { embedding, output, tokens, truncated, mut timings }, neighbours } = self;
+        let success = blend::success(&output, calibration, &neighbours);
+        timings.neighbours += start.elapsed();
+        Scores {
+            scorer,
+            tasks: blend::tasks(&output, calibration),
+            difficulty: calibration.difficulty.apply(f64::from(output.difficulty)),
+            success,
+            output_tokens: blend::output_tokens(&output),
+            neighbourhood: blend::neighbourhood(neighbours),
+            tokens,
+            truncated: truncated || clipped,
+            timings,
+            embedding,
+        }
+    }
+}
+
+fn failed(error: &InferenceError) -> ScoreFailure {
+    tracing::warn!(%error, "scoring failed");
+    ScoreFailure::Inference
+}
+
+#[cfg(test)]
+mod tests;

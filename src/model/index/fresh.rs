@@ -1,0 +1,114 @@
+//! Feedback that arrived since the bundle was trained.
+
+use std::collections::VecDeque;
+use std::sync::{PoisonError, RwLock};
+
+use crate::domain::embedding::{Embedding, dot};
+use crate::domain::ids::ItemId;
+use crate::domain::neighbour::Labels;
+use crate::model::index::graph::Hit;
+use crate::model::index::vectors::{Vectors, leading};
+
+/// Most fresh items that are kept. When full, the oldest gives way and is counted; a retrain takes them all in.
+pub const MAX_FRESH: usize = 4_096;
+
+/// A labelled prompt to add to a running index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FreshItem {
+    /// Its name. A second item of the same name replaces the first.
+    pub id: ItemId,
+    /// Its embedding by the fast encoder.
+    pub embedding: Embedding,
+    /// Scores by position of the label space.
+    pub labels: Labels,
+}
+
+/// A bounded ring of fresh items that is searched exactly.
+///
+/// A lock is enough: a writer holds it for one copy of a row, a reader for one scan of at most [`MAX_FRESH`] rows.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    ring: RwLock<Ring>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    vectors: Vectors,
+    /// The items of the rows, in the order of the rows.
+    items: Vec<FreshItem>,
+    /// Rows from oldest to newest.
+    ages: VecDeque<usize>,
+    dropped: u64,
+}
+
+impl Fresh {
+    pub(super) fn new(dimension: usize) -> Self {
+        let ring = Ring { vectors: Vectors::new(dimension), items: Vec::new(), ages: VecDeque::new(), dropped: 0 };
+        Self { ring: RwLock::new(ring) }
+    }
+
+    /// Adds an item, in place of one of the same name if there is one. False if its embedding does not fit.
+    pub(super) fn add(&self, item: FreshItem) -> bool {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(row) = leading(&item.embedding, ring.vectors.dimension()) else { return false };
+        let known = ring.items.iter().position(|old| old.id == item.id);
+        let at = match known {
+            Some(at) => {
+                ring.ages.retain(|&row| row != at);
+                at
+            }
+            None if ring.items.len() < MAX_FRESH => {
+                let at = ring.items.len();
+                ring.vectors.push(&row);
+                ring.items.push(item.clone());
+                at
+            }
+            None => {
+                ring.dropped += 1;
+                ring.ages.pop_front().unwrap_or(0)
+            }
+        };
+        ring.vectors.replace(at, row.as_slice());
+        if let Some(slot) = ring.items.get_mut(at) {
+            *slot = item;
+        }
+        ring.ages.push_back(at);
+        true
+    }
+
+    /// The rows nearest to a query, best first, with their items.
+    pub(super) fn nearest(&self, query: &[f32], k: usize) -> Vec<(f32, FreshMatch)> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        if ring.items.is_empty() {
+            return Vec::new();
+        }
+        let similarities = ring.vectors.rows().map(|row| dot(query, row));
+        let mut hits: Vec<Hit> = (0_u32..).zip(similarities).map(|(row, similarity)| Hit { similarity, row }).collect();
+        hits.sort_unstable_by(|a, b| b.cmp(a));
+        let found = hits.iter().take(k).filter_map(|hit| Some((hit.similarity, ring.items.get(hit.row as usize)?)));
+        found
+            .map(|(similarity, item)| (similarity, FreshMatch { id: item.id.clone(), labels: item.labels.clone() }))
+            .collect()
+    }
+
+    /// Every item, oldest first.
+    pub(super) fn items(&self) -> Vec<FreshItem> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        ring.ages.iter().filter_map(|&at| ring.items.get(at).cloned()).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).items.len()
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).dropped
+    }
+}
+
+/// What a neighbour needs of a fresh item.
+#[derive(Clone, Debug)]
+pub(super) struct FreshMatch {
+    pub(super) id: ItemId,
+    pub(super) labels: Labels,
+}
