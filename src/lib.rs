@@ -5,6 +5,7 @@
 pub mod chat;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod domain;
 pub mod http;
 pub mod model;
