@@ -3,6 +3,7 @@
 //! A thread of its own with a runtime of its own: a slow disk holds up no worker that serves requests. No timer: a batch is what
 //! arrived while the previous one was written, so an idle store writes at once and a busy one in large strokes.
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -27,6 +28,8 @@ const BATCH: usize = 512;
 
 /// The least time between two log lines about one outage.
 const QUIET: Duration = Duration::from_secs(30);
+
+const FILE_GONE: &str = "the database file was removed; put it back or restart the server";
 
 type Receipts = Vec<Option<Result<FeedbackReceipt, FeedbackError>>>;
 
@@ -153,11 +156,14 @@ impl Writer {
 
     /// One transaction. Acknowledgements leave only after it is committed and, for reports, forced to the disk.
     async fn attempt(&mut self, batch: &Batch) -> Result<Receipts, sqlx::Error> {
+        // SQLite would go on writing to a removed file without a word, and every acknowledgement would be a lie.
+        if !self.settings.path.exists() {
+            return Err(sqlx::Error::Io(io::Error::new(ErrorKind::NotFound, FILE_GONE)));
+        }
         let open = match &mut self.connection {
             Some(open) => open,
             gone @ None => {
                 let options = schema::writing(&self.settings.path, &self.settings.writer_options());
-                // A file that is gone must not come back empty behind our back.
                 gone.insert(Open::new(options.create_if_missing(false).connect().await?))
             }
         };

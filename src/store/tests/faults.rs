@@ -152,3 +152,21 @@ async fn a_closed_store_drops_and_counts() {
     assert_eq!(store.journal().dropped(), 1);
     assert!(matches!(store.feedback(verdict(1, true)).await, Err(FeedbackError::Unavailable { .. })));
 }
+
+#[tokio::test]
+async fn a_file_removed_under_a_running_store_is_noticed() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.journal().record_decision(decision(1));
+    store.sync(DEADLINE).await.unwrap();
+    std::fs::remove_file(home.path()).unwrap();
+
+    let refused = store.feedback(verdict(1, true)).await;
+
+    assert!(
+        matches!(&refused, Err(FeedbackError::Unavailable { problem }) if problem.contains("restart")),
+        "{refused:?}"
+    );
+    assert!(matches!(store.health(), StoreHealth::Degraded { .. }));
+    assert!(!home.path().exists(), "it must not come back empty");
+}
