@@ -166,7 +166,7 @@ impl Store {
     /// Waits until everything recorded before this call is on disk.
     ///
     /// # Errors
-    /// [`SyncError`] when the deadline passes or the writer gives up.
+    /// [`SyncError`] when the deadline passes or the store cannot write.
     pub async fn sync(&self, deadline: Duration) -> Result<(), SyncError> {
         self.journal.sync(deadline).await
     }

@@ -75,6 +75,8 @@ async fn a_full_disk_loses_records_keeps_serving_and_recovers() {
     let StoreHealth::Degraded { since_unix_ms, problem } = store.health() else { panic!("should be degraded") };
     assert!(since_unix_ms > 0 && problem.contains("full"), "{problem}");
     assert_eq!(store.journal().stats().lost, 1);
+    assert!(store.feedback(verdict(9_999, true)).await.is_err());
+    assert!(matches!(store.sync(DEADLINE).await, Err(SyncError::Failed { .. })), "nothing was written since");
     assert!(store.decision(id(0)).await.unwrap().is_some(), "what was written can still be read");
 
     let mut shell = shell(&home).await;
