@@ -53,7 +53,8 @@ pub struct JournalStats {
     pub written: u64,
     /// Entries refused because the queue was full or the store was closed.
     pub dropped: u64,
-    /// Entries given up after repeated failures of the disk or the database.
+    /// Decisions and outcomes given up after repeated failures of the disk or the database. Reports are not among them: their
+    /// callers are told.
     pub lost: u64,
 }
 
@@ -204,10 +205,10 @@ impl Journal {
         }
     }
 
-    /// Waits until everything recorded before this call is on disk.
+    /// Waits until everything recorded before this call is on disk. Entries given up earlier are in [`JournalStats::lost`].
     ///
     /// # Errors
-    /// [`SyncError`] when the deadline passes or the writer gives up; the entries may still be written later.
+    /// [`SyncError`] when the deadline passes, when the entries may still be written later, or when the store cannot write.
     pub async fn sync(&self, deadline: Duration) -> Result<(), SyncError> {
         self.request(Entry::Sync, deadline).await
     }

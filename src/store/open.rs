@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
 
 use crate::domain::ids::DecisionId;
 use crate::store::error::{FeedbackError, StoreError, SyncError};
@@ -19,6 +20,9 @@ use crate::store::reader::{RecordedDecision, StoreReader};
 use crate::store::redact::PromptRetention;
 use crate::store::schema::{self, Standing, WriterOptions};
 use crate::store::writer::Writer;
+
+/// The longest queue, whatever the settings say.
+const MOST_ENTRIES: usize = 1 << 24;
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ pub struct StoreSettings {
     pub max_bytes: Option<u64>,
     /// How long a report may wait to become durable.
     pub feedback_deadline: Duration,
-    /// How long a batch waits for another process that writes to the file, such as a shell.
+    /// How long a batch waits for another process that writes to the file, such as a shell. At most a minute.
     pub busy: Duration,
     /// How failed batches are tried again.
     pub retry: RetrySettings,
@@ -93,7 +97,7 @@ impl Store {
         let path = settings.path.clone();
         let feedback_deadline = settings.feedback_deadline;
         let shared = Arc::new(Shared::new(settings.prompts, settings.queue_bytes));
-        let (sender, entries) = mpsc::channel(settings.queue.get());
+        let (sender, entries) = mpsc::channel(settings.queue.get().min(MOST_ENTRIES));
         let journal = Journal::new(sender, Arc::clone(&shared));
         let (ready, opened) = oneshot::channel();
         let failed = |problem: String| StoreError::Writer { path: path.clone(), problem };
@@ -162,7 +166,7 @@ impl Store {
     /// Waits until everything recorded before this call is on disk.
     ///
     /// # Errors
-    /// [`SyncError`] when the deadline passes or the writer gives up.
+    /// [`SyncError`] when the deadline passes or the store cannot write.
     pub async fn sync(&self, deadline: Duration) -> Result<(), SyncError> {
         self.journal.sync(deadline).await
     }
@@ -172,8 +176,10 @@ impl Store {
     /// # Errors
     /// [`SyncError`] when the deadline passes first or entries were lost in the end.
     pub async fn close(&self, deadline: Duration) -> Result<(), SyncError> {
-        let readers_closed = tokio::time::timeout(deadline, self.reader.close()).await;
-        self.journal.close(deadline).await?;
+        let started = Instant::now();
+        // Readers go first, so that the writer is the last and folds the write-ahead log back.
+        let readers_closed = timeout(deadline, self.reader.close()).await;
+        self.journal.close(deadline.saturating_sub(started.elapsed())).await?;
         readers_closed.map_err(|_| SyncError::Deadline { millis: deadline.as_millis() })
     }
 }

@@ -22,6 +22,9 @@ const CHECK_BELOW_BYTES: u64 = 64 << 20;
 /// The most a write-ahead log keeps on disk after it was folded back.
 const LOG_BYTES: i64 = 64 << 20;
 
+/// The longest wait for another process that writes.
+const MOST_BUSY: Duration = Duration::from_secs(60);
+
 /// The page size of SQLite, fixed when a store is made.
 const PAGE_BYTES: u64 = 4096;
 
@@ -42,7 +45,7 @@ pub(super) fn writing(path: &Path, options: &WriterOptions) -> SqliteConnectOpti
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(false)
-        .busy_timeout(options.busy)
+        .busy_timeout(options.busy.min(MOST_BUSY))
         .pragma("journal_size_limit", LOG_BYTES.to_string())
         .thread_name(|_| "trimtab-sqlite".to_owned())
         .disable_statement_logging();

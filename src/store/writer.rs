@@ -3,6 +3,7 @@
 //! A thread of its own with a runtime of its own: a slow disk holds up no worker that serves requests. No timer: a batch is what
 //! arrived while the previous one was written, so an idle store writes at once and a busy one in large strokes.
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -27,6 +28,8 @@ const BATCH: usize = 512;
 
 /// The least time between two log lines about one outage.
 const QUIET: Duration = Duration::from_secs(30);
+
+const FILE_GONE: &str = "the database file was removed; put it back or restart the server";
 
 type Receipts = Vec<Option<Result<FeedbackReceipt, FeedbackError>>>;
 
@@ -84,10 +87,7 @@ impl Writer {
             // Folds the write-ahead log back, where no reader holds it.
             let _ = open.connection.close().await;
         }
-        let outcome = match &*self.shared.health.borrow() {
-            StoreHealth::Healthy => Ok(()),
-            StoreHealth::Degraded { problem, .. } => Err(problem.clone()),
-        };
+        let outcome = self.standing();
         drop(self.lock);
         for closer in closers {
             let _ = closer.send(outcome.clone());
@@ -96,10 +96,9 @@ impl Writer {
 
     /// Writes a batch or gives it up, and tells everyone who waits for it.
     async fn settle(&mut self, batch: Batch) {
-        let size = batch.records() as u64;
         match self.write(&batch).await {
             Ok(receipts) => {
-                self.shared.written.fetch_add(size, Ordering::Relaxed);
+                self.shared.written.fetch_add(batch.written(&receipts) as u64, Ordering::Relaxed);
                 for (pending, receipt) in batch.reports.into_iter().zip(receipts) {
                     // A report without a receipt is one whose caller had left.
                     if let Some(receipt) = receipt {
@@ -107,11 +106,13 @@ impl Writer {
                     }
                 }
                 for sync in batch.syncs {
-                    let _ = sync.send(Ok(()));
+                    let _ = sync.send(self.standing());
                 }
             }
             Err(problem) => {
-                self.shared.lost.fetch_add(size, Ordering::Relaxed);
+                // Whoever sent a report is told; decisions and outcomes have nobody to tell.
+                let lost = batch.decisions.len() + batch.outcomes.len();
+                self.shared.lost.fetch_add(lost as u64, Ordering::Relaxed);
                 for pending in batch.reports {
                     let problem = problem.clone();
                     let _ = pending.reply.send(Err(FeedbackError::Unavailable { problem }));
@@ -123,6 +124,14 @@ impl Writer {
         }
     }
 
+    /// Whether the last entries were written. A batch of requests alone writes nothing, so it proves nothing about the disk.
+    fn standing(&self) -> Result<(), String> {
+        match &*self.shared.health.borrow() {
+            StoreHealth::Healthy => Ok(()),
+            StoreHealth::Degraded { problem, .. } => Err(problem.clone()),
+        }
+    }
+
     /// Tries a few times with growing pauses, while new entries wait in the bounded queue.
     async fn write(&mut self, batch: &Batch) -> Result<Receipts, String> {
         let RetrySettings { attempts, first_delay } = self.settings.retry;
@@ -130,7 +139,9 @@ impl Writer {
         for attempt in 1.. {
             match self.attempt(batch).await {
                 Ok(receipts) => {
-                    self.report_success();
+                    if batch.written(&receipts) > 0 {
+                        self.report_success();
+                    }
                     return Ok(receipts);
                 }
                 Err(source) => {
@@ -153,11 +164,14 @@ impl Writer {
 
     /// One transaction. Acknowledgements leave only after it is committed and, for reports, forced to the disk.
     async fn attempt(&mut self, batch: &Batch) -> Result<Receipts, sqlx::Error> {
+        // SQLite would go on writing to a removed file without a word, and every acknowledgement would be a lie.
+        if !self.settings.path.exists() {
+            return Err(sqlx::Error::Io(io::Error::new(ErrorKind::NotFound, FILE_GONE)));
+        }
         let open = match &mut self.connection {
             Some(open) => open,
             gone @ None => {
                 let options = schema::writing(&self.settings.path, &self.settings.writer_options());
-                // A file that is gone must not come back empty behind our back.
                 gone.insert(Open::new(options.create_if_missing(false).connect().await?))
             }
         };
@@ -168,7 +182,7 @@ impl Writer {
             open.is_durable = is_durable;
         }
         let mut receipts = Vec::with_capacity(batch.reports.len());
-        if batch.records() > 0 {
+        if !batch.is_empty() {
             let mut transaction = open.connection.begin_with("BEGIN IMMEDIATE").await?;
             sql::insert_decisions(&mut transaction, &batch.decisions).await?;
             sql::insert_outcomes(&mut transaction, &batch.outcomes).await?;
@@ -258,7 +272,14 @@ impl Batch {
         batch
     }
 
-    fn records(&self) -> usize {
-        self.decisions.len() + self.outcomes.len() + self.reports.len()
+    /// How many entries a commit of this batch put on the disk: a repeated or refused report is none.
+    fn written(&self, receipts: &Receipts) -> usize {
+        let is_new = |receipt: &&Option<Result<FeedbackReceipt, FeedbackError>>| matches!(receipt, Some(Ok(receipt)) if !receipt.replayed);
+        self.decisions.len() + self.outcomes.len() + receipts.iter().filter(is_new).count()
+    }
+
+    /// Whether there is nothing to write, only requests to answer.
+    fn is_empty(&self) -> bool {
+        self.decisions.is_empty() && self.outcomes.is_empty() && self.reports.is_empty()
     }
 }

@@ -173,3 +173,23 @@ async fn a_failed_export_names_the_file_and_leaves_nothing() {
     assert!(refused.to_string().contains("out.jsonl"), "{refused}");
     assert!(!path.parent().unwrap().exists());
 }
+
+#[tokio::test]
+async fn an_export_may_move_between_threads() {
+    fn movable<T: Send + 'static>(value: T) -> T {
+        value
+    }
+    let home = Home::new();
+    let store = told(&home).await;
+    let reader = store.reader().clone();
+
+    let rows = movable(async move {
+        let mut sink = Vec::new();
+        let parquet = ExportOptions { format: ExportFormat::Parquet, ..ExportOptions::default() };
+        let report = reader.export(&parquet, &mut sink).await.unwrap();
+        (report.rows, movable(reader.export_rows(&parquet)).try_collect::<Vec<_>>().await.unwrap().len())
+    });
+
+    assert_eq!(rows.await, (2, 2));
+    drop(movable(async move { store.feedback(verdict(1, true)).await }));
+}

@@ -75,6 +75,8 @@ async fn a_full_disk_loses_records_keeps_serving_and_recovers() {
     let StoreHealth::Degraded { since_unix_ms, problem } = store.health() else { panic!("should be degraded") };
     assert!(since_unix_ms > 0 && problem.contains("full"), "{problem}");
     assert_eq!(store.journal().stats().lost, 1);
+    assert!(store.feedback(verdict(9_999, true)).await.is_err());
+    assert!(matches!(store.sync(DEADLINE).await, Err(SyncError::Failed { .. })), "nothing was written since");
     assert!(store.decision(id(0)).await.unwrap().is_some(), "what was written can still be read");
 
     let mut shell = shell(&home).await;
@@ -151,4 +153,22 @@ async fn a_closed_store_drops_and_counts() {
 
     assert_eq!(store.journal().dropped(), 1);
     assert!(matches!(store.feedback(verdict(1, true)).await, Err(FeedbackError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_file_removed_under_a_running_store_is_noticed() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.journal().record_decision(decision(1));
+    store.sync(DEADLINE).await.unwrap();
+    std::fs::remove_file(home.path()).unwrap();
+
+    let refused = store.feedback(verdict(1, true)).await;
+
+    assert!(
+        matches!(&refused, Err(FeedbackError::Unavailable { problem }) if problem.contains("restart")),
+        "{refused:?}"
+    );
+    assert!(matches!(store.health(), StoreHealth::Degraded { .. }));
+    assert!(!home.path().exists(), "it must not come back empty");
 }

@@ -75,16 +75,16 @@ async fn a_file_in_place_of_the_directory_is_refused() {
     assert!(matches!(refused, Err(StoreError::Io { .. })), "{refused:?}");
 }
 
-async fn check_refused(home: &Home, is_expected: fn(&StoreError) -> bool) {
+async fn check_refused(home: &Home, what: &str, is_expected: fn(&StoreError) -> bool) {
     let before = std::fs::read(home.path()).unwrap();
 
     let to_write = Store::open(home.settings()).await.unwrap_err();
     let to_read = Store::open_read_only(&home.path()).await.unwrap_err();
 
-    assert!(is_expected(&to_write), "{to_write}");
-    assert!(is_expected(&to_read), "{to_read}");
+    assert!(is_expected(&to_write), "{what}: {to_write}");
+    assert!(is_expected(&to_read), "{what}: {to_read}");
     assert!(to_write.to_string().contains("trimtab.db"), "{to_write}");
-    assert_eq!(std::fs::read(home.path()).unwrap(), before, "the file was changed");
+    assert_eq!(std::fs::read(home.path()).unwrap(), before, "{what}: the file was changed");
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     sqlx::raw_sql("PRAGMA user_version = 99").execute(&mut connection).await.unwrap();
     sqlx::Connection::close(connection).await.unwrap();
 
-    check_refused(&home, |error| matches!(error, StoreError::Newer { found: 99, .. })).await;
+    check_refused(&home, "newer", |error| matches!(error, StoreError::Newer { found: 99, .. })).await;
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_database_of_another_program_is_refused_and_left_as_it_is() {
     sqlx::raw_sql("CREATE TABLE theirs (x)").execute(&mut connection).await.unwrap();
     sqlx::Connection::close(connection).await.unwrap();
 
-    check_refused(&home, |error| matches!(error, StoreError::Foreign { .. })).await;
+    check_refused(&home, "foreign", |error| matches!(error, StoreError::Foreign { .. })).await;
 }
 
 /// A store with some pages of records, closed.
@@ -138,8 +138,7 @@ async fn damaged_files_are_refused_and_left_as_they_are() {
         std::fs::create_dir_all(home.path().parent().unwrap()).unwrap();
         std::fs::write(home.path(), bytes).unwrap();
 
-        assert!(!what.is_empty());
-        check_refused(&home, |error| matches!(error, StoreError::Corrupt { .. })).await;
+        check_refused(&home, what, |error| matches!(error, StoreError::Corrupt { .. })).await;
     }
 }
 
@@ -160,4 +159,12 @@ async fn an_empty_file_becomes_a_store() {
     std::fs::write(home.path(), "").unwrap();
 
     assert_eq!(home.open().await.health(), StoreHealth::Healthy);
+}
+
+#[tokio::test]
+async fn absurd_settings_are_brought_into_range() {
+    let home = Home::new();
+    let settings = StoreSettings { queue: NonZeroUsize::MAX, busy: Duration::MAX, ..home.settings() };
+
+    assert_eq!(Store::open(settings).await.unwrap().health(), StoreHealth::Healthy);
 }

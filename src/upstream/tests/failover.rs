@@ -256,7 +256,8 @@ async fn garbage_falls_back_and_is_named_when_nothing_else_is_left() {
 async fn an_oversize_answer_is_not_read() {
     let good = FakeUpstream::script([json(ANSWER)]).await;
     let sizes = Sizes { answer: 100, ..Sizes::default() };
-    for reply in [json(&"x".repeat(101)), raw_stream(&["x".repeat(60), "x".repeat(60)])] {
+    let announced = json(&"x".repeat(101));
+    for reply in [announced.clone(), announced.stall_after(0), raw_stream(&["x".repeat(60), "x".repeat(60)])] {
         let large = FakeUpstream::script([reply]).await;
         let first = target_of(UpstreamSettings { sizes, ..settings("a", large.base_url()) });
 

@@ -99,6 +99,17 @@ async fn a_client_that_reads_slowly_is_not_the_upstreams_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_total_holds_for_a_client_that_reads_slowly() {
+    let (mut relay, _) = relay(&[(0, WORD), (0, WORD)], Timeouts::default());
+    relay.frame().await.unwrap().unwrap();
+    tokio::time::advance(Duration::from_secs(601)).await;
+
+    let next = relay.frame().await.unwrap().unwrap().into_data().unwrap();
+
+    assert!(String::from_utf8_lossy(&next).contains("deadline_exceeded"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_that_holds_its_connection_open_does_not_hold_the_client() {
     let started = Instant::now();
     let (relay, _) = relay(&[(0, WORD), (0, "data: [DONE]\n\n")], Timeouts::default());

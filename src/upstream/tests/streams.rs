@@ -1,5 +1,6 @@
 //! Streams over real sockets: the commit point, usage, names, and what is left of a broken one.
 
+use futures_util::StreamExt as _;
 use http_body::Body as _;
 
 use super::*;
@@ -122,13 +123,12 @@ async fn a_stream_that_never_begins_falls_back_at_its_own_timeout() {
 
 #[tokio::test]
 async fn a_start_too_long_to_hold_back_is_committed() {
-    let preamble = vec![ROLE; 70];
-    let events: Vec<&str> = preamble.iter().copied().chain([WORD, STOP, "[DONE]"]).collect();
+    let fake = FakeUpstream::script([events_reply(&[ROLE; 70]).stall_after(70)]).await;
 
-    let (text, outcome) = streamed(events_reply(&events), STREAM).await;
+    let answer = call(plan(vec![target("a", &fake)]), STREAM).await.result.unwrap();
 
-    assert_eq!(text, passed(&events));
-    assert_eq!(outcome.class, Class::Success);
+    let first = answer.body.into_data_stream().next().await.unwrap().unwrap();
+    assert_eq!(first, passed(&[ROLE]));
 }
 
 #[tokio::test]
@@ -136,6 +136,7 @@ async fn does_not_retry_after_first_byte() {
     for (end, code) in [
         (events_reply(&[WORD, WORD]).cut_after(1), "upstream_cut"),
         (events_reply(&[WORD, WORD]).end_after(1), "upstream_cut"),
+        (raw_stream(&[format!("data: {WORD}\n\n"), "data: {\"choi".to_owned()]), "upstream_cut"),
         (events_reply(&[WORD, "nonsense"]), "upstream_garbage"),
     ] {
         let (bad, good) = (FakeUpstream::script([end]).await, FakeUpstream::script([sse(&["no"])]).await);
