@@ -2,13 +2,12 @@
 //!
 //! Runs the built server as a process of its own. Figures of one run are compared with each other only: machines are shared and noisy.
 
-#![allow(
-    missing_docs,
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::print_stdout,
+    clippy::panic,
     clippy::indexing_slicing,
-    clippy::allow_attributes
+    reason = "a benchmark that cannot go on has failed, and prints its figures"
 )]
 
 use std::io::{BufRead, BufReader};

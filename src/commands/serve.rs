@@ -11,7 +11,8 @@ use crate::commands::Settings;
 use crate::commands::output::{note, say};
 use crate::config::{Config, Secrets};
 use crate::serve::{Addresses, serve};
-use crate::{shutdown, telemetry};
+use crate::shutdown;
+use crate::telemetry;
 
 pub(super) fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let flags = [("server.listen", args.listen), ("server.admin_listen", args.admin_listen)];
