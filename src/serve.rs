@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::chat::openai::ChatRequest;
 use crate::config::Config;
 use crate::demo;
-use crate::domain::ids::{BundleId, CallerId, DecisionId};
+use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
 use crate::http;
 use crate::http::admission::now_unix_ms;
@@ -30,6 +30,7 @@ use crate::http::listen;
 use crate::http::state::Server;
 use crate::model::error::PrepareError;
 use crate::model::generation::PrepareSettings;
+use crate::model::manifest::Manifest;
 use crate::model::registry::{Prepared, Registry};
 use crate::model::runtime::{self, RuntimeError, RuntimeMissing};
 use crate::model::shelf::Shelf;
@@ -206,9 +207,18 @@ fn load_models(config: &Config, metrics: &Metrics) -> Result<Models, ServeError>
     let settings = prepare_settings(config, &directory);
     let prepared = Prepared::new(&settings)?;
     metrics.bundle_activated(prepared.generation().id());
+    warn_of_unknown_classes(config, prepared.generation().manifest());
     let registry = Arc::new(Registry::new());
     registry.activate(prepared);
     Ok(Models { registry, settings })
+}
+
+/// A tier that stands for none of the bundle's has no predictions, so its models are chosen only where nothing else is eligible.
+fn warn_of_unknown_classes(config: &Config, manifest: &Manifest) {
+    for tier in config.tiers.iter().filter(|tier| !manifest.tiers.contains(&tier.class)) {
+        let known: Vec<&str> = manifest.tiers.iter().map(TierId::as_str).collect();
+        tracing::warn!(tier = %tier.id, class = %tier.class, known = known.join(", "), "the bundle does not know this tier's class; set `class`");
+    }
 }
 
 /// Starts ONNX Runtime from the configured library, or from the first one found.

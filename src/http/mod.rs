@@ -5,6 +5,7 @@ pub mod auth;
 pub mod body;
 pub mod chat_completions;
 pub mod error;
+pub mod export;
 pub mod feedback;
 pub mod headers;
 pub mod health;
@@ -50,6 +51,7 @@ pub fn admin(server: Arc<Server>, keys: Keys) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))
         .route("/admin/bundle", get(health::bundle))
+        .route("/v1/feedback/export", get(export::export))
         .route_layer(from_fn_with_state(Arc::new(keys), admission::administer))
         .merge(open())
         .fallback(not_found)

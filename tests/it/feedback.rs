@@ -103,6 +103,19 @@ async fn a_completion_is_recorded_with_its_outcome_and_exported() {
 }
 
 #[tokio::test]
+async fn administration_streams_the_export() {
+    let app = TestApp::start(Setup::default()).await;
+    let id = decide(&app).await["id"].clone();
+    report(&app, json!({ "decision_id": id, "success": true })).await;
+
+    let export = app.send(app.client.get(format!("{}/v1/feedback/export", app.admin_url))).await;
+
+    let rows: Vec<Value> = export.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((rows.len(), &rows[0]["prompt_id"], &rows[0]["score"]), (1, &id, &json!(1.0)));
+    assert_eq!(app.get("/v1/feedback/export").await.status, 404, "callers do not see each other's records");
+}
+
+#[tokio::test]
 async fn prompts_stay_out_of_a_store_that_keeps_none() {
     let app = TestApp::start(Setup::default().with("[store]\nprompts = \"none\"\n")).await;
     let canary = "canary-7f3a sits in a gilded cage";
