@@ -1,3 +1,11 @@
-//! The command line.
+//! The `trimtab` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use trimtab::cli::Cli;
+use trimtab::commands;
+
+fn main() -> ExitCode {
+    commands::run(Cli::parse())
+}

@@ -112,16 +112,13 @@ pub struct Edit {
 }
 
 impl Chunk {
-    /// Reads the data of one event.
+    /// Reads the data of one event. An object that is none of ours is a chunk without choices, since upstreams send signs of life.
     ///
     /// # Errors
-    /// When the data is not a chunk of an answer. One with an error is.
+    /// When the data is not a JSON object, or its fields have not the shape of a chunk.
     pub fn read(data: &[u8], model: &PublicModel) -> Result<Self, NotAnAnswer> {
         let wire: Wire<'_, Choice> = parse(data)?;
         let error = wire.error.filter(|raw| raw.get() != "null").map(error_status);
-        if wire.choices.is_none() && wire.usage.is_none() && error.is_none() {
-            return Err(NotAnAnswer::NoChoices);
-        }
         let mut chunk = Self {
             edit: wire.model_edit(data, model),
             usage: wire.usage.and_then(read_usage),
@@ -150,7 +147,7 @@ impl Chunk {
     }
 }
 
-/// The error body of an upstream if it has OpenAI's shape: an object `error` with a text `message`.
+/// Whether an upstream's error has OpenAI's shape: an object `error` with a text `message`.
 #[must_use]
 pub fn is_error_body(body: &[u8]) -> bool {
     #[derive(Deserialize)]

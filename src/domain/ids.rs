@@ -80,6 +80,12 @@ impl DecisionId {
         Self(bits)
     }
 
+    /// The 128 bits, for storage.
+    #[must_use]
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+
     /// Reads the printed form. `None` for anything else, whatever its length.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

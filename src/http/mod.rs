@@ -1,1 +1,82 @@
 //! The axum edge: routes, extraction, admission, errors. The only room that knows status codes of ours.
+
+pub mod admission;
+pub mod auth;
+pub mod body;
+pub mod chat_completions;
+pub mod error;
+pub mod export;
+pub mod feedback;
+pub mod headers;
+pub mod health;
+pub mod listen;
+pub mod models;
+pub mod route;
+pub mod state;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+use crate::http::auth::Keys;
+use crate::http::error::{ApiError, Kind};
+use crate::http::state::Server;
+
+/// The public routes.
+pub fn public(server: Arc<Server>) -> Router {
+    // Behind a key, where keys are configured, and counted against the limit of concurrent requests.
+    let guarded = Router::new()
+        .route("/v1/chat/completions", post(chat_completions::create))
+        .route("/v1/route", post(route::one))
+        .route("/route", post(route::one))
+        .route("/v1/route/batch", post(route::batch))
+        .route("/v1/feedback", post(feedback::create))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*model}", get(models::one))
+        .route("/metrics", get(health::metrics))
+        .route_layer(from_fn_with_state(Arc::clone(&server), admission::admit));
+    guarded
+        .merge(open())
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&server), admission::observe))
+        .with_state(server)
+}
+
+/// The administration routes, on their own listener and with a key of their own.
+pub fn admin(server: Arc<Server>, keys: Keys) -> Router {
+    Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/admin/bundle", get(health::bundle))
+        .route("/v1/feedback/export", get(export::export))
+        .route_layer(from_fn_with_state(Arc::new(keys), admission::administer))
+        .merge(open())
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(server)
+}
+
+/// What needs no key: a load balancer has none.
+fn open() -> Router<Arc<Server>> {
+    Router::new()
+        .route("/", get(health::welcome))
+        .route("/health/live", get(health::live))
+        .route("/livez", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/readyz", get(health::ready))
+        .route("/health", get(health::ready))
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    ApiError::new(
+        Kind::NotFound,
+        format!("there is nothing at `{}`; the API starts at /v1/chat/completions and /v1/route", uri.path()),
+    )
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(Kind::MethodNotAllowed, format!("`{}` does not take {method}", uri.path()))
+}

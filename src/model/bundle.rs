@@ -284,3 +284,6 @@ impl EncoderDirectory {
         files::read_capped(&self.directory, relative, file.ok_or_else(missing)?.bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

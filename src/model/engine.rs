@@ -211,3 +211,6 @@ fn send(batch: Vec<Waiting>, answered: Result<Answered, InferenceError>, taken: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

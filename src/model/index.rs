@@ -79,11 +79,7 @@ impl NeighbourIndex {
     pub fn open(bundle: &Bundle, index: &IndexRef, positions: usize) -> Result<Self, PrepareError> {
         let vectors = read_vectors(bundle, index)?;
         let items = read_items(bundle, index, positions)?;
-        let graph = if index.count < EXACT_BELOW {
-            None
-        } else {
-            read_graph(bundle, index)?.or_else(|| rebuild(&vectors, index))
-        };
+        let graph = if index.count < EXACT_BELOW { None } else { graph_of(bundle, index, &vectors)? };
         Ok(Self::new(IndexParts { vectors, items, graph, ef_search: index.ef_search }))
     }
 
@@ -204,19 +200,22 @@ fn read_items(bundle: &Bundle, index: &IndexRef, positions: usize) -> Result<Vec
     }
 }
 
-fn read_graph(bundle: &Bundle, index: &IndexRef) -> Result<Option<Graph>, PrepareError> {
-    let Some(file) = &index.graph else { return Ok(None) };
-    let graph = Graph::from_bytes(&bundle.read(file)?, index.count);
-    if graph.is_none() {
-        tracing::warn!(file, "the stored neighbour graph cannot be read, building it again from the vectors");
+/// The stored graph, or one built from the vectors.
+fn graph_of(bundle: &Bundle, index: &IndexRef, vectors: &Vectors) -> Result<Option<Graph>, PrepareError> {
+    let stored = match &index.graph {
+        Some(file) => Graph::from_bytes(&bundle.read(file)?, index.count),
+        None => None,
+    };
+    if stored.is_some() {
+        return Ok(stored);
     }
-    Ok(graph)
-}
-
-fn rebuild(vectors: &Vectors, index: &IndexRef) -> Option<Graph> {
-    tracing::info!(items = index.count, "building the neighbour graph");
-    let threads = BuildThreads::Pool;
-    build_graph(vectors, &GraphSettings { m: index.m, ef_construction: index.ef_construction, threads })
+    tracing::warn!(
+        stored = index.graph,
+        items = index.count,
+        "no usable neighbour graph is stored, building it from the vectors"
+    );
+    let (m, ef_construction) = (index.m, index.ef_construction);
+    Ok(build_graph(vectors, &GraphSettings { m, ef_construction, threads: BuildThreads::Pool }))
 }
 
 #[cfg(test)]

@@ -26,4 +26,7 @@ pub mod shelf;
 pub mod tokenize;
 pub mod watch;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use files::digest_of;

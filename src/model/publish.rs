@@ -96,3 +96,6 @@ fn copy_into(from: &Path, to: &Path) -> Result<(), PrepareError> {
     }
     files::sync_directory(to)
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,3 +230,6 @@ impl Shelf {
         files::sync_directory(&self.models)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ pub enum Trouble {
     #[error("the deadline of the call passed")]
     Deadline,
     /// A status that is no success.
-    #[error("answered with status {status}")]
+    #[error("answered with status {status}{}", remedy(*status))]
     Status {
         /// The status.
         status: u16,
@@ -170,6 +170,15 @@ pub const fn status_class(status: u16) -> Class {
     }
 }
 
+/// What an operator can do about a status, where that is clear.
+const fn remedy(status: u16) -> &'static str {
+    match status_class(status) {
+        Class::Unauthorised => "; check the key and the balance of this upstream",
+        Class::Success | Class::Throttled | Class::Transient | Class::Rejected => "",
+        Class::Garbage | Class::Truncated | Class::Cancelled => "",
+    }
+}
+
 /// When the upstream asked to come back: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date. At most an hour; zero for a date
 /// that has passed; `None` for anything that is not a time.
 #[must_use]
@@ -208,7 +217,7 @@ mod tests {
     #[test]
     fn caps_long_hints_and_ignores_nonsense() {
         assert_eq!(hint("retry-after", "1e300"), Some(LONGEST_HINT));
-        assert_eq!(hint("retry-after", "Sun, 06 Nov 2094 08:00:00 GMT"), Some(LONGEST_HINT));
+        assert_eq!(hint("retry-after", "Sat, 06 Nov 2094 08:00:00 GMT"), Some(LONGEST_HINT));
         for value in ["", "-1", "NaN", "inf", "soon"] {
             assert_eq!(hint("retry-after", value), None, "{value}");
         }

@@ -59,7 +59,7 @@ pub struct Timeouts {
     pub headers: Duration,
     /// From sending a request to the first token of a stream.
     pub first_token: Duration,
-    /// Between two pieces of a body.
+    /// Between two pieces of a whole body, or two events of a stream.
     pub idle: Duration,
     /// From sending a request to the end of its answer.
     pub total: Duration,

@@ -16,7 +16,7 @@ use crate::upstream::attempt::{self, Failure, Started, StartedAnswer};
 use crate::upstream::books::Books;
 use crate::upstream::client::Upstream;
 use crate::upstream::relay::Relay;
-use crate::upstream::retry::{Next, RetryPlan, RetrySettings};
+use crate::upstream::retry::{Left, Next, RetryPlan, RetrySettings};
 
 /// One model at one upstream.
 #[derive(Clone, Debug)]
@@ -153,10 +153,9 @@ pub async fn dispatch(plan: Plan, outgoing: &Outgoing<'_>, mut books: Books) -> 
     books.expect_prompt_tokens(outgoing.prompt_tokens);
     let mut retries = RetryPlan::new(plan.retry, plan.jitter);
     let mut retry_after: Option<Duration> = None;
-    for target in &plan.targets {
+    for (nth, target) in plan.targets.iter().enumerate() {
         loop {
-            let remaining = plan.deadline.saturating_duration_since(Instant::now());
-            if remaining.is_zero() {
+            if Instant::now() >= plan.deadline {
                 return Err(give_up(books, |attempts| DispatchError::Deadline { attempts }));
             }
             books.begin(target);
@@ -170,7 +169,8 @@ pub async fn dispatch(plan: Plan, outgoing: &Outgoing<'_>, mut books: Books) -> 
             if trouble.class() == Class::Rejected {
                 return Err(rejected(books, failure));
             }
-            match retries.after(trouble.advice(), plan.deadline.saturating_duration_since(Instant::now())) {
+            let time = plan.deadline.saturating_duration_since(Instant::now());
+            match retries.after(trouble.advice(), Left { time, targets: plan.targets.len() - nth - 1 }) {
                 Next::Retry(pause) => sleep(pause).await,
                 Next::NextTarget => break,
                 Next::Stop => {

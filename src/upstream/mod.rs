@@ -13,3 +13,8 @@ pub mod retry;
 mod scrub;
 mod source;
 mod tap;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,10 @@ pub struct RetrySettings {
     pub base: Duration,
     /// The longest pause of our own choice.
     pub cap: Duration,
-    /// The longest pause that an upstream may ask for before the next target is tried instead.
+    /// The longest pause that an upstream may ask for while another target is left.
     pub patience: Duration,
+    /// The same when no other target is left.
+    pub last_patience: Duration,
 }
 
 impl Default for RetrySettings {
@@ -26,9 +28,19 @@ impl Default for RetrySettings {
             total: 6,
             base: Duration::from_millis(200),
             cap: Duration::from_secs(2),
-            patience: Duration::from_secs(10),
+            patience: Duration::from_secs(2),
+            last_patience: Duration::from_secs(30),
         }
     }
+}
+
+/// What is left to a call after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The time before the deadline.
+    pub time: Duration,
+    /// How many targets have not been tried.
+    pub targets: usize,
 }
 
 /// What follows a failed attempt.
@@ -59,29 +71,30 @@ impl RetryPlan {
         Self { settings, jitter: if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.5 }, at_target: 0, total: 0 }
     }
 
-    /// Decides what follows an attempt that failed, with this much time left before the deadline. A pause that does not fit is not begun.
+    /// Decides what follows an attempt that failed. A pause that does not end before the deadline is not begun.
     #[must_use]
-    pub fn after(&mut self, advice: Advice, remaining: Duration) -> Next {
+    pub fn after(&mut self, advice: Advice, left: Left) -> Next {
         self.at_target += 1;
         self.total += 1;
-        let next = self.decide(advice, remaining);
+        let next = self.decide(advice, left);
         if next == Next::NextTarget {
             self.at_target = 0;
         }
         next
     }
 
-    fn decide(&self, advice: Advice, remaining: Duration) -> Next {
+    fn decide(&self, advice: Advice, left: Left) -> Next {
         let may_retry = self.at_target < self.settings.per_target;
+        let patience = if left.targets == 0 { self.settings.last_patience } else { self.settings.patience };
         let pause = match advice {
             Advice::GiveUp => return Next::Stop,
             Advice::MoveOn => None,
             Advice::Backoff => Some(self.backoff()),
-            Advice::Wait(hint) => (hint <= self.settings.patience).then_some(hint),
+            Advice::Wait(hint) => (hint <= patience).then_some(hint),
         };
         match pause {
             _ if self.total >= self.settings.total => Next::Stop,
-            Some(pause) if may_retry && pause < remaining => Next::Retry(pause),
+            Some(pause) if may_retry && pause < left.time => Next::Retry(pause),
             Some(_) | None => Next::NextTarget,
         }
     }
@@ -98,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(600);
+    const LONG: Left = Left { time: Duration::from_secs(600), targets: 1 };
 
     fn plan(jitter: f64) -> RetryPlan {
         RetryPlan::new(RetrySettings::default(), jitter)
@@ -126,11 +139,15 @@ mod tests {
 
     #[test]
     fn honours_a_hint_that_fits_and_moves_on_from_one_that_does_not() {
+        let after = |hint, left| plan(0.0).after(Advice::Wait(hint), left);
         let second = Duration::from_secs(1);
+        let last = Left { targets: 0, ..LONG };
 
-        assert_eq!(plan(0.0).after(Advice::Wait(second), LONG), Next::Retry(second));
-        assert_eq!(plan(0.0).after(Advice::Wait(second), second), Next::NextTarget);
-        assert_eq!(plan(0.0).after(Advice::Wait(Duration::from_secs(11)), LONG), Next::NextTarget);
+        assert_eq!(after(second, LONG), Next::Retry(second));
+        assert_eq!(after(second, Left { time: second, ..LONG }), Next::NextTarget);
+        assert_eq!(after(3 * second, LONG), Next::NextTarget);
+        assert_eq!(after(3 * second, last), Next::Retry(3 * second));
+        assert_eq!(after(31 * second, last), Next::NextTarget);
     }
 
     #[test]
@@ -151,16 +168,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_exceeds_its_bounds(advice in prop::collection::vec(0..4_u8, 1..40), jitter in any::<f64>(), remaining_ms in 0..20_000_u64) {
+        fn never_exceeds_its_bounds(advice in prop::collection::vec(0..4_u8, 1..40), jitter in any::<f64>(), ms in 0..20_000_u64, targets in 0..2_usize) {
             let mut plan = plan(jitter);
-            let remaining = Duration::from_millis(remaining_ms);
+            let left = Left { time: Duration::from_millis(ms), targets };
             let mut retries = 0;
             for (made, advice) in advice.into_iter().enumerate() {
                 let advice = [Advice::Backoff, Advice::Wait(Duration::from_secs(3)), Advice::MoveOn, Advice::GiveUp][usize::from(advice)];
-                match plan.after(advice, remaining) {
+                match plan.after(advice, left) {
                     Next::Retry(pause) => {
                         retries += 1;
-                        prop_assert!(pause < remaining);
+                        prop_assert!(pause < left.time);
                         prop_assert!(retries < RetrySettings::default().per_target);
                     }
                     Next::NextTarget => retries = 0,

@@ -64,6 +64,9 @@ where
 
     /// Reads on to the end of the body, so that its connection can serve again. Ready when it has ended or is not worth it.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        if self.decoder.is_none() {
+            return Poll::Ready(());
+        }
         loop {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {

@@ -56,7 +56,8 @@ impl Tap {
             return Ok(Passage::Done);
         }
         let chunk = Chunk::read(&event.data, &self.model)?;
-        if let Some(status) = chunk.error {
+        let is_error = event.name.as_deref() == Some(b"error".as_slice());
+        if let Some(status) = chunk.error.or(is_error.then_some(None)) {
             let words = is_error_body(&event.data).then(|| self.scrubber.bytes(event.data));
             return Ok(Passage::Failed(Trouble::Reported(status), words));
         }

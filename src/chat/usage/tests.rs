@@ -127,6 +127,14 @@ fn sees_an_error_in_a_stream_and_its_status() {
 }
 
 #[test]
+fn a_foreign_object_is_a_chunk_without_anything() {
+    let read = chunk(r#"{"type":"ping"}"#);
+
+    assert_eq!((read.edit, read.is_semantic, read.has_choices), (None, false, false));
+    assert_eq!(Chunk::read(b"ping", &public()), Err(NotAnAnswer::NotJson));
+}
+
+#[test]
 fn knows_the_shape_of_an_error_body() {
     assert!(is_error_body(br#"{"error":{"message":"m","type":"t"}}"#));
     for body in ["", "{}", r#"{"error":"m"}"#, r#"{"detail":"m"}"#, "<html>"] {

@@ -1,1 +1,131 @@
+use std::path::Path;
 
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::*;
+use crate::model::testing::TinyModels;
+
+fn tokenizer(kind: &str) -> Tokenizer {
+    let models = TinyModels::new();
+    Tokenizer::open(&EncoderDirectory::open(&models.encoder(kind)).unwrap()).unwrap()
+}
+
+fn tokenize(tokenizer: &Tokenizer, text: &str) -> TokenBuffer {
+    let mut buffer = TokenBuffer::default();
+    tokenizer.tokenize(text, &mut buffer).unwrap();
+    buffer
+}
+
+#[test]
+fn long_texts_keep_both_ends() {
+    let tokenizer = tokenizer("static");
+    let (first, last) = (tokenize(&tokenizer, "first"), tokenize(&tokenizer, "last"));
+    let text = format!("first {} last", "the ".repeat(5_000));
+
+    let buffer = tokenize(&tokenizer, &text);
+
+    assert!(buffer.truncated());
+    assert_eq!(buffer.ids().len(), 128);
+    assert_eq!(buffer.ids().first(), first.ids().first());
+    assert_eq!(buffer.ids().last(), last.ids().last());
+}
+
+#[test]
+fn special_tokens_stay_when_the_text_is_cut() {
+    let tokenizer = tokenizer("transformer");
+    let (cls, sep) = tokenizer.specials.unwrap();
+
+    for words in [1, 61, 62, 63, 1_000] {
+        let buffer = tokenize(&tokenizer, &"the ".repeat(words));
+
+        assert_eq!(buffer.ids().first(), Some(&cls), "{words}");
+        assert_eq!(buffer.ids().last(), Some(&sep), "{words}");
+        assert_eq!(buffer.text_tokens(), words.min(62), "{words}");
+        assert_eq!(buffer.truncated(), words > 62, "{words}");
+    }
+}
+
+#[test]
+fn white_space_does_not_eat_the_room() {
+    let tokenizer = tokenizer("static");
+    let text = format!("{}the{}city", " ".repeat(10_000), "\n".repeat(10_000));
+
+    let buffer = tokenize(&tokenizer, &text);
+
+    assert_eq!(buffer.ids(), tokenize(&tokenizer, "the city").ids());
+    assert!(!buffer.truncated());
+}
+
+#[test]
+fn texts_without_tokens_have_none() {
+    let tokenizer = tokenizer("static");
+
+    for text in ["", " ", "\n\t\u{200b}"] {
+        assert_eq!(tokenize(&tokenizer, text).text_tokens(), 0, "{text:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_fits_and_short_ones_are_whole(text in "\\PC{0,2000}") {
+        let tokenizer = tokenizer("transformer");
+        let mut whole = Vec::new();
+        tokenizer.pipeline.encode_into(&text, &tokenizer.options, &mut whole).unwrap();
+
+        let buffer = tokenize(&tokenizer, &text);
+
+        prop_assert!(buffer.ids().len() <= 64);
+        if !buffer.truncated() && text.len() < 300 {
+            let ids: Vec<i64> = whole.iter().map(|token| i64::from(token.id())).collect();
+            prop_assert_eq!(&buffer.ids()[1..buffer.ids().len() - 1], ids.as_slice());
+        }
+    }
+
+    #[test]
+    fn cuts_lie_at_character_borders_and_lose_nothing(text in "\\PC{0,200}", bytes in 1_usize..300) {
+        let (piece, rest) = split_after(&text, bytes);
+
+        prop_assert_eq!(format!("{piece}{rest}"), text.clone());
+        prop_assert!(text.is_empty() || !piece.is_empty() || rest.len() < text.len());
+        prop_assert!(text.ends_with(last_bytes(&text, bytes)));
+    }
+}
+
+/// The reference ids were made with the Python tokeniser; they are the first 32 of each prompt.
+#[test]
+fn agrees_with_the_reference_tokeniser() {
+    #[derive(Deserialize)]
+    struct Golden {
+        prompt: String,
+        encoders: std::collections::HashMap<String, Reference>,
+    }
+    #[derive(Deserialize)]
+    struct Reference {
+        tokens: usize,
+        token_ids: Vec<i64>,
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let golden = std::fs::read_to_string(root.join("training/golden/encoders.jsonl")).unwrap();
+    let encoders = std::fs::read_dir(root.join("models/encoders")).unwrap();
+    let encoders = encoders.map(|entry| EncoderDirectory::open(&entry.unwrap().path()).unwrap());
+    let mut compared = 0;
+    for encoder in encoders {
+        let tokenizer = Tokenizer::open(&encoder).unwrap();
+        for line in golden.lines() {
+            let golden: Golden = serde_json::from_str(line).unwrap();
+            let Some(reference) = golden.encoders.get(&encoder.description().name) else { continue };
+
+            let buffer = tokenize(&tokenizer, &golden.prompt);
+
+            assert_eq!(buffer.ids().len(), reference.tokens, "{:?}", golden.prompt);
+            let head = if buffer.truncated() { 31 } else { reference.token_ids.len() };
+            assert_eq!(
+                buffer.ids()[..head.min(reference.token_ids.len())],
+                reference.token_ids[..head.min(reference.token_ids.len())]
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared >= 20, "only {compared} golden rows name an installed encoder");
+}

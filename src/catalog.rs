@@ -1,0 +1,207 @@
+//! Everything a request may be sent to: candidates, the targets that serve them, and the policies that choose.
+//!
+//! Built once from the configuration and never changed; a reload builds another.
+
+use std::collections::HashMap;
+
+use crate::chat::options::RouterOptions;
+use crate::domain::candidate::Candidate;
+use crate::domain::decide::Decision;
+use crate::domain::ids::{ModelName, PolicyName};
+use crate::domain::policy::{Aim, Limits, Policy, matches};
+use crate::upstream::dispatch::Target;
+
+/// The prefix of virtual models that name a policy.
+const AUTO: &str = "auto";
+
+/// The configured models and policies.
+#[derive(Debug)]
+pub struct Catalog {
+    candidates: Vec<Candidate>,
+    targets: HashMap<ModelName, Vec<Target>>,
+    policies: HashMap<PolicyName, Policy>,
+    default_policy: Policy,
+}
+
+/// The parts of a catalog. Every target's model is one of the candidates; the configuration checked that.
+#[derive(Debug)]
+pub struct CatalogParts {
+    /// Every model once, weakest tier first.
+    pub candidates: Vec<Candidate>,
+    /// Every place that serves a model, in order of preference.
+    pub targets: Vec<Target>,
+    /// Every policy but the default.
+    pub policies: Vec<Policy>,
+    /// What `auto` means.
+    pub default_policy: Policy,
+}
+
+/// What a request wants, once its model name is understood.
+#[derive(Clone, Debug)]
+pub enum Wanted<'a> {
+    /// A decision under a policy.
+    Decision {
+        /// The operator's rules.
+        policy: &'a Policy,
+        /// The caller's wishes.
+        limits: Limits,
+    },
+    /// A model by name: nothing is decided.
+    Model(&'a Candidate),
+}
+
+/// A name that the configuration does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownName {
+    /// No such model, real or virtual.
+    #[error("the model `{model}` is not configured; use `auto`, `auto:<policy>` or one of: {known}")]
+    Model {
+        /// What was asked for.
+        model: String,
+        /// What there is.
+        known: String,
+    },
+    /// No such policy.
+    #[error("the policy `{policy}` is not configured; use one of: {known}")]
+    Policy {
+        /// What was asked for.
+        policy: String,
+        /// What there is.
+        known: String,
+    },
+    /// A candidate pattern that matches nothing.
+    #[error("the candidate `{pattern}` matches no configured model; use names or prefixes ending in `*` of: {known}")]
+    Candidate {
+        /// What was asked for.
+        pattern: String,
+        /// What there is.
+        known: String,
+    },
+    /// A RouteLLM name whose threshold is not a number from 0 to 1.
+    #[error("`{model}` must end in a threshold from 0 to 1, as in `router-mf-0.116`")]
+    Threshold {
+        /// What was asked for.
+        model: String,
+    },
+}
+
+impl Catalog {
+    /// Joins the parts.
+    #[must_use]
+    pub fn new(parts: CatalogParts) -> Self {
+        let mut targets: HashMap<ModelName, Vec<Target>> = HashMap::new();
+        for target in parts.targets {
+            targets.entry(target.model.clone()).or_default().push(target);
+        }
+        let policies = parts.policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
+        Self { candidates: parts.candidates, targets, policies, default_policy: parts.default_policy }
+    }
+
+    /// Every model, weakest tier first.
+    #[must_use]
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// The candidate of a name.
+    #[must_use]
+    pub fn candidate(&self, model: &str) -> Option<&Candidate> {
+        self.candidates.iter().find(|candidate| candidate.model.as_str() == model)
+    }
+
+    /// Every policy by name, the default first, the others sorted.
+    #[must_use]
+    pub fn policies(&self) -> Vec<&Policy> {
+        let mut policies: Vec<&Policy> =
+            self.policies.values().filter(|policy| policy.name != self.default_policy.name).collect();
+        policies.sort_by(|a, b| a.name.cmp(&b.name));
+        policies.insert(0, &self.default_policy);
+        policies
+    }
+
+    /// Understands a model name: `auto`, `auto:<policy>`, `router-<name>-<threshold>` as RouteLLM writes it, or a configured model.
+    ///
+    /// RouteLLM's threshold is applied to the predicted gain of a stronger model: higher means cheaper, as there.
+    ///
+    /// # Errors
+    /// Names that the configuration does not have.
+    pub fn resolve(&self, model: &str, options: &RouterOptions) -> Result<Wanted<'_>, UnknownName> {
+        self.check_candidates(&options.limits)?;
+        let mut limits = options.limits.clone();
+        let policy = match (model.split_once(':'), &options.policy) {
+            (_, Some(policy)) if is_virtual(model) => self.policy(policy.as_str())?,
+            (Some((AUTO, policy)), _) => self.policy(policy)?,
+            _ if model == AUTO => &self.default_policy,
+            _ => match routellm_threshold(model) {
+                Some(threshold) => {
+                    let threshold = threshold.ok_or_else(|| UnknownName::Threshold { model: model.to_owned() })?;
+                    limits.aim = limits.aim.or(Some(Aim::Threshold(threshold)));
+                    &self.default_policy
+                }
+                None => return self.named(model),
+            },
+        };
+        Ok(Wanted::Decision { policy, limits })
+    }
+
+    fn named(&self, model: &str) -> Result<Wanted<'_>, UnknownName> {
+        let unknown = || UnknownName::Model { model: model.to_owned(), known: self.known_models() };
+        self.candidate(model).map(Wanted::Model).ok_or_else(unknown)
+    }
+
+    fn policy(&self, name: &str) -> Result<&Policy, UnknownName> {
+        if name == self.default_policy.name.as_str() {
+            return Ok(&self.default_policy);
+        }
+        self.policies.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.policies().iter().map(|policy| policy.name.as_str()).collect();
+            UnknownName::Policy { policy: name.to_owned(), known: known.join(", ") }
+        })
+    }
+
+    fn check_candidates(&self, limits: &Limits) -> Result<(), UnknownName> {
+        let names_some = |pattern: &str| self.candidates.iter().any(|one| matches(pattern, one.model.as_str()));
+        match limits.candidates.iter().find(|pattern| !names_some(pattern)) {
+            Some(pattern) => Err(UnknownName::Candidate { pattern: pattern.clone(), known: self.known_models() }),
+            None => Ok(()),
+        }
+    }
+
+    fn known_models(&self) -> String {
+        let names: Vec<&str> = self.candidates.iter().map(|one| one.model.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// The targets of a decision in the order they are tried: the chosen model, the other eligible models of its tier, stronger tiers,
+    /// and weaker tiers only where that is allowed.
+    #[must_use]
+    pub fn targets_for(&self, decision: &Decision, allow_weaker: bool) -> Vec<Target> {
+        let chosen_rank = decision.considered.iter().find(|one| one.model == decision.model).map_or(0, |one| one.rank);
+        let mut others: Vec<_> = decision
+            .considered
+            .iter()
+            .filter(|one| one.excluded.is_none() && one.model != decision.model)
+            .filter(|one| one.rank >= chosen_rank || allow_weaker)
+            .collect();
+        // Same tier, then upwards, then downwards from the nearest.
+        others.sort_by_key(|one| (one.rank < chosen_rank, one.rank.abs_diff(chosen_rank)));
+        let models = std::iter::once(&decision.model).chain(others.into_iter().map(|one| &one.model));
+        models.flat_map(|model| self.targets_of(model)).cloned().collect()
+    }
+
+    /// The places that serve a model.
+    #[must_use]
+    pub fn targets_of(&self, model: &ModelName) -> &[Target] {
+        self.targets.get(model).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn is_virtual(model: &str) -> bool {
+    model == AUTO || model.starts_with("auto:") || routellm_threshold(model).is_some()
+}
+
+/// The threshold of `router-<name>-<threshold>`. The inner `None` is a threshold that is not a number from 0 to 1.
+fn routellm_threshold(model: &str) -> Option<Option<f64>> {
+    let (_, threshold) = model.strip_prefix("router-")?.rsplit_once('-')?;
+    Some(threshold.parse().ok().filter(|threshold| (0.0..=1.0).contains(threshold)))
+}

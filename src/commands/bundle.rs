@@ -1,0 +1,74 @@
+//! `trimtab bundle`: list, verify, promote, roll back.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::BundleCommand;
+use crate::commands::Settings;
+use crate::commands::output::say;
+use crate::config::{Config, Secrets};
+use crate::model::generation::Generation;
+use crate::model::shelf::{Shelf, ShelfStatus};
+use crate::serve::settings::prepare_settings;
+use crate::serve::start_runtime;
+
+pub(super) fn run(settings: &Settings, command: BundleCommand) -> anyhow::Result<ExitCode> {
+    let config = settings.load(Secrets::Unread)?;
+    let shelf = Shelf::new(&config.model.dir);
+    match command {
+        BundleCommand::List { json } => list(&shelf, json)?,
+        BundleCommand::Verify { bundle } => verify(&config, &shelf, bundle.as_deref())?,
+        BundleCommand::Promote { bundle } => promote(&config, &shelf, &bundle)?,
+        BundleCommand::Rollback => say(&format!("serving again: {}", shelf.rollback()?))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(shelf: &Shelf, as_json: bool) -> anyhow::Result<()> {
+    for bundle in shelf.list()? {
+        let status = match bundle.status {
+            ShelfStatus::Serving => "serving",
+            ShelfStatus::Earlier => "earlier",
+            ShelfStatus::Available => "",
+        };
+        if as_json {
+            let summary = bundle.summary.as_ref().map(|summary| {
+                json!({ "id": summary.id, "created": summary.created, "parent": summary.parent, "rows": summary.rows })
+            });
+            say(&json!({ "path": bundle.path, "status": status, "bundle": summary, "problem": bundle.problem })
+                .to_string())?;
+            continue;
+        }
+        let about = match (&bundle.summary, &bundle.problem) {
+            (Some(summary), _) => format!("{}  trained on {} rows", summary.created, summary.rows),
+            (None, Some(problem)) => format!("unusable: {problem}"),
+            (None, None) => String::new(),
+        };
+        say(&format!("{status:<9} {:<40} {about}", bundle.path))?;
+    }
+    Ok(())
+}
+
+/// Loads the bundle exactly as the server would: digests, shapes, calibration and golden rows.
+fn verify(config: &Config, shelf: &Shelf, bundle: Option<&str>) -> anyhow::Result<()> {
+    let directory = bundle.map_or_else(|| shelf.current(), |name| Ok(shelf.resolve(name)))?;
+    let generation = prepare(config, &directory)?;
+    say(&format!("{} is sound ({})", generation.id(), directory.display()))?;
+    Ok(())
+}
+
+fn prepare(config: &Config, directory: &Path) -> anyhow::Result<Generation> {
+    start_runtime(config)?;
+    Ok(Generation::prepare(&prepare_settings(config, directory))?)
+}
+
+fn promote(config: &Config, shelf: &Shelf, bundle: &str) -> anyhow::Result<()> {
+    let directory = shelf.resolve(bundle);
+    // What cannot be loaded is not promoted: the server would refuse it, and the pointer would name a bundle that does not serve.
+    let generation = prepare(config, &directory)?;
+    let path = shelf.promote(&directory)?;
+    say(&format!("{} serves from now on ({path}); a running server takes it up within a second", generation.id()))?;
+    Ok(())
+}

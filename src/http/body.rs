@@ -1,0 +1,63 @@
+//! Reading request bodies, within limits of size and time.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, Request};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::http::error::{ApiError, Kind};
+
+/// Limits of a request body.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Most bytes.
+    pub bytes: usize,
+    /// Longest time from the headers to the last byte.
+    pub time: Duration,
+}
+
+/// Reads a JSON body whole.
+///
+/// # Errors
+/// A content type that is not JSON, a compressed body, a body over the limit or too slow, and a client that went away.
+pub async fn read_json(request: Request<Body>, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    check_headers(request.headers(), limits)?;
+    let limited = Limited::new(request.into_body(), limits.bytes);
+    match tokio::time::timeout(limits.time, limited.collect()).await {
+        Err(_) => Err(ApiError::new(
+            Kind::RequestTimeout,
+            format!("the body did not arrive within {} s; send it faster or smaller", limits.time.as_secs()),
+        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits)),
+        Ok(Err(_)) => Err(ApiError::new(Kind::InvalidRequest, "the body ended early; send all of it")),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    }
+}
+
+fn check_headers(headers: &HeaderMap, limits: BodyLimits) -> Result<(), ApiError> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("").to_ascii_lowercase());
+    if let Some(kind) = text(CONTENT_TYPE) {
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if essence != "application/json" && !essence.ends_with("+json") {
+            let message =
+                "the content type must be application/json; with curl, add -H 'content-type: application/json'";
+            return Err(ApiError::new(Kind::UnsupportedMediaType, message).at("content-type"));
+        }
+    }
+    if text(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(ApiError::new(Kind::UnsupportedMediaType, "send the body uncompressed").at("content-encoding"));
+    }
+    let declared = text(CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limits.bytes) { Err(too_large(limits)) } else { Ok(()) }
+}
+
+fn too_large(limits: BodyLimits) -> ApiError {
+    let message = format!(
+        "the body is larger than {} bytes; send less, or raise `server.max_body_bytes` in the configuration",
+        limits.bytes
+    );
+    ApiError::new(Kind::TooLarge, message)
+}

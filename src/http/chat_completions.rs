@@ -1,0 +1,100 @@
+//! `POST /v1/chat/completions`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::chat::openai::ChatRequest;
+use crate::chat::options::RouterOptions;
+use crate::domain::ids::DecisionId;
+use crate::domain::money::NanoUsd;
+use crate::domain::probability::Probability;
+use crate::http::admission::Admitted;
+use crate::http::body::read_json;
+use crate::http::error::ApiError;
+use crate::http::headers::{Served, decision_headers};
+use crate::http::state::Server;
+use crate::pipeline::{Call, Routed, complete};
+use crate::upstream::dispatch::Answer;
+
+/// Decides, calls the chosen model, and answers as it answers.
+///
+/// # Errors
+/// Everything that [`ApiError`] can say; errors after the decision carry its headers.
+pub async fn create(
+    State(server): State<Arc<Server>>,
+    Extension(admitted): Extension<Admitted>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let headers = request.headers().clone();
+    let body = read_json(request, server.body_limits).await?;
+    let call = call(&admitted, read(ChatRequest::parse(&body)?, &headers)?);
+    let id = call.id;
+    match complete(&server.app, call, admitted.guard).await {
+        Ok((routed, answer)) => Ok(respond(id, &routed, answer)),
+        Err(failed) => Err(explain_failure(id, failed.routed.as_ref(), failed.error.into())),
+    }
+}
+
+/// Fills the gaps of the body's options from the `x-trimtab-*` headers.
+///
+/// # Errors
+/// Headers whose values are out of range.
+pub fn read(mut chat: ChatRequest, headers: &HeaderMap) -> Result<ChatRequest, ApiError> {
+    let ours = headers.iter().filter_map(|(name, value)| {
+        let option = name.as_str().strip_prefix("x-trimtab-")?;
+        Some((option, value.to_str().ok()?))
+    });
+    let from_headers = RouterOptions::from_headers(ours)?;
+    chat.options = chat.options.or(from_headers);
+    Ok(chat)
+}
+
+/// A call, from what admission knows and what was read.
+#[must_use]
+pub fn call(admitted: &Admitted, chat: ChatRequest) -> Call {
+    Call {
+        id: Admitted::new_decision_id(),
+        caller: admitted.caller.clone(),
+        request_id: admitted.request_id.clone(),
+        started: admitted.started,
+        at_unix_ms: admitted.at_unix_ms,
+        draw: Probability::clamped(rand::random::<f64>()),
+        chat,
+    }
+}
+
+fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Response {
+    let streams = answer.stream;
+    let cost = if streams { expected_cost(routed, answer.model.as_str()) } else { answer.cost };
+    let served = Served { by: Some((answer.model.as_str(), answer.tier.as_str())), cost };
+    let headers = decision_headers(id, routed, served);
+    let mut response = Response::new(Body::new(answer.body));
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().extend(headers);
+    let kind = if streams { "text/event-stream" } else { "application/json" };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if streams {
+        // Proxies must not gather a stream up.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
+    response.into_response()
+}
+
+fn expected_cost(routed: &Routed, model: &str) -> Option<NanoUsd> {
+    routed.decision.considered.iter().find(|one| one.model.as_str() == model)?.cost.map(|cost| cost.p50)
+}
+
+fn explain_failure(id: DecisionId, routed: Option<&Routed>, error: ApiError) -> ApiError {
+    match routed {
+        Some(routed) => {
+            error.with_headers(decision_headers(id, routed, Served { by: None, cost: Some(NanoUsd::ZERO) }))
+        }
+        None => error,
+    }
+}

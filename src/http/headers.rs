@@ -1,0 +1,50 @@
+//! The headers that tell of a decision, on success, stream and error alike.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::domain::ids::DecisionId;
+use crate::domain::money::NanoUsd;
+use crate::pipeline::Routed;
+
+/// The name of a request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const DECISION_ID: HeaderName = HeaderName::from_static("x-trimtab-decision-id");
+const MODEL: HeaderName = HeaderName::from_static("x-trimtab-model");
+const TIER: HeaderName = HeaderName::from_static("x-trimtab-tier");
+const REASON: HeaderName = HeaderName::from_static("x-trimtab-reason");
+const LATENCY_US: HeaderName = HeaderName::from_static("x-trimtab-latency-us");
+const BUNDLE: HeaderName = HeaderName::from_static("x-trimtab-bundle");
+const COST_USD: HeaderName = HeaderName::from_static("x-trimtab-cost-usd");
+
+/// What the headers say beyond the decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<'a> {
+    /// The model and tier that served, where they are not the decision's own.
+    pub by: Option<(&'a str, &'a str)>,
+    /// What the call cost; what it is expected to cost while a stream is still running.
+    pub cost: Option<NanoUsd>,
+}
+
+/// The decision's headers.
+#[must_use]
+pub fn decision_headers(id: DecisionId, routed: &Routed, served: Served<'_>) -> HeaderMap {
+    let decision = &routed.decision;
+    let (model, tier) = served.by.unwrap_or((decision.model.as_str(), decision.tier.as_str()));
+    let mut headers = HeaderMap::with_capacity(8);
+    let mut put = |name: HeaderName, text: &str| {
+        // Names come from the configuration, which allows nothing that a header could not hold; a name that slipped through is left out.
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    put(DECISION_ID, &id.to_string());
+    put(MODEL, model);
+    put(TIER, tier);
+    put(REASON, decision.reason.as_str());
+    put(LATENCY_US, &routed.took.as_micros().to_string());
+    put(BUNDLE, decision.bundle.as_ref().map_or("none", |bundle| bundle.as_str()));
+    if let Some(cost) = served.cost {
+        put(COST_USD, &format!("{:.9}", cost.as_usd()));
+    }
+    headers
+}

@@ -1,0 +1,64 @@
+//! Accepting connections, and letting them finish.
+
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A client that has not sent its headers by then is hung up on.
+const HEADERS_WITHIN: Duration = Duration::from_secs(15);
+
+/// The pause after a failed accept, so that a process out of file descriptors does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves connections until `stop`, then lets those that are open finish for at most `drain`.
+///
+/// Returns whether every connection finished by itself; those that did not are cut.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain: Duration) -> bool {
+    let tasks = TaskTracker::new();
+    let graceful = GracefulShutdown::new();
+    while let Some(stream) = accept(&listener, &stop).await {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+        builder.http2().timer(TokioTimer::new());
+        let service = TowerToHyperService::new(router.clone());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let watched = graceful.watch(connection);
+        tasks.spawn(async move {
+            // A connection that breaks is the client's affair; what it asked for is recorded by the pipeline.
+            if let Err(error) = watched.await {
+                tracing::debug!(%error, "connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    tasks.close();
+    tokio::time::timeout(drain, graceful.shutdown()).await.is_ok()
+}
+
+/// The next connection, or `None` once it is time to stop.
+async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpStream> {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return None,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // Small answers must not wait for more; a socket that refuses the option works without it.
+                drop(stream.set_nodelay(true));
+                return Some(stream);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

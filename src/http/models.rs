@@ -1,0 +1,52 @@
+//! `GET /v1/models`: the virtual models, then the configured ones.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+
+use crate::catalog::Catalog;
+use crate::http::error::{ApiError, Kind};
+use crate::http::state::Server;
+
+/// Lists every model a request may name.
+pub async fn list(State(server): State<Arc<Server>>) -> Json<Value> {
+    Json(json!({ "object": "list", "data": models(&server.app.catalog, server.started_unix) }))
+}
+
+/// One model of that list.
+///
+/// # Errors
+/// A name that is not in the list.
+pub async fn one(State(server): State<Arc<Server>>, Path(model): Path<String>) -> Result<Json<Value>, ApiError> {
+    let found =
+        models(&server.app.catalog, server.started_unix).into_iter().find(|one| one.get("id") == Some(&json!(model)));
+    found.map(Json).ok_or_else(|| {
+        ApiError::new(
+            Kind::ModelNotFound,
+            format!("the model `{model}` is not configured; GET /v1/models lists what is"),
+        )
+        .at("model")
+    })
+}
+
+fn models(catalog: &Catalog, created: u64) -> Vec<Value> {
+    let virtual_model = |id: String| json!({ "id": id, "object": "model", "created": created, "owned_by": "trimtab" });
+    let policies = catalog.policies().into_iter().map(|policy| virtual_model(format!("auto:{}", policy.name)));
+    let real = catalog.candidates().iter().map(|candidate| {
+        let per_token = |per_mtok: crate::domain::money::NanoUsd| per_mtok.as_usd() / 1e6;
+        json!({
+            "id": candidate.model,
+            "object": "model",
+            "created": created,
+            "owned_by": candidate.tier,
+            "tier": candidate.tier,
+            "context_length": candidate.capability.context_tokens,
+            "pricing": candidate.price.map(|price| json!({
+                "prompt": per_token(price.input_per_mtok), "completion": per_token(price.output_per_mtok),
+            })),
+        })
+    });
+    std::iter::once(virtual_model("auto".to_owned())).chain(policies).chain(real).collect()
+}

@@ -1,0 +1,38 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Semaphore;
+
+use crate::http::auth::Keys;
+use crate::http::body::BodyLimits;
+use crate::pipeline::App;
+use crate::store::Store;
+
+/// The server as handlers see it.
+#[derive(Debug)]
+pub struct Server {
+    /// The pipeline.
+    pub app: App,
+    /// The store, where it is switched on.
+    pub store: Option<Store>,
+    /// The caller keys.
+    pub keys: Keys,
+    /// One permit for each request that may be in flight. A permit is held until the last byte of the answer.
+    pub permits: Arc<Semaphore>,
+    /// Limits of request bodies.
+    pub body_limits: BodyLimits,
+    /// Whether new requests should go elsewhere.
+    pub draining: AtomicBool,
+    /// Seconds since 1970 at which the server started, for lists that want a creation time.
+    pub started_unix: u64,
+}
+
+impl Server {
+    /// Whether the server takes new requests: it is not draining.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

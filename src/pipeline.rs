@@ -1,0 +1,289 @@
+//! The line that every request walks. Start reading here.
+//!
+//! ```text
+//! 1 ADMIT ─► 2 READ ─► 3 SCORE ─► 4 DECIDE ─► 5 RESERVE ─► 6 DISPATCH ─► 7 RELAY ─► 8 RECORD
+//! permit,    chat →    fast, then   pure:       (budgets     attempts,     bytes or    journal,
+//! caller     Prompt    careful if   cheapest    come with    retry,        SSE, usage  release
+//!                      it is close  adequate    issue 5)     next target   tapped
+//! ```
+//!
+//! Rooms 1 and 2 are `http` and `chat`: a [`Call`] has been admitted and read. [`route`] walks rooms 3 and 4 and stops;
+//! [`complete`] walks to the end. One snapshot of the model generation is taken per call. A scoring failure never fails a call: it is
+//! evidence, and the default tier answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::catalog::{Catalog, UnknownName, Wanted};
+use crate::chat::openai::ChatRequest;
+use crate::domain::candidate::Candidate;
+use crate::domain::decide::{Considered, Decision, NoCandidate, Question, Reason, decide, is_close};
+use crate::domain::explain::sentence;
+use crate::domain::ids::{CallerId, DecisionId, PolicyName};
+use crate::domain::policy::{Aim, CarefulMode, Limits, Policy};
+use crate::domain::probability::Probability;
+use crate::domain::prompt::Prompt;
+use crate::domain::scores::{ScoreFailure, ScoreTimings, Scorer, Scores};
+use crate::model::generation::{CarefulStatus, Generation};
+use crate::model::registry::Registry;
+use crate::records;
+use crate::store::Journal;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::books::Books;
+use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, dispatch};
+use crate::upstream::retry::RetrySettings;
+
+/// Everything a call needs that outlives it.
+#[derive(Debug)]
+pub struct App {
+    /// Models, targets and policies.
+    pub catalog: Catalog,
+    /// The model generations.
+    pub models: Arc<Registry>,
+    /// Where decisions and outcomes go; `None` where the store is switched off.
+    pub journal: Option<Journal>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// Longest time of a whole call.
+    pub request_timeout: Duration,
+    /// Longest time that the careful scorer may take.
+    pub careful_timeout: Duration,
+}
+
+/// One admitted request.
+#[derive(Debug)]
+pub struct Call {
+    /// The decision's name, made at the edge.
+    pub id: DecisionId,
+    /// Who called.
+    pub caller: CallerId,
+    /// The name of the request in logs, the client's own where it sent one.
+    pub request_id: String,
+    /// When it was admitted.
+    pub started: Instant,
+    /// The same moment on the wall clock, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// A uniform draw from 0..1, for exploration.
+    pub draw: Probability,
+    /// What was asked.
+    pub chat: ChatRequest,
+}
+
+/// A decision with what led to it.
+#[derive(Debug)]
+pub struct Routed {
+    /// The decision.
+    pub decision: Decision,
+    /// The scores, or why there are none. `None` for a model asked for by name.
+    pub scores: Option<Result<Scores, ScoreFailure>>,
+    /// The decision in one sentence.
+    pub sentence: String,
+    /// The time from admission to the decision.
+    pub took: Duration,
+    /// The encoder that embedded the prompt, by digest; `None` where there are no scores.
+    pub encoder: Option<String>,
+    /// Whether a weaker tier may answer when all else failed.
+    allow_weaker_fallback: bool,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// The request names something that is not configured.
+    #[error(transparent)]
+    Unknown(#[from] UnknownName),
+    /// No configured model can serve the request.
+    #[error("no configured model can serve the request")]
+    NoCandidate(NoCandidate),
+    /// The upstreams failed or refused.
+    #[error(transparent)]
+    Dispatch(#[from] DispatchError),
+}
+
+/// A call that failed, with the decision that came before the failure, if one did.
+#[derive(Debug)]
+pub struct Failed {
+    /// The decision.
+    pub routed: Option<Routed>,
+    /// Why the call failed.
+    pub error: RouteError,
+}
+
+/// Decides which model should answer, and records the decision.
+///
+/// # Errors
+/// Unknown names, and requests that no configured model can serve.
+pub async fn route(app: &App, call: &Call) -> Result<Routed, RouteError> {
+    let routed = choose(app, call).await?;
+    records::note_route(app, call, &routed);
+    Ok(routed)
+}
+
+/// Decides, calls the model, and gives its answer. Dropping the answer's body closes the books of the call.
+///
+/// # Errors
+/// As [`route`], and failures of every upstream; those come with the decision that they followed.
+pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Result<(Routed, Answer), Box<Failed>> {
+    let routed = choose(app, &call).await.map_err(|error| Box::new(Failed { routed: None, error }))?;
+    let books = Books::open(call.started, records::note_completion(app, &call, &routed)).holding(guard);
+    let plan = Plan {
+        targets: app.catalog.targets_for(&routed.decision, routed.allow_weaker_fallback),
+        deadline: call.started + app.request_timeout,
+        retry: RetrySettings::default(),
+        jitter: call.draw.get(),
+    };
+    let body = |upstream_model: &str| call.chat.body_for(upstream_model);
+    let outgoing = Outgoing {
+        path: "/chat/completions",
+        stream: call.chat.stream,
+        wants_usage: call.chat.wants_usage,
+        body: &body,
+        request_id: &call.request_id,
+        prompt_tokens: call.chat.prompt.shape.input_tokens,
+    };
+    match dispatch(plan, &outgoing, books).await {
+        Ok(answer) => Ok((routed, answer)),
+        Err(error) => Err(Box::new(Failed { routed: Some(routed), error: error.into() })),
+    }
+}
+
+/// Rooms 3 and 4: score and decide.
+async fn choose(app: &App, call: &Call) -> Result<Routed, RouteError> {
+    let routed = match app.catalog.resolve(&call.chat.model, &call.chat.options)? {
+        Wanted::Model(candidate) => named(call, candidate),
+        Wanted::Decision { policy, limits } => {
+            learned(app, call, policy, &limits).await.map_err(RouteError::NoCandidate)?
+        }
+    };
+    app.metrics.decision(&routed.decision, routed.took);
+    Ok(routed)
+}
+
+/// A model asked for by name passes straight through: nothing is scored and nothing decided.
+fn named(call: &Call, candidate: &Candidate) -> Routed {
+    let considered = Considered {
+        model: candidate.model.clone(),
+        tier: candidate.tier.clone(),
+        rank: candidate.rank,
+        success: None,
+        known: false,
+        cost: None,
+        excluded: None,
+    };
+    let decision = Decision {
+        model: candidate.model.clone(),
+        tier: candidate.tier.clone(),
+        policy: PolicyName::from("none"),
+        aim: Aim::Quality(Probability::ONE),
+        threshold: 0.0,
+        considered: vec![considered],
+        reason: Reason::Named,
+        propensity: Probability::ONE,
+        bundle: None,
+    };
+    let sentence = sentence(&decision, None);
+    Routed {
+        decision,
+        scores: None,
+        sentence,
+        took: call.started.elapsed(),
+        encoder: None,
+        allow_weaker_fallback: false,
+    }
+}
+
+async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Result<Routed, NoCandidate> {
+    let generation = app.models.current();
+    let decider = Decider { app, call, policy, limits, generation: generation.as_deref() };
+    let mut scores = decider.fast_scores();
+    let mut decision = decider.decide(&scores)?;
+    if decider.wants_second_look(&decision, &scores) {
+        // A second look that fails leaves the first one standing.
+        if let Some(Ok(careful)) = decider.careful_scores().await {
+            scores = Ok(careful);
+            decision = decider.decide(&scores)?;
+        }
+    }
+    let sentence = sentence(&decision, scores.as_ref().ok());
+    Ok(Routed {
+        decision,
+        encoder: scores
+            .as_ref()
+            .ok()
+            .and(generation.as_deref())
+            .map(|generation| generation.manifest().encoder.digest.clone()),
+        scores: Some(scores),
+        sentence,
+        took: call.started.elapsed(),
+        allow_weaker_fallback: policy.allow_weaker_fallback,
+    })
+}
+
+/// What both looks at one prompt share.
+struct Decider<'a> {
+    app: &'a App,
+    call: &'a Call,
+    policy: &'a Policy,
+    limits: &'a Limits,
+    generation: Option<&'a Generation>,
+}
+
+impl Decider<'_> {
+    fn prompt(&self) -> &Prompt {
+        &self.call.chat.prompt
+    }
+
+    fn fast_scores(&self) -> Result<Scores, ScoreFailure> {
+        let scores =
+            self.generation.ok_or(ScoreFailure::NoBundle).and_then(|generation| generation.score(self.prompt()));
+        self.measure(&scores);
+        scores
+    }
+
+    async fn careful_scores(&self) -> Option<Result<Scores, ScoreFailure>> {
+        let deadline = Instant::now() + self.app.careful_timeout;
+        let scores = self.generation?.score_carefully(self.prompt(), deadline).await;
+        self.measure(&scores);
+        Some(scores)
+    }
+
+    /// The router's own cost is what scoring took, without waiting: scoring is computation from end to end.
+    fn measure(&self, scores: &Result<Scores, ScoreFailure>) {
+        match scores {
+            Ok(scores) => {
+                let ScoreTimings { queue: _, tokenize, encode, heads, neighbours } = scores.timings;
+                self.app.metrics.scored(&scores.timings);
+                self.app.metrics.router_cpu(tokenize + encode + heads + neighbours);
+            }
+            Err(failure) => self.app.metrics.score_failed(*failure),
+        }
+    }
+
+    fn decide(&self, scores: &Result<Scores, ScoreFailure>) -> Result<Decision, NoCandidate> {
+        decide(&Question {
+            scores: scores.as_ref().map_err(|failure| *failure),
+            learned: self.generation.map(Generation::learned),
+            candidates: self.app.catalog.candidates(),
+            shape: &self.prompt().shape,
+            policy: self.policy,
+            limits: self.limits,
+            draw: self.call.draw,
+        })
+    }
+
+    fn wants_second_look(&self, decision: &Decision, scores: &Result<Scores, ScoreFailure>) -> bool {
+        let possible = self
+            .generation
+            .is_some_and(|generation| matches!(generation.careful_status(), CarefulStatus::Ready { .. }));
+        let fast = scores.as_ref().is_ok_and(|scores| scores.scorer == Scorer::Fast);
+        possible
+            && fast
+            && match self.policy.careful {
+                CarefulMode::Never => false,
+                CarefulMode::WhenClose => is_close(decision),
+                CarefulMode::Always => true,
+            }
+    }
+}

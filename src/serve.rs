@@ -1,0 +1,323 @@
+//! The composition root: builds the rooms from the configuration, serves, and takes everything down again.
+
+pub mod settings;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::chat::openai::ChatRequest;
+use crate::config::Config;
+use crate::demo;
+use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
+use crate::domain::probability::Probability;
+use crate::http;
+use crate::http::admission::now_unix_ms;
+use crate::http::auth::Keys;
+use crate::http::body::BodyLimits;
+use crate::http::listen;
+use crate::http::state::Server;
+use crate::model::error::PrepareError;
+use crate::model::generation::PrepareSettings;
+use crate::model::manifest::Manifest;
+use crate::model::registry::{Prepared, Registry};
+use crate::model::runtime::{self, RuntimeError, RuntimeMissing};
+use crate::model::shelf::Shelf;
+use crate::model::watch::{Watch, Watcher};
+use crate::pipeline::{App, Call};
+use crate::serve::settings::prepare_settings;
+use crate::store::{Journal, Store, StoreError, StoreHealth};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::client::UpstreamError;
+
+/// Longest time that a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Longest time that the store gets for its last records.
+const STORE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Where a running server can be reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// For callers.
+    pub public: SocketAddr,
+    /// For administration.
+    pub admin: SocketAddr,
+}
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({source}); stop what listens there, or set `{setting}`")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// The setting that chose it.
+        setting: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// ONNX Runtime is not there.
+    #[error(transparent)]
+    RuntimeMissing(#[from] RuntimeMissing),
+    /// ONNX Runtime is there and cannot be used.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The bundle cannot be loaded.
+    #[error("the model cannot be loaded: {0}")]
+    Model(#[from] PrepareError),
+    /// An upstream cannot be set up.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The default policy does not exist. The configuration's own check says so first.
+    #[error("the default policy `{name}` is not configured; add `[policies.{name}]`")]
+    NoPolicy {
+        /// Its name.
+        name: String,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Serves until `stop`, then drains. `ready` is called once, when requests are welcome.
+///
+/// # Errors
+/// What keeps the server from starting. Nothing is left behind then.
+pub async fn serve(
+    mut config: Config,
+    stop: CancellationToken,
+    ready: impl FnOnce(Addresses) + Send,
+) -> Result<(), ServeError> {
+    let public = bind(config.server.listen, "server.listen").await?;
+    let admin = bind(config.server.admin_listen, "server.admin_listen").await?;
+    let addresses = Addresses { public: address(&public), admin: address(&admin) };
+    let tasks = TaskTracker::new();
+    let over = CancellationToken::new();
+    if config.demo {
+        start_demo(&mut config, &tasks, &over).await?;
+    }
+    let metrics = Arc::new(Metrics::new(config.candidates().into_iter().map(|candidate| candidate.model)));
+    let store = open_store(&config).await?;
+    let journal = store.as_ref().map(|store| store.journal().clone());
+    let models = load_models(&config, &metrics)?;
+    let following = follow(&config, &models, &metrics);
+    let parts = Parts { models: models.registry, journal: journal.clone(), metrics: Arc::clone(&metrics) };
+    let server = Arc::new(server(&config, app(&config, parts)?, store.clone()));
+
+    if let Some((watch, serving)) = following {
+        tasks.spawn(watch.run(serving, over.clone()));
+    }
+    if let Some(journal) = journal {
+        tasks.spawn(report_store(journal, metrics, over.clone()));
+    }
+    tasks.spawn(announce_drain(Arc::clone(&server), stop.clone()));
+    ready(addresses);
+    let drain = config.server.drain_timeout;
+    let admin_keys = admin_keys(&config);
+    let (all_done, _) = tokio::join!(
+        listen::serve(public, http::public(Arc::clone(&server)), stop.clone(), drain),
+        listen::serve(admin, http::admin(server, admin_keys), stop, Duration::from_secs(1)),
+    );
+    if !all_done {
+        tracing::warn!(drain_s = drain.as_secs(), "some requests did not finish in time and were cut");
+    }
+    over.cancel();
+    tasks.close();
+    tasks.wait().await;
+    if let Some(store) = store
+        && let Err(error) = store.close(STORE_WITHIN).await
+    {
+        tracing::error!(%error, "the store did not take its last records");
+    }
+    Ok(())
+}
+
+/// The pipeline without listeners and store, as `trimtab route` uses it.
+///
+/// # Errors
+/// A model that cannot be loaded, or an upstream that cannot be set up.
+pub fn build_app(config: &Config) -> Result<App, ServeError> {
+    let metrics = Arc::new(Metrics::new([]));
+    let models = load_models(config, &metrics)?.registry;
+    app(config, Parts { models, journal: None, metrics })
+}
+
+/// A call that came from this process.
+#[must_use]
+pub fn local_call(chat: ChatRequest) -> Call {
+    Call {
+        id: new_decision_id(),
+        caller: CallerId::from("local"),
+        request_id: String::new(),
+        started: Instant::now(),
+        at_unix_ms: now_unix_ms(),
+        draw: Probability::clamped(rand::random::<f64>()),
+        chat,
+    }
+}
+
+/// A UUID version 7, so that the names of decisions sort by time.
+fn new_decision_id() -> DecisionId {
+    DecisionId::from_u128(Uuid::now_v7().as_u128())
+}
+
+async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, setting, source })
+}
+
+/// The bound address. A listener that was just bound has one.
+fn address(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+async fn start_demo(config: &mut Config, tasks: &TaskTracker, over: &CancellationToken) -> Result<(), ServeError> {
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "tiers").await?;
+    config.set_demo_address(address(&listener));
+    tasks.spawn(demo::serve(listener, over.clone()));
+    Ok(())
+}
+
+async fn open_store(config: &Config) -> Result<Option<Store>, ServeError> {
+    if !config.store.enabled {
+        return Ok(None);
+    }
+    Ok(Some(Store::open(settings::store(config)).await?))
+}
+
+/// Loads the bundle that should serve: the pinned one, else the one that `CURRENT` names.
+fn load_models(config: &Config, metrics: &Metrics) -> Result<Models, ServeError> {
+    start_runtime(config)?;
+    let directory = match &config.model.bundle {
+        Some(pinned) => config.model.dir.join(pinned),
+        None => Shelf::new(&config.model.dir).current()?,
+    };
+    let settings = prepare_settings(config, &directory);
+    let prepared = Prepared::new(&settings)?;
+    metrics.bundle_activated(prepared.generation().id());
+    warn_of_unknown_classes(config, prepared.generation().manifest());
+    let registry = Arc::new(Registry::new());
+    registry.activate(prepared);
+    Ok(Models { registry, settings })
+}
+
+/// A tier that stands for none of the bundle's has no predictions, so its models are chosen only where nothing else is eligible.
+fn warn_of_unknown_classes(config: &Config, manifest: &Manifest) {
+    for tier in config.tiers.iter().filter(|tier| !manifest.tiers.contains(&tier.class)) {
+        let known: Vec<&str> = manifest.tiers.iter().map(TierId::as_str).collect();
+        tracing::warn!(tier = %tier.id, class = %tier.class, known = known.join(", "), "the bundle does not know this tier's class; set `class`");
+    }
+}
+
+/// Starts ONNX Runtime from the configured library, or from the first one found.
+///
+/// # Errors
+/// No library, or one that cannot be used.
+pub fn start_runtime(config: &Config) -> Result<(), ServeError> {
+    let library = match &config.model.runtime {
+        Some(library) => library.clone(),
+        None => runtime::locate()?,
+    };
+    Ok(runtime::init(&library)?)
+}
+
+/// The registry, with how its first generation was prepared.
+struct Models {
+    registry: Arc<Registry>,
+    settings: PrepareSettings,
+}
+
+/// Follows `CURRENT`, unless the configuration pins a bundle.
+fn follow(config: &Config, models: &Models, metrics: &Arc<Metrics>) -> Option<(Watch, PathBuf)> {
+    if config.model.bundle.is_some() {
+        return None;
+    }
+    let watcher = Arc::new(Reports { metrics: Arc::clone(metrics) });
+    let watch = Watch { registry: Arc::clone(&models.registry), settings: models.settings.clone(), watcher };
+    Some((watch, models.settings.bundle.clone()))
+}
+
+/// Tells the metrics and the log what became of a change of `CURRENT`.
+struct Reports {
+    metrics: Arc<Metrics>,
+}
+
+impl Watcher for Reports {
+    fn activated(&self, bundle: &BundleId) {
+        self.metrics.bundle_activated(bundle);
+    }
+
+    fn refused(&self, bundle: &Path, error: &PrepareError) {
+        self.metrics.bundle_failed();
+        tracing::error!(bundle = %bundle.display(), %error, "the bundle was refused; the one before goes on serving");
+    }
+}
+
+struct Parts {
+    models: Arc<Registry>,
+    journal: Option<Journal>,
+    metrics: Arc<Metrics>,
+}
+
+fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
+    Ok(App {
+        catalog: settings::catalog(config)?,
+        models: parts.models,
+        journal: parts.journal,
+        metrics: parts.metrics,
+        request_timeout: config.server.request_timeout,
+        careful_timeout: config.model.careful_timeout,
+    })
+}
+
+fn server(config: &Config, app: App, store: Option<Store>) -> Server {
+    let keys = config.server.keys.iter().map(|key| (key.name.clone(), SecretString::from(key.key.expose().to_owned())));
+    Server {
+        app,
+        store,
+        keys: Keys::new(keys),
+        permits: Arc::new(Semaphore::new(config.server.max_concurrent_requests)),
+        body_limits: BodyLimits { bytes: config.server.max_body_bytes, time: BODY_WITHIN },
+        draining: AtomicBool::new(false),
+        started_unix: now_unix_ms() / 1000,
+    }
+}
+
+fn admin_keys(config: &Config) -> Keys {
+    let key = config.server.admin_key.as_ref();
+    Keys::new(key.map(|key| (CallerId::from("admin"), SecretString::from(key.expose().to_owned()))))
+}
+
+/// Says that new requests should go elsewhere, as soon as the server is told to stop.
+async fn announce_drain(server: Arc<Server>, stop: CancellationToken) {
+    stop.cancelled().await;
+    server.draining.store(true, Ordering::Relaxed);
+}
+
+/// Turns the store's own counts into metrics, once a second.
+async fn report_store(journal: Journal, metrics: Arc<Metrics>, over: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let mut reported = 0;
+    while over.run_until_cancelled(tick.tick()).await.is_some() {
+        let stats = journal.stats();
+        let lost = stats.dropped + stats.lost;
+        metrics.store_dropped(lost.saturating_sub(reported));
+        reported = lost;
+        match journal.health() {
+            StoreHealth::Healthy => metrics.store_recovered(),
+            StoreHealth::Degraded { .. } => metrics.store_failing(),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The relay in paused time, on bodies that are scripted in memory.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http_body::{Body, Frame};
+use tokio::time::{Sleep, sleep};
+
+use super::*;
+use crate::chat::usage::PublicModel;
+use crate::upstream::classify::Trouble;
+use crate::upstream::relay::{Limits, Relay, Streaming};
+use crate::upstream::scrub::Scrubber;
+use crate::upstream::source::{EventSource, IntoTrouble};
+use crate::upstream::tap::Tap;
+
+const WORD: &str = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+
+/// Pieces that each come after a pause. The last one is followed by silence.
+struct Slow {
+    pieces: VecDeque<(Duration, &'static str)>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl IntoTrouble for Trouble {
+    fn into_trouble(self) -> Trouble {
+        self
+    }
+}
+
+impl Body for Slow {
+    type Data = Bytes;
+    type Error = Trouble;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Trouble>>> {
+        let Some((pause, piece)) = self.pieces.front().copied() else { return Poll::Pending };
+        let sleeping = self.pause.get_or_insert_with(|| Box::pin(sleep(pause)));
+        std::task::ready!(sleeping.as_mut().poll(cx));
+        self.pieces.pop_front();
+        self.pause = None;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(piece)))))
+    }
+}
+
+fn relay(pieces: &[(u64, &'static str)], timeouts: Timeouts) -> (Relay<Slow>, Arc<Mutex<Vec<Outcome>>>) {
+    let pieces = pieces.iter().map(|(seconds, piece)| (Duration::from_secs(*seconds), *piece)).collect();
+    let source = EventSource::new(Slow { pieces, pause: None }, 1 << 20);
+    let tap = Tap::new(PublicModel::from(&ModelName::from("m")), false, Scrubber::new([]));
+    let limits = Limits::new(&timeouts, Instant::now() + Duration::from_secs(3600));
+    let (books, reports, _) = books();
+    (Relay::stream(Box::new(Streaming::new(source, tap, Vec::new(), limits)), books), reports)
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_within_the_idle_limit_pass() {
+    let done = "data: [DONE]\n\n";
+    let (relay, reports) = relay(&[(59, WORD), (59, ": alive\n\n"), (59, WORD), (59, done)], Timeouts::default());
+
+    let text = relay.collect().await.unwrap().to_bytes();
+
+    assert_eq!(text, format!("{WORD}: alive\n\n{WORD}{done}"));
+    assert_eq!(reports.lock().unwrap()[0].class, Class::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_ends_after_exactly_the_idle_limit() {
+    let started = Instant::now();
+    let (relay, reports) = relay(&[(1, WORD), (61, WORD)], Timeouts::default());
+
+    let text = relay.collect().await.unwrap().to_bytes();
+
+    assert!(String::from_utf8_lossy(&text).contains("silent for 60s"));
+    assert_eq!(started.elapsed().as_secs(), 61);
+    assert_eq!(reports.lock().unwrap()[0].class, Class::Truncated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_goes_on_for_ever_ends_at_the_total() {
+    let started = Instant::now();
+    let (relay, reports) = relay(&[(50, WORD); 20], Timeouts::default());
+
+    let text = relay.collect().await.unwrap().to_bytes();
+
+    assert!(String::from_utf8_lossy(&text).contains("no complete answer within 600s"));
+    assert_eq!(started.elapsed().as_secs(), 600);
+    assert_eq!(reports.lock().unwrap()[0].class, Class::Truncated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_is_not_the_upstreams_silence() {
+    let (mut relay, _) = relay(&[(1, WORD), (1, WORD)], Timeouts::default());
+    relay.frame().await.unwrap().unwrap();
+    tokio::time::advance(Duration::from_secs(120)).await;
+
+    let next = relay.frame().await.unwrap().unwrap().into_data().unwrap();
+
+    assert_eq!(next, WORD);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_total_holds_for_a_client_that_reads_slowly() {
+    let (mut relay, _) = relay(&[(0, WORD), (0, WORD)], Timeouts::default());
+    relay.frame().await.unwrap().unwrap();
+    tokio::time::advance(Duration::from_secs(601)).await;
+
+    let next = relay.frame().await.unwrap().unwrap().into_data().unwrap();
+
+    assert!(String::from_utf8_lossy(&next).contains("deadline_exceeded"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_holds_its_connection_open_does_not_hold_the_client() {
+    let started = Instant::now();
+    let (relay, _) = relay(&[(0, WORD), (0, "data: [DONE]\n\n")], Timeouts::default());
+
+    relay.collect().await.unwrap();
+
+    assert_eq!(started.elapsed().as_millis(), 250);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_books_close_with_the_last_event_and_not_with_the_connection() {
+    let (mut relay, reports) = relay(&[(0, WORD), (0, "data: [DONE]\n\n")], Timeouts::default());
+    for _ in 0..2 {
+        relay.frame().await.unwrap().unwrap();
+    }
+
+    drop(relay);
+
+    assert_eq!(reports.lock().unwrap()[0].class, Class::Success);
+}

@@ -1,0 +1,238 @@
+//! A decision as JSON: the answer of `/v1/route` and of `trimtab route --json`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::domain::candidate::ExpectedCost;
+use crate::domain::decide::{Considered, Reason};
+use crate::domain::ids::DecisionId;
+use crate::domain::money::NanoUsd;
+use crate::domain::policy::Aim;
+use crate::domain::prompt::Prompt;
+use crate::domain::scores::{ScoreFailure, Scores};
+use crate::domain::task::Task;
+use crate::pipeline::Routed;
+
+/// How many neighbours are shown.
+const TOP_NEIGHBOURS: usize = 5;
+
+/// A decision as callers see it.
+#[derive(Debug, Serialize)]
+pub struct DecisionView<'a> {
+    object: &'static str,
+    id: DecisionId,
+    created: u64,
+    model: &'a str,
+    tier: &'a str,
+    policy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<f64>,
+    threshold: Option<f64>,
+    reason: &'static str,
+    explanation: &'a str,
+    bundle: Option<&'a str>,
+    propensity: f64,
+    candidates: Vec<CandidateView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signals: Option<SignalsView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    neighbours: Option<NeighboursView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scoring_failure: Option<ScoreFailure>,
+    timings_us: TimingsView,
+}
+
+#[derive(Debug, Serialize)]
+struct CandidateView<'a> {
+    model: &'a str,
+    tier: &'a str,
+    success: Option<f64>,
+    interval: Option<[f64; 2]>,
+    known: bool,
+    cost_usd: Option<CostView>,
+    eligible: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    excluded_by: Option<crate::domain::candidate::Exclusion>,
+}
+
+#[derive(Debug, Serialize)]
+struct CostView {
+    p50: f64,
+    p90: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct SignalsView<'a> {
+    task: &'static str,
+    task_probability: f64,
+    difficulty: f64,
+    scorer: crate::domain::scores::Scorer,
+    tokens: usize,
+    truncated: bool,
+    input_tokens: u64,
+    output_tokens: CostlessQuantiles,
+    turns: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structure: Option<&'a crate::domain::signals::Signals>,
+}
+
+#[derive(Debug, Serialize)]
+struct CostlessQuantiles {
+    p50: u64,
+    p90: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct NeighboursView<'a> {
+    count: usize,
+    density: f64,
+    top: Vec<NeighbourView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct NeighbourView<'a> {
+    item: &'a str,
+    similarity: f64,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct TimingsView {
+    queue: u64,
+    tokenize: u64,
+    encode: u64,
+    heads: u64,
+    neighbours: u64,
+    total: u64,
+}
+
+/// What a view is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The decision's name.
+    pub id: DecisionId,
+    /// When it was made, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// What was scored.
+    pub prompt: &'a Prompt,
+    /// The decision.
+    pub routed: &'a Routed,
+    /// Whether every task's probability and the structural signals are shown too.
+    pub explain: bool,
+}
+
+impl<'a> DecisionView<'a> {
+    /// Shows a decision.
+    #[must_use]
+    pub fn of(shown: &Shown<'a>) -> Self {
+        let decision = &shown.routed.decision;
+        let scores = shown.routed.scores.as_ref();
+        let good = scores.and_then(|scores| scores.as_ref().ok());
+        Self {
+            object: "route.decision",
+            id: shown.id,
+            created: shown.at_unix_ms / 1000,
+            model: decision.model.as_str(),
+            tier: decision.tier.as_str(),
+            policy: decision.policy.as_str(),
+            quality: quality(decision.aim, decision.reason),
+            // JSON has no infinity: the ends of the dial show no threshold.
+            threshold: Some(rounded(decision.threshold)).filter(|threshold| threshold.is_finite()),
+            reason: decision.reason.as_str(),
+            explanation: &shown.routed.sentence,
+            bundle: decision.bundle.as_ref().map(|bundle| bundle.as_str()),
+            propensity: rounded(decision.propensity.get()),
+            candidates: decision.considered.iter().map(candidate).collect(),
+            signals: good.map(|scores| signals(shown, scores)),
+            neighbours: good.map(neighbours),
+            scoring_failure: scores.and_then(|scores| scores.as_ref().err().copied()),
+            timings_us: timings(good, shown.routed.took),
+        }
+    }
+}
+
+fn quality(aim: Aim, reason: Reason) -> Option<f64> {
+    match (aim, reason) {
+        (_, Reason::Named) | (Aim::Threshold(_), _) => None,
+        (Aim::Quality(quality), _) => Some(quality.get()),
+    }
+}
+
+fn candidate(one: &Considered) -> CandidateView<'_> {
+    CandidateView {
+        model: one.model.as_str(),
+        tier: one.tier.as_str(),
+        success: one.success.map(|success| rounded(success.mean.get())),
+        interval: one.success.map(|success| [rounded(success.low.get()), rounded(success.high.get())]),
+        known: one.known,
+        cost_usd: one.cost.map(cost),
+        eligible: one.excluded.is_none(),
+        excluded_by: one.excluded,
+    }
+}
+
+fn cost(cost: ExpectedCost) -> CostView {
+    let usd = |amount: NanoUsd| amount.as_usd();
+    CostView { p50: usd(cost.p50), p90: usd(cost.p90) }
+}
+
+fn signals<'a>(shown: &Shown<'a>, scores: &Scores) -> SignalsView<'a> {
+    let (task, probability) = scores.task();
+    let tasks = || {
+        Task::ALL.iter().zip(&scores.tasks).map(|(task, &p)| (task.as_str().to_owned(), json!(rounded(p)))).collect()
+    };
+    SignalsView {
+        task: task.as_str(),
+        task_probability: rounded(probability.get()),
+        difficulty: rounded(scores.difficulty.get()),
+        scorer: scores.scorer,
+        tokens: scores.tokens,
+        truncated: scores.truncated || shown.prompt.truncated,
+        input_tokens: shown.prompt.shape.input_tokens,
+        output_tokens: CostlessQuantiles {
+            p50: scores.output_tokens.p50.round() as u64,
+            p90: scores.output_tokens.p90.round() as u64,
+        },
+        turns: shown.prompt.shape.turns,
+        tasks: shown.explain.then(|| Value::Object(tasks())),
+        structure: shown.explain.then_some(&shown.prompt.signals),
+    }
+}
+
+fn neighbours(scores: &Scores) -> NeighboursView<'_> {
+    let found = &scores.neighbourhood;
+    NeighboursView {
+        count: found.neighbours.len(),
+        density: rounded(found.density),
+        top: found
+            .neighbours
+            .iter()
+            .take(TOP_NEIGHBOURS)
+            .map(|one| NeighbourView { item: one.item.as_str(), similarity: rounded(f64::from(one.similarity)) })
+            .collect(),
+    }
+}
+
+fn timings(scores: Option<&Scores>, took: Duration) -> TimingsView {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let total = micros(took);
+    scores.map_or(TimingsView { total, ..TimingsView::default() }, |scores| {
+        let steps = scores.timings;
+        TimingsView {
+            queue: micros(steps.queue),
+            tokenize: micros(steps.tokenize),
+            encode: micros(steps.encode),
+            heads: micros(steps.heads),
+            neighbours: micros(steps.neighbours),
+            total,
+        }
+    })
+}
+
+/// Four digits after the point: more would claim more than is known.
+fn rounded(number: f64) -> f64 {
+    (number * 1e4).round() / 1e4
+}
