@@ -127,6 +127,12 @@ pub enum TrainError {
         /// The digest given.
         given: String,
     },
+    /// Feedback alone cannot make a bundle.
+    #[error("feedback moves a bundle that exists; say which with `--base DIRECTORY`")]
+    FeedbackWithoutBase,
+    /// No encoder was named and there is no base to take it from.
+    #[error("no encoder was named; pass `--encoder DIRECTORY` or `--base DIRECTORY`")]
+    NoEncoder,
     /// None of the feedback can be used.
     #[error("none of the {rows} feedback rows can be used: {reasons}")]
     UnusableFeedback {

@@ -3,6 +3,7 @@
 pub mod cells;
 pub mod design;
 pub mod gain;
+pub mod heads;
 pub mod linear;
 pub mod network;
 pub mod ridge;

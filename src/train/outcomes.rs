@@ -217,6 +217,23 @@ impl Outcomes {
         if varied { Ok(()) } else { Err(TrainError::SingleClass { score: first }) }
     }
 
+    /// Only these prompts and their rows, in this order.
+    #[must_use]
+    pub fn keep(self, prompts: &[usize]) -> Self {
+        let mut place = vec![None; self.prompts.len()];
+        let mut kept = Vec::with_capacity(prompts.len());
+        for &prompt in prompts {
+            if let (Some(to), Some(row)) = (place.get_mut(prompt), self.prompts.get(prompt)) {
+                *to = Some(kept.len() as u32);
+                kept.push(row.clone());
+            }
+        }
+        let moved =
+            |row: OutcomeRow| Some(OutcomeRow { prompt: place.get(row.prompt as usize).copied().flatten()?, ..row });
+        let rows = self.rows.iter().copied().filter_map(moved).collect();
+        Self { prompts: kept, rows, ..self }
+    }
+
     /// The mean score of every model, weighted as the rows are.
     #[must_use]
     pub fn model_means(&self) -> Vec<f64> {

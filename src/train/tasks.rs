@@ -78,6 +78,12 @@ pub fn read(path: &Path, filters: &[Filter], progress: &dyn Progress) -> Result<
     Ok(tasks)
 }
 
+/// The place of a row's task in the order of the task head.
+#[must_use]
+pub fn class(row: &TaskRow) -> usize {
+    Task::ALL.iter().position(|task| *task == row.task).unwrap_or(0)
+}
+
 /// The task of a category name: our own names, and the usual names of public collections.
 #[must_use]
 pub fn task_of(category: &str) -> Option<Task> {

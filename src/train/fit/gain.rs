@@ -225,7 +225,7 @@ fn least_squares(points: &[(f64, f64)]) -> (f64, f64) {
 
 /// Places every position between weak and strong, by least squares held towards its tier's place.
 pub fn fit_places(heads: &mut HeadsGraph, part: Part<'_>) {
-    const HOLD: f64 = 3.0;
+    const HOLD: f64 = 30.0;
     let tiers = part.labels.tiers();
     let last = tiers.saturating_sub(1).max(1) as f64;
     let mut sums = vec![[0.0_f64; 6]; heads.positions()];
@@ -253,11 +253,11 @@ pub fn fit_places(heads: &mut HeadsGraph, part: Part<'_>) {
     for (position, [n, g, gg, r, rg, _]) in sums.into_iter().enumerate() {
         let tier = part.labels.tier_of.get(position).copied().unwrap_or(0);
         let prior = tier as f64 / last - 0.5;
-        let is_end = position == 0 || position + 1 == tiers;
+        let is_tier = position < tiers;
         let count = f64::max(n, 1.0);
         let variance = (gg - g * g / count).max(0.0);
         let covariance = rg - prior * gg - (r - prior * g) * g / count;
-        let place = if is_end { prior } else { prior + covariance / (variance + HOLD) };
+        let place = if is_tier { prior } else { prior + covariance / (variance + HOLD) };
         let level = if n > 0.0 { (r - place * g) / count } else { 0.0 };
         if let (Some(to), Some(level_to)) = (heads.place.get_mut(position), heads.level.get_mut(position)) {
             *to = place.clamp(-1.0, 1.0) as f32;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -17,6 +18,14 @@ use crate::train::table::{Cell, EachRow, TableInfo};
 const BATCH: usize = 4096;
 
 pub(super) fn read(path: &Path, file: File, wanted: &[&str], each: &mut EachRow<'_>) -> Result<TableInfo, TrainError> {
+    // The crate checks most of what it reads and unwinds on the rest, for example on negative offsets.
+    catch_unwind(AssertUnwindSafe(|| read_checked(path, file, wanted, each))).unwrap_or_else(|_| {
+        let detail = "its description contradicts itself".to_owned();
+        Err(TrainError::Parquet { path: path.to_path_buf(), detail })
+    })
+}
+
+fn read_checked(path: &Path, file: File, wanted: &[&str], each: &mut EachRow<'_>) -> Result<TableInfo, TrainError> {
     let damaged = |error: ParquetError| TrainError::Parquet { path: path.to_path_buf(), detail: error.to_string() };
     let reader = SerializedFileReader::new(file).map_err(damaged)?;
     let schema = reader.metadata().file_metadata().schema_descr();

@@ -1,0 +1,317 @@
+//! Moving a bundle towards what its users say: the base is the prior, their verdicts move it as far as they carry.
+
+mod correction;
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use crate::domain::calibration::{Calibrator, Dial};
+use crate::domain::ids::{ItemId, ModelName};
+use crate::domain::neighbour::Neighbour;
+use crate::domain::probability::{Probability, sigmoid};
+use crate::domain::scores::LabelSpace;
+use crate::domain::task::Task;
+use crate::model::index::SearchScratch;
+use crate::train::adapt::correction::Correction;
+use crate::train::base::Base;
+use crate::train::calibrate::blend::{self, BlendCase, MAX_K};
+use crate::train::error::TrainError;
+use crate::train::features::Features;
+use crate::train::fit::Matrix;
+use crate::train::graph::HeadsGraph;
+use crate::train::index_build::{IndexContent, IndexSettings};
+use crate::train::outcomes::{Outcomes, digest};
+use crate::train::progress::Progress;
+use crate::train::scorer::{Scorer, blended, neighbours};
+use crate::train::tiers::key;
+
+/// What one user or file says about one model on one prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The model.
+    pub model: String,
+    /// Its tier, where known.
+    pub tier: Option<String>,
+    /// How well it did, 0..1.
+    pub score: f32,
+    /// How much this counts.
+    pub weight: f32,
+}
+
+/// Prompts with verdicts.
+#[derive(Clone, Debug, Default)]
+pub struct Experience {
+    /// What the heads read of every prompt.
+    pub features: Features,
+    /// A name for every prompt.
+    pub ids: Vec<String>,
+    /// The question of every prompt: prompts that share it are never split.
+    pub stems: Vec<u64>,
+    /// The task, where somebody said so.
+    pub tasks: Vec<Option<Task>>,
+    /// Verdicts of every prompt.
+    pub verdicts: Vec<Vec<Verdict>>,
+    /// Rows that were left out, by reason.
+    pub skipped: BTreeMap<String, u64>,
+}
+
+impl Experience {
+    /// The experience in an outcomes file.
+    #[must_use]
+    pub fn of(outcomes: &Outcomes, features: Features) -> Self {
+        let mut verdicts = vec![Vec::new(); outcomes.prompts.len()];
+        for row in &outcomes.rows {
+            let name = outcomes.models.get(row.model as usize);
+            if let (Some(list), Some(model)) = (verdicts.get_mut(row.prompt as usize), name) {
+                list.push(Verdict { model: model.clone(), tier: None, score: row.score, weight: row.weight });
+            }
+        }
+        Self {
+            features,
+            ids: outcomes.prompts.iter().map(|prompt| prompt.id.to_string()).collect(),
+            stems: outcomes.prompts.iter().map(|prompt| prompt.stem).collect(),
+            tasks: vec![None; outcomes.prompts.len()],
+            verdicts,
+            skipped: BTreeMap::new(),
+        }
+    }
+
+    /// Adds the prompts of another.
+    pub fn append(&mut self, other: Self) {
+        if self.ids.is_empty() {
+            self.features = Features::new(other.features.dimension());
+        }
+        self.features.append(other.features);
+        self.ids.extend(other.ids);
+        self.stems.extend(other.stems);
+        self.tasks.extend(other.tasks);
+        self.verdicts.extend(other.verdicts);
+        for (reason, count) in other.skipped {
+            *self.skipped.entry(reason).or_default() += count;
+        }
+    }
+
+    /// How many verdicts there are.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.verdicts.iter().map(Vec::len).sum()
+    }
+}
+
+/// Fewest verdicts from which a position moves, and a new model gets one.
+pub const LEAST_VERDICTS: usize = 20;
+/// Fewest prompts from which the blend and the dial are fitted anew.
+const LEAST_PROMPTS: usize = 200;
+/// Prompts used to choose the penalty at most; more would only cost time.
+const MOST_FOR_CHOICE: usize = 6_000;
+
+/// What changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct AdaptReport {
+    /// Prompts with verdicts.
+    pub prompts: usize,
+    /// Verdicts.
+    pub verdicts: usize,
+    /// Rows that were left out, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Positions that moved, with their number of verdicts.
+    pub moved: Vec<(String, usize)>,
+    /// Models that were added.
+    pub added: Vec<String>,
+    /// Log-loss of the base's heads on the verdicts.
+    pub base_log_loss: f64,
+    /// Log-loss of the moved heads on verdicts that they were not fitted on.
+    pub log_loss: f64,
+    /// The penalty that was chosen; `None` if the base was best and nothing moved but the index.
+    pub penalty: Option<f64>,
+}
+
+/// A bundle's parts after adapting.
+#[derive(Clone, Debug)]
+pub struct Adapted {
+    /// Heads, calibration, blend and dial.
+    pub scorer: Scorer,
+    /// What the positions mean: the base's, and models added after them.
+    pub space: LabelSpace,
+    /// The base's items, and the prompts with verdicts.
+    pub content: IndexContent,
+    /// What changed.
+    pub report: AdaptReport,
+}
+
+/// Labels of experience by position.
+struct Placed {
+    space: LabelSpace,
+    labels: Vec<Vec<(usize, f32, f32)>>,
+    counts: Vec<usize>,
+    added: Vec<String>,
+}
+
+/// Adapts a base.
+///
+/// Every position with enough verdicts gets a correction that is affine in what the heads read, held to zero with a penalty chosen by
+/// cross-validation over questions; if no penalty beats the base on held-out verdicts, the heads stay. All prompts with verdicts join
+/// the index. Models that the base does not know start as their tier.
+///
+/// # Errors
+/// Numeric failure and interruption.
+pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Progress) -> Result<Adapted, TrainError> {
+    let mut heads = base.heads.clone();
+    let mut success = base.calibration.success.clone();
+    let placed = place(base, experience, (&mut heads, &mut success));
+    let fit = Correction::of(&heads, &success, (experience, &placed));
+    let (penalty, held_out, base_loss, loss) = fit.choose(seed, progress)?;
+    if let Some(penalty) = penalty {
+        let all: Vec<usize> = (0..experience.ids.len()).collect();
+        let (weights, bias) = fit.solve(&all, (penalty, seed), progress)?;
+        fit.write(&weights, &bias, (&mut heads, &mut success));
+    }
+    let mut content = base.content.clone();
+    for (row, labels) in placed.labels.iter().enumerate() {
+        let embedding = crate::domain::embedding::Embedding::normalise(experience.features.embedding(row));
+        let name = experience.ids.get(row).map_or_else(String::new, |id| format!("{:016x}", digest(id)));
+        if let Some(embedding) = embedding {
+            content.push(
+                name,
+                &embedding,
+                labels.iter().map(|&(position, score, _)| (position as u16, score)).collect(),
+            );
+        }
+    }
+    let mut scorer = Scorer {
+        heads,
+        success,
+        difficulty: base.calibration.difficulty.clone(),
+        task_temperature: base.calibration.task_temperature,
+        blend: base.calibration.blend,
+        dial: base.calibration.dial.clone(),
+    };
+    if experience.ids.len() >= LEAST_PROMPTS {
+        let cases = cases((experience, &placed), &held_out, (&content, seed));
+        scorer.blend = blend::choose(&cases, placed.space.tiers().len().saturating_sub(1), progress)?.0;
+        if let Some(dial) = dial(&cases, &scorer, placed.space.tiers().len()) {
+            scorer.dial = dial;
+        }
+    }
+    let name = |position: usize| position_name(&placed.space, position);
+    let moved = placed.counts.iter().enumerate().filter(|(_, count)| penalty.is_some() && **count >= LEAST_VERDICTS);
+    let report = AdaptReport {
+        prompts: experience.ids.len(),
+        verdicts: experience.rows(),
+        skipped: experience.skipped.clone(),
+        moved: moved.map(|(position, &count)| (name(position), count)).collect(),
+        added: placed.added.clone(),
+        base_log_loss: base_loss,
+        log_loss: loss,
+        penalty,
+    };
+    Ok(Adapted { scorer, space: placed.space, content, report })
+}
+
+/// The name of a tier or model.
+pub(crate) fn position_name(space: &LabelSpace, position: usize) -> String {
+    let tier = space.tiers().get(position).map(ToString::to_string);
+    let model = || space.models().get(position.saturating_sub(space.tiers().len())).map(ToString::to_string);
+    tier.or_else(model).unwrap_or_default()
+}
+
+/// Finds the position of every verdict's model, appends models with enough verdicts, and gives tiers their share.
+fn place(base: &Base, experience: &Experience, (heads, success): (&mut HeadsGraph, &mut Vec<Calibrator>)) -> Placed {
+    let old = base.space();
+    let tiers = old.tiers().len();
+    let mut position_of: HashMap<String, usize> =
+        old.models().iter().enumerate().map(|(at, model)| (key(model.as_str()), tiers + at)).collect();
+    let mut seen: BTreeMap<&str, (usize, f64, Option<&str>)> = BTreeMap::new();
+    for verdict in experience.verdicts.iter().flatten() {
+        let entry = seen.entry(verdict.model.as_str()).or_insert((0, 0.0, None));
+        entry.0 += 1;
+        entry.1 += f64::from(verdict.score);
+        entry.2 = entry.2.or(verdict.tier.as_deref());
+    }
+    let mut models = old.models().to_vec();
+    let mut tier_of: HashMap<&str, usize> = HashMap::new();
+    let mut added = Vec::new();
+    let mut ranked: Vec<(&str, f64)> =
+        seen.iter().map(|(name, (n, sum, _))| (*name, sum / (*n).max(1) as f64)).collect();
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+    for (&name, &(count, _, tier)) in &seen {
+        // A tier that the base does not name: by the place of the model's mean among the others.
+        let rank = ranked.iter().position(|(ranked, _)| *ranked == name).unwrap_or(0);
+        let by_rank = rank * tiers / ranked.len().max(1);
+        let tier = tier.and_then(|tier| old.tiers().iter().position(|known| known.as_str() == tier)).unwrap_or(by_rank);
+        tier_of.insert(name, tier);
+        if count >= LEAST_VERDICTS && !position_of.contains_key(&key(name)) {
+            position_of.insert(key(name), tiers + models.len());
+            models.push(ModelName::from(name));
+            added.push(name.to_owned());
+            heads.push_like(tier);
+            success.push(success.get(tier).cloned().unwrap_or(Calibrator::IDENTITY));
+        }
+    }
+    let mut counts = vec![0; tiers + models.len()];
+    let labels = experience.verdicts.iter().map(|verdicts| {
+        let mut labels: Vec<(usize, f32, f32)> = Vec::new();
+        for verdict in verdicts {
+            let own = position_of.get(&key(&verdict.model)).copied();
+            let tier = tier_of.get(verdict.model.as_str()).copied();
+            for position in tier.into_iter().chain(own) {
+                match labels.iter_mut().find(|label| label.0 == position) {
+                    Some(label) => {
+                        label.2 += verdict.weight;
+                        label.1 += (verdict.score - label.1) * verdict.weight / label.2;
+                    }
+                    None => labels.push((position, verdict.score, verdict.weight)),
+                }
+            }
+        }
+        for &(position, ..) in &labels {
+            if let Some(count) = counts.get_mut(position) {
+                *count += 1;
+            }
+        }
+        labels
+    });
+    let labels = labels.collect();
+    Placed { space: LabelSpace::new(old.tiers().to_vec(), models), labels, counts, added }
+}
+
+/// Cases for the blend: held-out head probabilities and the neighbours of every prompt but itself.
+fn cases(
+    (experience, placed): (&Experience, &Placed),
+    held_out: &Matrix,
+    (content, seed): (&IndexContent, u64),
+) -> Vec<BlendCase> {
+    let settings = IndexSettings::seeded(seed);
+    let index = content.index(&settings);
+    let mut scratch = SearchScratch::default();
+    let mut stem_of: HashMap<ItemId, u64> = HashMap::new();
+    for (id, stem) in experience.ids.iter().zip(&experience.stems) {
+        stem_of.insert(ItemId::from(format!("{:016x}", digest(id))), *stem);
+    }
+    let few = experience.ids.len().min(MOST_FOR_CHOICE);
+    let mut case = |prompt: usize| {
+        let own = experience.stems.get(prompt);
+        let near = neighbours(&index, (&experience.features, 2 * MAX_K), prompt, &mut scratch);
+        let other = |near: &Neighbour| stem_of.get(&near.item) != own;
+        let observed = placed.labels.get(prompt).into_iter().flatten();
+        BlendCase {
+            priors: held_out.row(prompt).iter().map(|x| Probability::clamped(sigmoid(f64::from(*x)))).collect(),
+            neighbours: near.into_iter().filter(|near| other(near)).take(MAX_K).collect(),
+            strangers: Vec::new(),
+            observed: observed.map(|&(at, score, weight)| (at, f64::from(score), f64::from(weight))).collect(),
+            weight: 1.0,
+        }
+    };
+    (0..few).map(&mut case).collect()
+}
+
+/// The dial on the users' own prompts.
+fn dial(cases: &[BlendCase], scorer: &Scorer, tiers: usize) -> Option<Dial> {
+    let gain = |case: &BlendCase| {
+        let means = blended(&case.priors, &case.neighbours, &scorer.blend);
+        let best = means.iter().take(tiers).copied().fold(0.0, f64::max);
+        best - means.first().copied().unwrap_or(0.0)
+    };
+    Dial::from_gains(cases.iter().map(gain).collect())
+}

@@ -1,0 +1,68 @@
+//! A bundle as the starting point of another.
+
+use std::path::Path;
+
+use crate::domain::scores::LabelSpace;
+use crate::model::bundle::Bundle;
+use crate::model::index::Vectors;
+use crate::model::manifest::{Calibration, IndexItem, Manifest};
+use crate::train::error::TrainError;
+use crate::train::graph::HeadsGraph;
+use crate::train::index_build::{IndexContent, IndexSettings};
+use crate::train::onnx;
+
+/// What a bundle knows, in a form that can be added to.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its heads.
+    pub heads: HeadsGraph,
+    /// Its calibration.
+    pub calibration: Calibration,
+    /// Its index.
+    pub content: IndexContent,
+}
+
+impl Base {
+    /// Opens and verifies a bundle.
+    ///
+    /// # Errors
+    /// A damaged bundle, or heads that another program wrote.
+    pub fn open(bundle: &Bundle) -> Result<Self, TrainError> {
+        let wrap = |error| TrainError::model("reading the base bundle")(error);
+        let manifest = bundle.manifest().clone();
+        let heads = onnx::decode(&bundle.read(&manifest.heads.path).map_err(wrap)?)?;
+        let calibration: Calibration = bundle.read_json(&manifest.heads.calibration).map_err(wrap)?;
+        let content = match &manifest.index {
+            None => IndexContent::empty(IndexSettings::seeded(0).dimension.min(heads.dimension)),
+            Some(index) => {
+                let items: Vec<IndexItem> = bundle.read_json_lines(&index.items).map_err(wrap)?;
+                let vectors = Vectors::from_bytes(&bundle.read(&index.vectors).map_err(wrap)?, index.dimension);
+                let vectors = vectors.filter(|vectors| vectors.len() == items.len());
+                let damaged = || TrainError::Model {
+                    doing: "reading the base bundle",
+                    detail: "its index contradicts its manifest; run `trimtab bundle verify`".to_owned(),
+                };
+                IndexContent { vectors: vectors.ok_or_else(damaged)?, items }
+            }
+        };
+        Ok(Self { manifest, heads, calibration, content })
+    }
+
+    /// Opens a bundle directory.
+    ///
+    /// # Errors
+    /// As [`Base::open`].
+    pub fn at(directory: &Path) -> Result<(Bundle, Self), TrainError> {
+        let bundle = Bundle::open(directory).map_err(TrainError::model("opening the base bundle"))?;
+        let base = Self::open(&bundle)?;
+        Ok((bundle, base))
+    }
+
+    /// What its positions mean.
+    #[must_use]
+    pub fn space(&self) -> LabelSpace {
+        LabelSpace::new(self.manifest.tiers.clone(), self.manifest.models.clone())
+    }
+}

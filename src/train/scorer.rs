@@ -1,0 +1,187 @@
+//! One scorer: heads with everything that turns their outputs into decisions.
+
+use std::collections::HashMap;
+
+use crate::domain::calibration::{Calibrator, Dial};
+use crate::domain::embedding::Embedding;
+use crate::domain::ids::ItemId;
+use crate::domain::neighbour::{BlendSettings, Evidence, Neighbour};
+use crate::domain::probability::Probability;
+use crate::model::index::{NeighbourIndex, SearchScratch};
+use crate::train::calibrate::blend::{self, BlendCase, CAUTIOUS, MAX_K};
+use crate::train::calibrate::{Observation, calibrator, temperature};
+use crate::train::error::TrainError;
+use crate::train::features::Features;
+use crate::train::fit::gain::Part;
+use crate::train::graph::{HeadOutputs, HeadsGraph};
+use crate::train::progress::Progress;
+
+/// Heads, calibration, blend and dial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scorer {
+    /// The heads.
+    pub heads: HeadsGraph,
+    /// One map per position.
+    pub success: Vec<Calibrator>,
+    /// The map of the difficulty logit.
+    pub difficulty: Calibrator,
+    /// Divides the task logits.
+    pub task_temperature: f64,
+    /// How neighbours are weighed.
+    pub blend: BlendSettings,
+    /// The meaning of the quality dial.
+    pub dial: Dial,
+}
+
+/// What calibration uses besides the heads.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The index of the fitting part.
+    pub index: &'a NeighbourIndex,
+    /// The features that the index was made from: the fast encoder's.
+    pub index_features: &'a Features,
+    /// The dataset of every prompt, so that none outweighs the others.
+    pub dataset_of: &'a dyn Fn(usize) -> u32,
+    /// The dataset of every item of the index, by its name.
+    pub item_datasets: &'a HashMap<ItemId, u32>,
+    /// Tasks that the heads were not fitted on.
+    pub tasks: Option<(&'a Features, &'a [usize])>,
+}
+
+impl Scorer {
+    /// Calibrates heads on the calibration part.
+    ///
+    /// # Errors
+    /// [`TrainError::Interrupted`], and [`TrainError::TooFew`] where the part is empty.
+    pub fn calibrate(
+        heads: HeadsGraph,
+        part: Part<'_>,
+        around: Surroundings<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Self, TrainError> {
+        let outputs: Vec<HeadOutputs> =
+            part.prompts.iter().map(|&prompt| apply(&heads, part.features, prompt)).collect();
+        let success = calibrators(&heads, part, &outputs);
+        let difficulty = difficulty(part, &outputs);
+        let task_temperature = around.tasks.map_or(1.0, |(features, classes)| {
+            let logits = |row: usize| heads.tasks(&heads.input(&features.embedding(row), &features.signals(row)));
+            temperature(&classes.iter().enumerate().map(|(row, &class)| (logits(row), class)).collect::<Vec<_>>())
+        });
+        let cases = cases(part, (&outputs, &success), around);
+        let blend = if cases.iter().all(|case| case.neighbours.is_empty()) {
+            CAUTIOUS
+        } else {
+            blend::choose(&cases, part.labels.tiers().saturating_sub(1), progress)?.0
+        };
+        let strongest = part.labels.tiers().saturating_sub(1);
+        let gains = cases.iter().map(|case| {
+            let means = blended(&case.priors, &case.neighbours, &blend);
+            let best = means.iter().take(part.labels.tiers()).copied().fold(0.0, f64::max);
+            let weakest = means.first().copied().unwrap_or(0.0);
+            if strongest == 0 { 0.0 } else { best - weakest }
+        });
+        let dial = Dial::from_gains(gains.collect());
+        let dial = dial.ok_or(TrainError::TooFew { found: 0, needed: crate::train::dataset::LEAST_PROMPTS })?;
+        Ok(Self { heads, success, difficulty, task_temperature, blend, dial })
+    }
+
+    /// The calibrated head probabilities of a prompt.
+    #[must_use]
+    pub fn priors(&self, outputs: &HeadOutputs) -> Vec<Probability> {
+        priors(&self.success, outputs)
+    }
+
+    /// Success by position with the neighbours' evidence.
+    #[must_use]
+    pub fn score(&self, outputs: &HeadOutputs, neighbours: &[Neighbour]) -> Vec<f64> {
+        blended(&self.priors(outputs), neighbours, &self.blend)
+    }
+}
+
+/// The head outputs of a prompt.
+pub(crate) fn apply(heads: &HeadsGraph, features: &Features, prompt: usize) -> HeadOutputs {
+    heads.apply(&features.embedding(prompt), &features.signals(prompt))
+}
+
+fn priors(success: &[Calibrator], outputs: &HeadOutputs) -> Vec<Probability> {
+    success.iter().zip(&outputs.success).map(|(map, &logit)| map.apply(f64::from(logit))).collect()
+}
+
+/// The posterior means, as serving computes them.
+pub(crate) fn blended(priors: &[Probability], neighbours: &[Neighbour], blend: &BlendSettings) -> Vec<f64> {
+    let near = neighbours.get(..blend.k.min(neighbours.len())).unwrap_or_default();
+    let evidence = Evidence::gather(near, blend, priors.len());
+    let posterior =
+        |(prior, evidence): (&Probability, &Evidence)| evidence.update(*prior, blend.prior_strength).mean.get();
+    priors.iter().zip(&evidence).map(posterior).collect()
+}
+
+/// The neighbours of a prompt, as many as any blend asks for.
+pub(crate) fn neighbours(
+    index: &NeighbourIndex,
+    (features, most): (&Features, usize),
+    prompt: usize,
+    scratch: &mut SearchScratch,
+) -> Vec<Neighbour> {
+    let embedding = Embedding::normalise(features.embedding(prompt));
+    embedding.map_or_else(Vec::new, |embedding| index.nearest(&embedding, most, scratch))
+}
+
+fn calibrators(heads: &HeadsGraph, part: Part<'_>, outputs: &[HeadOutputs]) -> Vec<Calibrator> {
+    let mut observed: Vec<Vec<Observation>> = vec![Vec::new(); heads.positions()];
+    for (&prompt, outputs) in part.prompts.iter().zip(outputs) {
+        for label in part.labels.of(prompt) {
+            let at = usize::from(label.position);
+            if let (Some(list), Some(&logit)) = (observed.get_mut(at), outputs.success.get(at)) {
+                let (logit, score, weight) = (f64::from(logit), f64::from(label.score), f64::from(label.weight));
+                list.push(Observation { logit, score, weight });
+            }
+        }
+    }
+    observed.iter().map(|list| calibrator(list)).collect()
+}
+
+fn difficulty(part: Part<'_>, outputs: &[HeadOutputs]) -> Calibrator {
+    let mut observed = Vec::new();
+    for (&prompt, outputs) in part.prompts.iter().zip(outputs) {
+        let tiers = part.labels.of(prompt).iter().filter(|label| usize::from(label.position) < part.labels.tiers());
+        let scores: Vec<f64> = tiers.map(|label| f64::from(label.score)).collect();
+        if !scores.is_empty() {
+            let failed = 1.0 - scores.iter().sum::<f64>() / scores.len() as f64;
+            observed.push(Observation { logit: f64::from(outputs.difficulty), score: failed, weight: 1.0 });
+        }
+    }
+    calibrator(&observed)
+}
+
+/// The cases that the blend is chosen on. Every dataset counts with the root of its size.
+fn cases(
+    part: Part<'_>,
+    (outputs, success): (&[HeadOutputs], &[Calibrator]),
+    around: Surroundings<'_>,
+) -> Vec<BlendCase> {
+    let mut sizes = std::collections::HashMap::<u32, f64>::new();
+    for &prompt in part.prompts {
+        *sizes.entry((around.dataset_of)(prompt)).or_default() += 1.0;
+    }
+    let mut scratch = SearchScratch::default();
+    let mut case = |(&prompt, outputs): (&usize, &HeadOutputs)| {
+        let tiers = part.labels.of(prompt).iter().filter(|label| usize::from(label.position) < part.labels.tiers());
+        let own = (around.dataset_of)(prompt);
+        let all = neighbours(around.index, (around.index_features, 4 * MAX_K), prompt, &mut scratch);
+        let is_stranger =
+            |near: &&Neighbour| around.item_datasets.get(&near.item).is_some_and(|&dataset| dataset != own);
+        let strangers =
+            if sizes.len() > 1 { all.iter().filter(is_stranger).take(MAX_K).cloned().collect() } else { Vec::new() };
+        BlendCase {
+            priors: priors(success, outputs),
+            neighbours: all.into_iter().take(MAX_K).collect(),
+            strangers,
+            observed: tiers
+                .map(|label| (usize::from(label.position), f64::from(label.score), f64::from(label.weight)))
+                .collect(),
+            weight: sizes.get(&(around.dataset_of)(prompt)).copied().unwrap_or(1.0).max(1.0).sqrt().recip(),
+        }
+    };
+    part.prompts.iter().zip(outputs).map(&mut case).collect()
+}
