@@ -285,7 +285,7 @@ fn adapt_base(
         space: &adapted.space,
         content: &adapted.content,
         settings,
-        parent: Some(base.manifest.id.clone()),
+        parent: Some(base.manifest.id),
         trained_on: rows,
     };
     write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;

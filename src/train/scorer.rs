@@ -160,7 +160,7 @@ fn cases(
     (outputs, success): (&[HeadOutputs], &[Calibrator]),
     around: Surroundings<'_>,
 ) -> Vec<BlendCase> {
-    let mut sizes = std::collections::HashMap::<u32, f64>::new();
+    let mut sizes = HashMap::<u32, f64>::new();
     for &prompt in part.prompts {
         *sizes.entry((around.dataset_of)(prompt)).or_default() += 1.0;
     }
