@@ -76,7 +76,7 @@ proptest! {
         let mut whole = Vec::new();
         tokenizer.pipeline.encode_into(&text, &tokenizer.options, &mut whole).unwrap();
 
-        let buffer = tokenize(&tokenizer, &text);
+        let buffer = tokenize(tokenizer, &text);
 
         prop_assert!(buffer.ids().len() <= 64);
         if !buffer.truncated() && text.len() < 300 {
