@@ -3,13 +3,12 @@
 //! `cargo bench --bench decide`. Uses the shipped static encoder with heads and an index of 20,000 items made up here, and the
 //! default bundle where there is one. Figures of one run are compared with each other only: machines are shared and noisy.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
+#![expect(
     clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
-    clippy::allow_attributes
+    reason = "a benchmark that cannot go on has failed, and prints its figures"
 )]
 
 use std::num::NonZeroUsize;

@@ -3,13 +3,11 @@
 //! `cargo bench --bench index`. Points lie around a few hundred centres, as prompts do; where `models/default` has an index, its own
 //! vectors are measured too. Figures of one run are compared with each other only: machines are shared and noisy.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
+#![expect(
     clippy::print_stdout,
+    clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::allow_attributes
+    reason = "a benchmark that cannot go on has failed, and prints its figures"
 )]
 
 use std::collections::HashSet;

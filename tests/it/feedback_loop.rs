@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::app::{chat, trimtab};
+use crate::support::app::{chat, install_default_models, trimtab};
 use crate::support::{Setup, TestApp};
 
 /// The users' hidden preference: the small model is fine for greetings and useless for numbers.
@@ -78,7 +78,9 @@ fn retrain(directory: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn feedback_makes_the_next_bundle_better() {
-    let app = TestApp::start(Setup::default()).await;
+    let directory = tempfile::tempdir().unwrap();
+    install_default_models(&directory.path().join("models"));
+    let app = TestApp::start_in(directory, Setup::default()).await.unwrap();
     let before = preference(&app).await;
     use_and_judge(&app).await;
     let directory = app.stop().await;
