@@ -154,6 +154,9 @@ pub enum ScoreFailure {
     /// There was no text to score.
     #[error("the request has no text to score")]
     EmptyAsk,
+    /// The encoder knows no word of the text, as with a script that its vocabulary lacks.
+    #[error("the scoring model knows no word of the request")]
+    UnknownText,
     /// The scoring queue was full.
     #[error("the scoring queue is full")]
     Overloaded,

@@ -121,7 +121,7 @@ impl Generation {
     /// Scores a prompt on the calling thread: tens to hundreds of microseconds, no waiting but for a free slot.
     ///
     /// # Errors
-    /// The ask is empty, or the model failed. A failure is evidence for the decision, never an error of the call.
+    /// The ask is empty or in words that the encoder does not know, or the model failed. A failure is evidence for the decision, never an error of the call.
     pub fn score(&self, prompt: &Prompt) -> Result<Scores, ScoreFailure> {
         let found = self.read(prompt)?;
         Ok(found.calibrate(Scorer::Fast, &self.calibration, prompt.truncated))
@@ -165,7 +165,8 @@ impl Generation {
             Ok(reading.map(|reading| self.with_neighbours(&mut slot, reading)))
         }));
         let read = read.unwrap_or_else(|payload| Err(InferenceError::Panicked(panic_text(&*payload))));
-        read.map_err(|error| failed(&error))?.ok_or(ScoreFailure::EmptyAsk)
+        let nothing = if prompt.ask.trim().is_empty() { ScoreFailure::EmptyAsk } else { ScoreFailure::UnknownText };
+        read.map_err(|error| failed(&error))?.ok_or(nothing)
     }
 
     fn with_neighbours(&self, slot: &mut Slot, mut reading: Reading) -> Found {

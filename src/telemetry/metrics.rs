@@ -225,6 +225,7 @@ impl Metrics {
         let failure = match failure {
             ScoreFailure::NoBundle => "no_bundle",
             ScoreFailure::EmptyAsk => "empty_ask",
+            ScoreFailure::UnknownText => "unknown_text",
             ScoreFailure::Overloaded => "overloaded",
             ScoreFailure::Deadline => "deadline",
             ScoreFailure::Inference => "inference",

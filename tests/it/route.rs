@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::app::chat;
+use crate::support::app::{chat, install_default_models};
 use crate::support::{Setup, TestApp};
 
 const ASK: &str = "Prove that there are infinitely many primes.";
@@ -157,6 +157,17 @@ async fn a_request_without_text_goes_to_the_default_tier() {
 
     assert_eq!(decision["scoring_failure"], "empty_ask");
     assert_eq!(decision["reason"], "scoring_failed");
+}
+
+#[tokio::test]
+async fn a_script_that_the_encoder_does_not_know_goes_to_the_default_tier() {
+    let directory = tempfile::tempdir().unwrap();
+    install_default_models(&directory.path().join("models"));
+    let app = TestApp::start_in(directory, Setup::default()).await.unwrap();
+
+    let decision = app.post("/v1/route", &chat("auto", "ⴰⵣⵓⵍ ⴰⵎⴷⴰⴽⴽⵯⵍ")).await.json();
+
+    assert_eq!((&decision["scoring_failure"], &decision["tier"]), (&json!("unknown_text"), &json!("large")));
 }
 
 #[tokio::test]

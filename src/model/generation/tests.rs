@@ -61,8 +61,10 @@ fn signals_reach_the_heads() {
 fn an_ask_without_text_is_a_failure_of_its_own() {
     let generation = TinyModels::new().generation();
 
-    for ask in ["", "   ", "\u{200b}"] {
-        assert_eq!(generation.score(&Prompt::from_ask(ask)).unwrap_err(), ScoreFailure::EmptyAsk);
+    for (ask, failure) in
+        [("", ScoreFailure::EmptyAsk), ("   ", ScoreFailure::EmptyAsk), ("\u{200b}", ScoreFailure::UnknownText)]
+    {
+        assert_eq!(generation.score(&Prompt::from_ask(ask)).unwrap_err(), failure);
     }
 }
 
