@@ -196,6 +196,7 @@ impl Around<'_> {
             index_features: &data.features,
             dataset_of: self.dataset_of,
             item_datasets: self.item_datasets,
+            indexed: &data.split.fit,
             tasks: held_out,
         };
         let part = Part { features, labels: &data.labels, prompts: &data.split.calibration };
@@ -285,7 +286,7 @@ fn adapt_base(
         space: &adapted.space,
         content: &adapted.content,
         settings,
-        parent: Some(base.manifest.id.clone()),
+        parent: Some(base.manifest.id),
         trained_on: rows,
     };
     write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;
