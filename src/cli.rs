@@ -25,7 +25,7 @@ pub enum Command {
     /// Decide for prompts, without calling a model.
     Route(RouteArgs),
     /// Train a bundle from outcomes and feedback.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Measure a bundle on outcomes that it has not seen.
     Eval(EvalArgs),
     /// Write the recorded decisions with their feedback, ready for `train --feedback`.
@@ -106,6 +106,21 @@ pub struct TrainArgs {
     /// Keep only rows whose column has this value, as in `use=train`. Repeat for more.
     #[arg(long = "where", value_name = "COLUMN=VALUE")]
     pub filters: Vec<String>,
+    /// The column that names models, where it is not `model`.
+    #[arg(long)]
+    pub model_column: Option<String>,
+    /// Keep only task rows whose column has this value. Repeat for more.
+    #[arg(long = "tasks-where", value_name = "COLUMN=VALUE")]
+    pub task_filters: Vec<String>,
+    /// Outcomes whose prompts must stay unseen: they, and training prompts nearly the same as one of them, are left out.
+    #[arg(long)]
+    pub unseen: Vec<PathBuf>,
+    /// Keep only unseen rows whose column has this value. Repeat for more.
+    #[arg(long = "unseen-where", value_name = "COLUMN=VALUE")]
+    pub unseen_filters: Vec<String>,
+    /// The bundle's name. Without it, the moment and a digest of the data.
+    #[arg(long)]
+    pub id: Option<String>,
     /// A TOML table from models to tiers. Without it, tiers are drawn from the models' mean scores.
     #[arg(long)]
     pub tiers: Option<PathBuf>,

@@ -3,11 +3,13 @@
 mod bundle;
 mod catalog;
 mod doctor;
-
+mod eval;
 mod export;
 mod output;
+mod progress;
 mod route;
 mod serve;
+mod train;
 
 use std::process::ExitCode;
 
@@ -27,8 +29,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve::run(settings, &args),
         Command::Route(args) => route::run(&settings, &args),
-        Command::Train(_) => Ok(ExitCode::SUCCESS),
-        Command::Eval(_) => Ok(ExitCode::SUCCESS),
+        Command::Train(args) => train::run(&settings, *args),
+        Command::Eval(args) => eval::run(&settings, args),
         Command::Export(args) => export::run(&settings, &args),
         Command::Bundle(command) => bundle::run(&settings, command),
         Command::Catalog => catalog::run(&settings),

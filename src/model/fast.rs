@@ -79,10 +79,11 @@ pub(crate) struct SlotPool {
 }
 
 impl SlotPool {
-    /// As many slots as the machine runs threads at once, and at least two.
+    /// As many slots as the machine runs threads at once, at least two and at most eight: each holds the encoder's weights, and
+    /// eight score tens of thousands of prompts a second.
     pub(crate) fn default_size() -> NonZeroUsize {
-        let two = NonZeroUsize::MIN.saturating_add(1);
-        std::thread::available_parallelism().map_or(two, |threads| threads.max(two))
+        let (two, eight) = (NonZeroUsize::MIN.saturating_add(1), NonZeroUsize::MIN.saturating_add(7));
+        std::thread::available_parallelism().map_or(two, |threads| threads.clamp(two, eight))
     }
 
     pub(crate) fn new(slots: Vec<Slot>) -> Self {

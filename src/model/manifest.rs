@@ -90,7 +90,7 @@ pub struct IndexRef {
     pub items: String,
     /// Little-endian f32, row after row.
     pub vectors: String,
-    /// The base name of the HNSW graph files (`<base>.hnsw.graph`, `<base>.hnsw.data`), if one was built.
+    /// The file of the neighbour graph, if one was built: links only, little-endian, the same on every machine.
     pub graph: Option<String>,
     /// How many items.
     pub count: usize,

@@ -83,8 +83,8 @@ impl Registry {
 fn carry_over(from: &Generation, to: &Generation) {
     let same_meaning = from.manifest().encoder.digest == to.manifest().encoder.digest && from.labels() == to.labels();
     if same_meaning {
-        let items = from.index().fresh_items().into_iter().filter(|item| !to.index().knows(&item.id));
-        let moved = items.filter(|item| to.add_feedback(item.clone())).count();
+        let items = to.index().without_known(from.index().fresh_items());
+        let moved = items.into_iter().filter(|item| to.add_feedback(item.clone())).count();
         tracing::debug!(moved, "moved fresh feedback to the new bundle");
     }
 }

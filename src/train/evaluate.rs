@@ -68,12 +68,16 @@ pub struct EvalReport {
     pub cpt80: f64,
     /// Its interval.
     pub cpt80_ci: Option<[f64; 2]>,
-    /// How well right and wrong answers are told apart, and prompts where the strong model is right and the weak one wrong.
-    pub auc: ByModel<Option<f64>>,
-    /// Expected calibration error of the success probabilities.
-    pub ece: ByModel<f64>,
-    /// Brier score of the success probabilities.
-    pub brier: ByModel<f64>,
+    /// How well the gain tells prompts where the strong model is right and the weak one wrong from the others.
+    pub auc: Option<f64>,
+    /// Expected calibration error of the success probabilities, the mean of the two models'.
+    pub ece: f64,
+    /// How well right and wrong answers are told apart, by model.
+    pub auc_by_model: ByModel<Option<f64>>,
+    /// Expected calibration error, by model.
+    pub ece_by_model: ByModel<f64>,
+    /// Brier score of the success probabilities, by model.
+    pub brier_by_model: ByModel<f64>,
     /// The area of a router that knows both scores.
     pub oracle_apgr: f64,
     /// The mean area of routers that shuffle.
@@ -199,6 +203,12 @@ fn report(
     let weak = observed(&|judged| (judged.weak, judged.pair.weak));
     let strong = observed(&|judged| (judged.strong, judged.pair.strong));
     let gap = observed(&|judged| (judged.strong - judged.weak, judged.pair.strong - judged.pair.weak));
+    let auc_by_model = ByModel {
+        weak: right(&|judged| judged.weak, &|judged| judged.pair.weak >= 0.5),
+        strong: right(&|judged| judged.strong, &|judged| judged.pair.strong >= 0.5),
+        gap: right(&|judged| judged.pair.gain, &|judged| judged.pair.strong > judged.pair.weak),
+    };
+    let ece_by_model = ByModel { weak: ece(&weak), strong: ece(&strong), gap: ece(&gap) };
     Ok(EvalReport {
         n: pairs.len(),
         weak: options.weak.clone(),
@@ -214,13 +224,11 @@ fn report(
         cpt50_ci: interval(&|curve| curve.cpt(0.5)),
         cpt80: curve.cpt(0.8),
         cpt80_ci: interval(&|curve| curve.cpt(0.8)),
-        auc: ByModel {
-            weak: right(&|judged| judged.weak, &|judged| judged.pair.weak >= 0.5),
-            strong: right(&|judged| judged.strong, &|judged| judged.pair.strong >= 0.5),
-            gap: right(&|judged| judged.pair.gain, &|judged| judged.pair.strong > judged.pair.weak),
-        },
-        ece: ByModel { weak: ece(&weak), strong: ece(&strong), gap: ece(&gap) },
-        brier: ByModel { weak: brier(&weak), strong: brier(&strong), gap: brier(&gap) },
+        auc: auc_by_model.gap,
+        ece: (ece_by_model.weak + ece_by_model.strong) / 2.0,
+        auc_by_model,
+        ece_by_model,
+        brier_by_model: ByModel { weak: brier(&weak), strong: brier(&strong), gap: brier(&gap) },
         oracle_apgr: oracle_apgr(&pairs, seed).unwrap_or(0.0),
         random_apgr: random_apgr(&pairs, seed, SHUFFLES).unwrap_or(0.5),
         p50_us: percentile(0.5),

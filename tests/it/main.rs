@@ -16,6 +16,7 @@ mod clients;
 mod commands;
 mod failures;
 mod feedback;
+mod feedback_loop;
 mod health;
 mod route;
 mod support;

@@ -47,3 +47,38 @@ fn no_texts_give_no_embeddings() {
 
     assert_eq!(embedder.embed_many(&[], threads(4)).unwrap(), []);
 }
+
+/// The reference embeddings were made in Python from the original weights. Rows that the encoder would cut are left out: the
+/// reference keeps only their head.
+#[test]
+fn agrees_with_the_reference_embeddings() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let golden = std::fs::read_to_string(root.join("training/golden/encoders.jsonl")).unwrap();
+    let rows: Vec<serde_json::Value> = golden.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut compared = 0;
+    for directory in std::fs::read_dir(root.join("models/encoders")).unwrap() {
+        let mut embedder = Embedder::open(&directory.unwrap().path(), Device::Cpu).unwrap();
+        // The references are those of the unquantised encoder: eight bits through six layers move a number by some hundredths.
+        let description = embedder.directory.description();
+        let through_layers = description.kind == EncoderKind::Transformer && description.precision == "int8";
+        let tolerance = if through_layers { 6e-2 } else { 5e-3 };
+        for row in &rows {
+            let reference = &row["encoders"][&embedder.encoder_ref().name];
+            let whole =
+                reference["tokens"].as_u64().is_some_and(|tokens| tokens < embedder.tokenizer.max_tokens() as u64);
+            if !whole {
+                continue;
+            }
+            let text = row["prompt"].as_str().unwrap();
+            let expected: Vec<f64> = serde_json::from_value(reference["embedding"].clone()).unwrap();
+
+            let Some(embedding) = embedder.embed_many(&[text], threads(1)).unwrap().remove(0) else { continue };
+
+            let found = embedding.as_slice().iter().map(|&x| f64::from(x));
+            let off = expected.iter().zip(found).map(|(expected, found)| (expected - found).abs()).fold(0.0, f64::max);
+            assert!(off < tolerance, "{} is off by {off} for {text:?}", embedder.encoder_ref().name);
+            compared += 1;
+        }
+    }
+    assert!(compared >= 20, "only {compared} golden rows name an installed encoder");
+}

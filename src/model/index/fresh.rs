@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use crate::domain::embedding::{Embedding, dot};
 use crate::domain::ids::ItemId;
 use crate::domain::neighbour::Labels;
-use crate::model::index::graph::Hit;
+use crate::model::index::graph::{Hit, keep_best};
 use crate::model::index::vectors::{Vectors, leading};
 
 /// Most fresh items that are kept. When full, the oldest gives way and is counted; a retrain takes them all in.
@@ -84,8 +84,8 @@ impl Fresh {
         }
         let similarities = ring.vectors.rows().map(|row| dot(query, row));
         let mut hits: Vec<Hit> = (0_u32..).zip(similarities).map(|(row, similarity)| Hit { similarity, row }).collect();
-        hits.sort_unstable_by(|a, b| b.cmp(a));
-        let found = hits.iter().take(k).filter_map(|hit| Some((hit.similarity, ring.items.get(hit.row as usize)?)));
+        keep_best(&mut hits, k);
+        let found = hits.iter().filter_map(|hit| Some((hit.similarity, ring.items.get(hit.row as usize)?)));
         found
             .map(|(similarity, item)| (similarity, FreshMatch { id: item.id.clone(), labels: item.labels.clone() }))
             .collect()

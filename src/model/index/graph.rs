@@ -92,6 +92,15 @@ impl PartialOrd for Hit {
     }
 }
 
+/// Keeps the `k` best of some hits, best first.
+pub(super) fn keep_best(hits: &mut Vec<Hit>, k: usize) {
+    if k < hits.len() {
+        hits.select_nth_unstable_by(k, |a, b| b.cmp(a));
+        hits.truncate(k);
+    }
+    hits.sort_unstable_by(|a, b| b.cmp(a));
+}
+
 /// Room for a search, used again by the next one. Belongs to one thread at a time.
 #[derive(Debug, Default)]
 pub struct SearchScratch {

@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -167,11 +168,18 @@ fn a_damaged_graph_is_built_again_from_the_vectors() {
     }
 }
 
+static SMALL: OnceLock<(Vectors, Vec<u8>)> = OnceLock::new();
+
 proptest! {
     #[test]
     fn a_damaged_graph_never_unwinds(at in 0_usize..4_000, byte in any::<u8>(), cut in 0_usize..4_000) {
-        let vectors = vectors(&clustered(60, 4, 5), 4);
-        let mut bytes = build_graph(&vectors, &GraphSettings { m: 4, ..GraphSettings::default() }).unwrap().to_bytes();
+        let (vectors, mut bytes) = SMALL
+            .get_or_init(|| {
+                let vectors = vectors(&clustered(60, 4, 5), 4);
+                let graph = build_graph(&vectors, &GraphSettings { m: 4, ..GraphSettings::default() }).unwrap();
+                (vectors, graph.to_bytes())
+            })
+            .clone();
         let length = bytes.len();
         bytes[at % length] = byte;
         bytes.truncate(length - cut % 8);

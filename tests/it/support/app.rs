@@ -180,6 +180,15 @@ pub(crate) fn install_tiny_models(models: &Path) {
     copy_tree(&fixtures().join("bundles/tiny"), &models.join("default"));
 }
 
+/// Copies the shipped bundle and its encoder into a model directory of the test's own.
+pub(crate) fn install_default_models(models: &Path) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let manifest: Value = serde_json::from_slice(&fs::read(shipped.join("default/manifest.json")).unwrap()).unwrap();
+    let encoder = Path::new("encoders").join(manifest["encoder"]["digest"].as_str().unwrap());
+    copy_tree(&shipped.join(&encoder), &models.join(&encoder));
+    copy_tree(&shipped.join("default"), &models.join("default"));
+}
+
 pub(crate) fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
