@@ -189,7 +189,7 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
     };
     if experience.ids.len() >= LEAST_PROMPTS {
         let cases = cases((experience, &placed), &held_out, (&content, seed));
-        scorer.blend = blend::choose(&cases, placed.space.tiers().len().saturating_sub(1), progress)?.0;
+        scorer.blend = blend::choose((&cases, &[]), placed.space.tiers().len().saturating_sub(1), progress)?.0;
         if let Some(dial) = dial(&cases, &scorer, placed.space.tiers().len()) {
             scorer.dial = dial;
         }
@@ -298,7 +298,6 @@ fn cases(
         BlendCase {
             priors: held_out.row(prompt).iter().map(|x| Probability::clamped(sigmoid(f64::from(*x)))).collect(),
             neighbours: near.into_iter().filter(|near| other(near)).take(MAX_K).collect(),
-            strangers: Vec::new(),
             observed: observed.map(|&(at, score, weight)| (at, f64::from(score), f64::from(weight))).collect(),
             weight: 1.0,
         }

@@ -196,6 +196,7 @@ impl Around<'_> {
             index_features: &data.features,
             dataset_of: self.dataset_of,
             item_datasets: self.item_datasets,
+            indexed: &data.split.fit,
             tasks: held_out,
         };
         let part = Part { features, labels: &data.labels, prompts: &data.split.calibration };

@@ -9,7 +9,7 @@ use crate::domain::neighbour::{BlendSettings, Evidence, Neighbour};
 use crate::domain::probability::Probability;
 use crate::model::index::{NeighbourIndex, SearchScratch};
 use crate::train::calibrate::blend::{self, BlendCase, CAUTIOUS, MAX_K};
-use crate::train::calibrate::{Observation, calibrator, temperature};
+use crate::train::calibrate::{self, Hold, Observation, calibrator, temperature};
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::fit::gain::Part;
@@ -44,6 +44,8 @@ pub struct Surroundings<'a> {
     pub dataset_of: &'a dyn Fn(usize) -> u32,
     /// The dataset of every item of the index, by its name.
     pub item_datasets: &'a HashMap<ItemId, u32>,
+    /// The prompts that the index was made from.
+    pub indexed: &'a [usize],
     /// Tasks that the heads were not fitted on.
     pub tasks: Option<(&'a Features, &'a [usize])>,
 }
@@ -71,7 +73,8 @@ impl Scorer {
         let blend = if cases.iter().all(|case| case.neighbours.is_empty()) {
             CAUTIOUS
         } else {
-            blend::choose(&cases, part.labels.tiers().saturating_sub(1), progress)?.0
+            let strangers = strangers(&heads, &success, part, around);
+            blend::choose((&cases, &strangers), part.labels.tiers().saturating_sub(1), progress)?.0
         };
         let strongest = part.labels.tiers().saturating_sub(1);
         let gains = cases.iter().map(|case| {
@@ -138,7 +141,7 @@ fn calibrators(heads: &HeadsGraph, part: Part<'_>, outputs: &[HeadOutputs]) -> V
             }
         }
     }
-    observed.iter().map(|list| calibrator(list)).collect()
+    calibrate::calibrators(&observed)
 }
 
 fn difficulty(part: Part<'_>, outputs: &[HeadOutputs]) -> Calibrator {
@@ -151,8 +154,11 @@ fn difficulty(part: Part<'_>, outputs: &[HeadOutputs]) -> Calibrator {
             observed.push(Observation { logit: f64::from(outputs.difficulty), score: failed, weight: 1.0 });
         }
     }
-    calibrator(&observed)
+    calibrator(&observed, Hold::LIGHT)
 }
+
+/// Prompts on which the blend is tried against neighbours of other datasets at most.
+const MOST_STRANGERS: usize = 4_000;
 
 /// The cases that the blend is chosen on. Every dataset counts with the root of its size.
 fn cases(
@@ -160,28 +166,50 @@ fn cases(
     (outputs, success): (&[HeadOutputs], &[Calibrator]),
     around: Surroundings<'_>,
 ) -> Vec<BlendCase> {
-    let mut sizes = HashMap::<u32, f64>::new();
-    for &prompt in part.prompts {
-        *sizes.entry((around.dataset_of)(prompt)).or_default() += 1.0;
-    }
+    let sizes = sizes(part.prompts, around);
     let mut scratch = SearchScratch::default();
-    let mut case = |(&prompt, outputs): (&usize, &HeadOutputs)| {
-        let tiers = part.labels.of(prompt).iter().filter(|label| usize::from(label.position) < part.labels.tiers());
-        let own = (around.dataset_of)(prompt);
-        let all = neighbours(around.index, (around.index_features, 4 * MAX_K), prompt, &mut scratch);
-        let is_stranger =
-            |near: &&Neighbour| around.item_datasets.get(&near.item).is_some_and(|&dataset| dataset != own);
-        let strangers =
-            if sizes.len() > 1 { all.iter().filter(is_stranger).take(MAX_K).cloned().collect() } else { Vec::new() };
-        BlendCase {
-            priors: priors(success, outputs),
-            neighbours: all.into_iter().take(MAX_K).collect(),
-            strangers,
-            observed: tiers
-                .map(|label| (usize::from(label.position), f64::from(label.score), f64::from(label.weight)))
-                .collect(),
-            weight: sizes.get(&(around.dataset_of)(prompt)).copied().unwrap_or(1.0).max(1.0).sqrt().recip(),
-        }
+    let mut case = |(&prompt, outputs): (&usize, &HeadOutputs)| BlendCase {
+        priors: priors(success, outputs),
+        neighbours: neighbours(around.index, (around.index_features, MAX_K), prompt, &mut scratch),
+        observed: observed(part, prompt),
+        weight: sizes.get(&(around.dataset_of)(prompt)).copied().unwrap_or(1.0).max(1.0).sqrt().recip(),
     };
     part.prompts.iter().zip(outputs).map(&mut case).collect()
+}
+
+/// Prompts of the index itself with neighbours of other datasets only: what a prompt of a kind not trained on meets. The heads know
+/// these prompts, which makes them the harder to beat. None where there is one dataset.
+fn strangers(heads: &HeadsGraph, success: &[Calibrator], part: Part<'_>, around: Surroundings<'_>) -> Vec<BlendCase> {
+    if sizes(around.indexed, around).len() < 2 {
+        return Vec::new();
+    }
+    let mut scratch = SearchScratch::default();
+    let every = around.indexed.len().div_ceil(MOST_STRANGERS).max(1);
+    let mut case = |&prompt: &usize| {
+        let own = (around.dataset_of)(prompt);
+        let is_stranger =
+            |near: &Neighbour| around.item_datasets.get(&near.item).is_some_and(|&dataset| dataset != own);
+        let near = neighbours(around.index, (around.index_features, 4 * MAX_K), prompt, &mut scratch);
+        BlendCase {
+            priors: priors(success, &apply(heads, part.features, prompt)),
+            neighbours: near.into_iter().filter(is_stranger).take(MAX_K).collect(),
+            observed: observed(part, prompt),
+            weight: 1.0,
+        }
+    };
+    around.indexed.iter().step_by(every).map(&mut case).collect()
+}
+
+fn sizes(prompts: &[usize], around: Surroundings<'_>) -> HashMap<u32, f64> {
+    let mut sizes = HashMap::new();
+    for &prompt in prompts {
+        *sizes.entry((around.dataset_of)(prompt)).or_default() += 1.0;
+    }
+    sizes
+}
+
+/// The tiers' labels of a prompt.
+fn observed(part: Part<'_>, prompt: usize) -> Vec<(usize, f64, f64)> {
+    let tiers = part.labels.of(prompt).iter().filter(|label| usize::from(label.position) < part.labels.tiers());
+    tiers.map(|label| (usize::from(label.position), f64::from(label.score), f64::from(label.weight))).collect()
 }

@@ -3,7 +3,7 @@
 use crate::domain::calibration::Calibrator;
 use crate::domain::probability::sigmoid;
 use crate::train::adapt::{Experience, LEAST_VERDICTS, MOST_FOR_CHOICE, Placed};
-use crate::train::calibrate::{Observation, platt};
+use crate::train::calibrate::{Hold, Observation, platt};
 use crate::train::error::TrainError;
 use crate::train::fit::Matrix;
 use crate::train::fit::design::{Bounds, Design, Scales};
@@ -199,7 +199,7 @@ fn as_platt(map: &Calibrator, logits: impl Iterator<Item = f32>) -> (f64, f64) {
                 let logit = f64::from(logit);
                 Observation { logit, score: map.apply(logit).get(), weight: 1.0 }
             };
-            match platt(&logits.map(observe).collect::<Vec<_>>()) {
+            match platt(&logits.map(observe).collect::<Vec<_>>(), Hold::LIGHT) {
                 Calibrator::Platt { slope, intercept } => (slope, intercept),
                 Calibrator::Isotonic { .. } => (1.0, 0.0),
             }

@@ -14,9 +14,6 @@ pub struct BlendCase {
     pub priors: Vec<Probability>,
     /// The neighbours, most similar first, as many as the largest k tried.
     pub neighbours: Vec<Neighbour>,
-    /// The neighbours that come from other datasets only: what a prompt of a kind not seen in training has. Empty where there is one
-    /// dataset.
-    pub strangers: Vec<Neighbour>,
     /// Observed scores by position, with their weights.
     pub observed: Vec<(usize, f64, f64)>,
     /// How much the prompt counts.
@@ -28,32 +25,31 @@ pub const MAX_K: usize = 128;
 
 /// What is tried.
 const KS: [usize; 3] = [32, 64, MAX_K];
-const FLOORS: [f32; 6] = [0.0, 0.2, 0.4, 0.5, 0.6, 0.7];
+const FLOORS: [f32; 6] = [0.0, 0.3, 0.5, 0.7, 0.8, 0.85];
 const POWERS: [f32; 3] = [1.0, 2.0, 4.0];
 const STRENGTHS: [f64; 6] = [5.0, 10.0, 20.0, 40.0, 80.0, 160.0];
 
 /// How much of the ranking for the strongest tier may be lost, in area, on prompts whose own dataset has no neighbours.
-const RANKING_TOLERANCE: f64 = 0.003;
+const RANKING_TOLERANCE: f64 = 0.0005;
 
 /// Settings where there is nothing to choose them on: neighbours count, but little.
 pub const CAUTIOUS: BlendSettings = BlendSettings { k: 64, floor: 0.2, power: 4.0, prior_strength: 80.0 };
 
 /// The settings of a small grid with the least log-loss, and that loss.
 ///
-/// Neighbours help most on prompts like those trained on, and mislead on others. So every setting is also tried with neighbours from
-/// other datasets only, and one that ranks such prompts worse than the heads alone is not taken, however good it is at home.
-/// `strongest` is the position of the strongest tier; position zero is the weakest.
+/// Neighbours help most on prompts like those trained on, and mislead on others. So every setting is also tried on `strangers`: prompts
+/// whose neighbours come from other datasets only. One that ranks those worse than the heads alone is not taken, however good it is at
+/// home. `strongest` is the position of the strongest tier; position zero is the weakest.
 ///
 /// # Errors
 /// [`TrainError::Interrupted`].
 pub fn choose(
-    cases: &[BlendCase],
+    (cases, strangers): (&[BlendCase], &[BlendCase]),
     strongest: usize,
     progress: &dyn Progress,
 ) -> Result<(BlendSettings, f64), TrainError> {
     let total = KS.len() * FLOORS.len() * POWERS.len();
-    let has_strangers = cases.iter().any(|case| !case.strangers.is_empty());
-    let alone = area(cases, strongest, |_| &[], &BlendSettings { prior_strength: 1.0, ..CAUTIOUS });
+    let alone = area(strangers, strongest, &BlendSettings { k: 0, ..CAUTIOUS });
     let mut best = (CAUTIOUS, f64::INFINITY);
     let mut done = 0;
     for k in KS {
@@ -66,10 +62,10 @@ pub fn choose(
                 for (prior_strength, loss) in STRENGTHS.into_iter().zip(losses) {
                     let settings = BlendSettings { prior_strength, ..settings };
                     let ranks_strangers = || {
-                        let with = area(cases, strongest, |case| &case.strangers, &settings);
+                        let with = area(strangers, strongest, &settings);
                         with.zip(alone).is_none_or(|(with, alone)| with >= alone - RANKING_TOLERANCE)
                     };
-                    if loss < best.1 && (!has_strangers || ranks_strangers()) {
+                    if loss < best.1 && ranks_strangers() {
                         best = (settings, loss);
                     }
                 }
@@ -80,17 +76,12 @@ pub fn choose(
 }
 
 /// The area under the gap recovered when prompts are ranked by the blended gain.
-fn area<'a>(
-    cases: &'a [BlendCase],
-    strongest: usize,
-    neighbours: impl Fn(&'a BlendCase) -> &'a [Neighbour],
-    settings: &BlendSettings,
-) -> Option<f64> {
+fn area(cases: &[BlendCase], strongest: usize, settings: &BlendSettings) -> Option<f64> {
     let score = |case: &BlendCase, position: usize| {
         case.observed.iter().find(|&&(at, ..)| at == position).map(|&(_, score, _)| score)
     };
-    let pair = |case: &'a BlendCase| {
-        let means = blended(&case.priors, neighbours(case), settings);
+    let pair = |case: &BlendCase| {
+        let means = blended(&case.priors, &case.neighbours, settings);
         let mean = |position: usize| means.get(position).copied().unwrap_or(0.0);
         Some(Pair { weak: score(case, 0)?, strong: score(case, strongest)?, gain: mean(strongest) - mean(0) })
     };

@@ -4,18 +4,37 @@ use crate::domain::calibration::Calibrator;
 use crate::domain::probability::sigmoid;
 use crate::train::calibrate::Observation;
 
-/// How firmly the slope is held to one and the intercept to zero, as if this many observations said so.
-const HOLD: f64 = 4.0;
+/// What a fit is held to, and how firmly: as if this many observations said so.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hold {
+    /// The slope before anything is seen.
+    pub slope: f64,
+    /// How many observations stand behind it.
+    pub slope_weight: f64,
+    /// The intercept before anything is seen.
+    pub intercept: f64,
+    /// How many observations stand behind it.
+    pub intercept_weight: f64,
+}
+
+impl Hold {
+    /// Lightly to the identity: the head is trusted until a few observations say otherwise.
+    pub const LIGHT: Self = Self { slope: 1.0, slope_weight: 4.0, intercept: 0.0, intercept_weight: 4.0 };
+}
+
 /// Newton steps; a two-number problem settles within a handful.
 const STEPS: usize = 30;
 
-/// Fits slope and intercept by Newton's method on the log-loss, held lightly to the identity, the slope never negative.
+/// Fits slope and intercept by Newton's method on the log-loss, the slope never negative.
 #[must_use]
-pub fn platt(observations: &[Observation]) -> Calibrator {
-    let (mut slope, mut intercept) = (1.0_f64, 0.0_f64);
+pub fn platt(observations: &[Observation], hold: Hold) -> Calibrator {
+    let (mut slope, mut intercept) = (hold.slope, hold.intercept);
+    // The curvature of one observation at even odds is a quarter.
+    let (hold_slope, hold_intercept) = (hold.slope_weight / 4.0, hold.intercept_weight / 4.0);
     for _ in 0..STEPS {
-        let (mut g_slope, mut g_intercept) = (HOLD * (slope - 1.0) / 4.0, HOLD * intercept / 4.0);
-        let (mut h_slope, mut h_cross, mut h_intercept) = (HOLD / 4.0, 0.0, HOLD / 4.0);
+        let (mut g_slope, mut g_intercept) =
+            (hold_slope * (slope - hold.slope), hold_intercept * (intercept - hold.intercept));
+        let (mut h_slope, mut h_cross, mut h_intercept) = (hold_slope, 0.0, hold_intercept);
         for &Observation { logit, score, weight } in observations {
             let p = sigmoid(slope * logit + intercept);
             let (error, curvature) = (weight * (p - score), weight * (p * (1.0 - p)).max(1e-9));

@@ -19,7 +19,9 @@ fn drawn(count: usize, slope: f64, intercept: f64) -> Vec<Observation> {
 
 #[test]
 fn platt_finds_the_planted_map() {
-    let Calibrator::Platt { slope, intercept } = platt(&drawn(5_000, 0.5, -1.0)) else { panic!("not Platt") };
+    let Calibrator::Platt { slope, intercept } = platt(&drawn(5_000, 0.5, -1.0), Hold::LIGHT) else {
+        panic!("not Platt")
+    };
 
     assert!((slope - 0.5).abs() < 0.06 && (intercept + 1.0).abs() < 0.12, "{slope} {intercept}");
 }
@@ -28,13 +30,13 @@ fn platt_finds_the_planted_map() {
 fn few_observations_stay_near_the_head_and_none_change_nothing() {
     let one = [Observation { logit: 2.0, score: 0.0, weight: 1.0 }];
 
-    assert_eq!(calibrator(&[]), Calibrator::IDENTITY);
-    assert!(calibrator(&one).apply(2.0).get() > 0.3);
+    assert_eq!(calibrator(&[], Hold::LIGHT), Calibrator::IDENTITY);
+    assert!(calibrator(&one, Hold::LIGHT).apply(2.0).get() > 0.3);
 }
 
 #[test]
 fn a_slope_is_never_negative_even_if_the_head_is_wrong() {
-    assert_eq!(platt(&drawn(2_000, -1.0, 0.0)).check(), Ok(()));
+    assert_eq!(platt(&drawn(2_000, -1.0, 0.0), Hold::LIGHT).check(), Ok(()));
 }
 
 #[test]
@@ -53,8 +55,8 @@ fn isotonic_wins_where_the_truth_is_a_step() {
     };
     let stepped: Vec<Observation> = (0..6_000).map(|_| draw()).collect();
 
-    assert!(matches!(calibrator(&stepped), Calibrator::Isotonic { .. }));
-    assert!(matches!(calibrator(&drawn(6_000, 1.0, 0.0)), Calibrator::Platt { .. }));
+    assert!(matches!(calibrator(&stepped, Hold::LIGHT), Calibrator::Isotonic { .. }));
+    assert!(matches!(calibrator(&drawn(6_000, 1.0, 0.0), Hold::LIGHT), Calibrator::Platt { .. }));
 }
 
 proptest! {
@@ -64,7 +66,7 @@ proptest! {
             items.into_iter().map(|(logit, score)| Observation { logit, score, weight: 1.0 }).collect();
 
         prop_assert_eq!(isotonic(&items).check(), Ok(()));
-        prop_assert!(platt(&items).check().is_ok());
+        prop_assert!(platt(&items, Hold::LIGHT).check().is_ok());
     }
 }
 
@@ -85,15 +87,15 @@ fn neighbours_count_more_where_they_know_more() {
         neighbours: (0..64)
             .map(|_| Neighbour { item: "i".into(), similarity: 0.9, labels: std::sync::Arc::from([(0_u16, near)]) })
             .collect(),
-        strangers: Vec::new(),
         observed: vec![(0, score, 1.0)],
         weight: 1.0,
     };
     let telling: Vec<_> = (0..40).map(|at| case(f32::from(u8::from(at % 2 == 0)), f64::from(at % 2 == 0))).collect();
     let misleading: Vec<_> = (0..40).map(|at| case(f32::from(u8::from(at % 2 == 0)), f64::from(at % 2 == 1))).collect();
 
-    let strength =
-        |cases: &[blend::BlendCase]| blend::choose(cases, 0, &crate::train::progress::Silent).unwrap().0.prior_strength;
+    let strength = |cases: &[blend::BlendCase]| {
+        blend::choose((cases, &[]), 0, &crate::train::progress::Silent).unwrap().0.prior_strength
+    };
 
     assert!(strength(&telling) < 15.0);
     assert!(strength(&misleading) > 150.0);

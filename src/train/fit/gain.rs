@@ -136,7 +136,7 @@ pub fn fit_score(
     bounds: &Bounds,
     groups: &[(u32, u64)],
 ) -> Result<Score, TrainError> {
-    let design = Design::of(part.features, bounds, Scales { embedding: 2.0, signals: 0.5 });
+    let design = Design::of(part.features, bounds, Scales { embedding: 4.0, signals: 0.5 });
     let rows: Vec<usize> =
         part.prompts.iter().copied().filter(|&prompt| part.labels.score(prompt, 0).is_some()).collect();
     let weak: Vec<f64> = rows.iter().map(|&row| f64::from(part.labels.score(row, 0).unwrap_or(0.5))).collect();
@@ -223,24 +223,29 @@ fn least_squares(points: &[(f64, f64)]) -> (f64, f64) {
     (y - slope * x, slope)
 }
 
-/// Places every position between weak and strong, by least squares held towards its tier's place.
+/// What the shared parts say about one prompt: ability as a probability, and the bounded gain.
+fn shared(heads: &HeadsGraph, features: &Features, prompt: usize) -> (f64, f64) {
+    let mut x = heads.input(&features.embedding(prompt), &features.signals(prompt));
+    let tasks = crate::domain::probability::softmax(&heads.tasks(&x));
+    x.extend(tasks.into_iter().map(|p| p as f32));
+    let affine = |output: Output| {
+        let row = heads.outputs.row(output as usize);
+        crate::domain::embedding::dot(row, &x) + heads.outputs.bias.get(output as usize).copied().unwrap_or(0.0)
+    };
+    let ability = crate::domain::probability::sigmoid(f64::from(affine(Output::Ability)));
+    (ability, f64::from(affine(Output::Gain).clamp(heads.least_gain, heads.largest_gain)))
+}
+
+/// Places every position between weak and strong: tiers evenly, models by least squares held towards their tier's place.
 pub fn fit_places(heads: &mut HeadsGraph, part: Part<'_>) {
     const HOLD: f64 = 30.0;
     let tiers = part.labels.tiers();
     let last = tiers.saturating_sub(1).max(1) as f64;
-    let mut sums = vec![[0.0_f64; 6]; heads.positions()];
+    let mut sums = vec![[0.0_f64; 5]; heads.positions()];
     for &prompt in part.prompts {
-        let mut x = heads.input(&part.features.embedding(prompt), &part.features.signals(prompt));
-        let tasks = crate::domain::probability::softmax(&heads.tasks(&x));
-        x.extend(tasks.into_iter().map(|p| p as f32));
-        let affine = |output: Output| {
-            let row = heads.outputs.row(output as usize);
-            crate::domain::embedding::dot(row, &x) + heads.outputs.bias.get(output as usize).copied().unwrap_or(0.0)
-        };
-        let ability = crate::domain::probability::sigmoid(f64::from(affine(Output::Ability)));
-        let gain = f64::from(affine(Output::Gain).clamp(heads.least_gain, heads.largest_gain));
+        let (ability, gain) = shared(heads, part.features, prompt);
         for label in part.labels.of(prompt) {
-            if let Some([n, g, gg, r, rg, _]) = sums.get_mut(usize::from(label.position)) {
+            if let Some([n, g, gg, r, rg]) = sums.get_mut(usize::from(label.position)) {
                 let rest = f64::from(label.score) - ability;
                 *n += 1.0;
                 *g += gain;
@@ -250,18 +255,44 @@ pub fn fit_places(heads: &mut HeadsGraph, part: Part<'_>) {
             }
         }
     }
-    for (position, [n, g, gg, r, rg, _]) in sums.into_iter().enumerate() {
+    for (position, [n, g, gg, r, rg]) in sums.into_iter().enumerate() {
         let tier = part.labels.tier_of.get(position).copied().unwrap_or(0);
         let prior = tier as f64 / last - 0.5;
-        let is_tier = position < tiers;
         let count = f64::max(n, 1.0);
         let variance = (gg - g * g / count).max(0.0);
         let covariance = rg - prior * gg - (r - prior * g) * g / count;
-        let place = if is_tier { prior } else { prior + covariance / (variance + HOLD) };
-        let level = if n > 0.0 { (r - place * g) / count } else { 0.0 };
-        if let (Some(to), Some(level_to)) = (heads.place.get_mut(position), heads.level.get_mut(position)) {
+        let place = if position < tiers { prior } else { prior + covariance / (variance + HOLD) };
+        if let Some(to) = heads.place.get_mut(position) {
             *to = place.clamp(-1.0, 1.0) as f32;
-            *level_to = level.clamp(-0.5, 0.5) as f32;
+        }
+    }
+}
+
+/// Sets what every position adds to the shared ability, so that its mean is right on prompts the heads were not fitted on.
+///
+/// A level moves probabilities and not logits: it leaves the ranking by gain as it is.
+pub fn fit_levels(heads: &mut HeadsGraph, part: Part<'_>) {
+    const HOLD: f64 = 20.0;
+    let mut sums = vec![(0.0_f64, 0.0_f64); heads.positions()];
+    for &prompt in part.prompts {
+        let (ability, gain) = shared(heads, part.features, prompt);
+        for label in part.labels.of(prompt) {
+            let at = usize::from(label.position);
+            let place = heads.place.get(at).copied().map_or(0.0, f64::from);
+            if let Some((rest, count)) = sums.get_mut(at) {
+                *rest += f64::from(label.score) - ability - place * gain;
+                *count += 1.0;
+            }
+        }
+    }
+    let tiers = part.labels.tiers();
+    let level = |position: usize| sums.get(position).map_or(0.0, |(rest, count)| rest / (count + HOLD));
+    for (position, (rest, count)) in sums.iter().enumerate() {
+        // Few labels leave a model at its tier's level.
+        let tier = part.labels.tier_of.get(position).copied().unwrap_or(0);
+        let prior = if position < tiers { 0.0 } else { level(tier) };
+        if let Some(to) = heads.level.get_mut(position) {
+            *to = ((rest + HOLD * prior) / (count + HOLD)).clamp(-0.5, 0.5) as f32;
         }
     }
 }

@@ -62,6 +62,7 @@ pub fn fit(data: HeadsData<'_>, progress: &dyn Progress) -> Result<HeadsGraph, T
     let held_out = draw(&data.split.calibration, data.seed);
     gain::fit_gain(&mut heads, Part { prompts: &held_out, ..part }, &score);
     gain::fit_places(&mut heads, part);
+    gain::fit_levels(&mut heads, Part { prompts: &held_out, ..part });
     if datasets(data.groups) < TRANSFER_FROM {
         fit_residuals(&mut heads, part, (&bounds, data.seed), progress)?;
     }
