@@ -24,6 +24,7 @@ use crate::train::outcomes::{self, Filter, OutcomeOptions, Outcomes};
 use crate::train::progress::Progress;
 use crate::train::publish::{Gate, PartSizes, Parts, TrainReport, write};
 use crate::train::scorer::{Scorer, Surroundings};
+use crate::train::split::Split;
 use crate::train::tasks::{self, TaskRows};
 use crate::train::tiers::Tiers;
 
@@ -160,7 +161,10 @@ struct Around<'a> {
 }
 
 impl Around<'_> {
-    /// Fits, calibrates and measures one scorer.
+    /// Fits, calibrates and measures one scorer; then fits and calibrates it again with what it was measured on, which is the one that ships.
+    ///
+    /// The measurement is of the first one, so it says a little less than the second can do. The calibration prompts stay unseen by
+    /// the heads both times.
     fn scorer(
         &self,
         features: &Features,
@@ -179,18 +183,11 @@ impl Around<'_> {
                 .map(|set| (&set.features, set.classes.as_slice()))
         };
         let (fitting, held_out) = (of(|sets| &sets.0), of(|sets| &sets.1));
-        let heads = heads::fit(
-            HeadsData {
-                features,
-                labels: &data.labels,
-                groups: &data.groups(),
-                answers: &data.answers(),
-                tasks: fitting,
-                split: &data.split,
-                seed,
-            },
-            progress,
-        )?;
+        let (groups, answers) = (data.groups(), data.answers());
+        let fit = |split: &Split| {
+            let (labels, groups, answers) = (&data.labels, &groups, &answers);
+            heads::fit(HeadsData { features, labels, groups, answers, tasks: fitting, split, seed }, progress)
+        };
         let around = Surroundings {
             index: self.index,
             index_features: &data.features,
@@ -200,9 +197,10 @@ impl Around<'_> {
             tasks: held_out,
         };
         let part = Part { features, labels: &data.labels, prompts: &data.split.calibration };
-        let scorer = Scorer::calibrate(heads, part, around, progress)?;
+        let scorer = Scorer::calibrate(fit(&data.split)?, part, around, progress)?;
         let measured = measure(&scorer, Part { prompts: &data.split.test, ..part }, around, (held_out, seed));
-        Ok((scorer, measured))
+        let shipped = Scorer::calibrate(fit(&data.split.without_test())?, part, around, progress)?;
+        Ok((shipped, measured))
     }
 }
 

@@ -14,6 +14,13 @@ pub struct Split {
 }
 
 impl Split {
+    /// The same split with nothing held back for measuring: heads are fitted on the test part too.
+    #[must_use]
+    pub fn without_test(&self) -> Self {
+        let fit = self.fit.iter().chain(&self.test).copied().collect();
+        Self { fit, calibration: self.calibration.clone(), test: Vec::new() }
+    }
+
     /// Seventy-five, fifteen and ten per cent of the stems, drawn by the seed. Prompts of one stem stay together, so that no
     /// question is on both sides however often it was asked.
     #[must_use]
