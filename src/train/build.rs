@@ -328,3 +328,6 @@ fn misfits(data: &Dataset) -> Vec<String> {
     });
     words.collect()
 }
+
+#[cfg(test)]
+mod tests;
