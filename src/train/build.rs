@@ -326,3 +326,6 @@ fn misfits(data: &Dataset) -> Vec<String> {
     });
     words.collect()
 }
+
+#[cfg(test)]
+mod tests;

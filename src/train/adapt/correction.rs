@@ -15,7 +15,7 @@ use crate::train::outcomes::digest;
 use crate::train::progress::Progress;
 
 /// Penalties that are tried, in rows that say nothing changed.
-const PENALTIES: [f64; 5] = [3.0, 10.0, 30.0, 100.0, 1000.0];
+const PENALTIES: [f64; 5] = [1.0, 5.0, 25.0, 125.0, 1000.0];
 /// Parts of the cross-validation.
 const FOLDS: u64 = 5;
 
@@ -84,7 +84,7 @@ impl<'a> Correction<'a> {
             offsets: self.targets.offsets.as_ref().map(|offsets| offsets.select(prompts)),
         };
         let rows = self.rows.select(prompts);
-        let epochs = epochs_for(rows.rows()).min(40);
+        let epochs = epochs_for(rows.rows(), 256);
         let descent = Descent { epochs, batch: 256, rate: 0.02, penalty: penalty / rows.rows().max(1) as f64, seed };
         linear::fit(&rows, &targets, (Loss::Success, descent), progress)
     }

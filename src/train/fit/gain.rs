@@ -86,7 +86,7 @@ pub fn fit_ability(
         }
     }
     let descent = Descent {
-        epochs: epochs_for(rows.rows()),
+        epochs: epochs_for(rows.rows(), 1024),
         batch: 1024,
         rate: 0.01,
         penalty: ABILITY_PENALTY / rows.rows().max(1) as f64,
@@ -102,9 +102,10 @@ pub fn fit_ability(
     Ok(())
 }
 
-/// Enough passes for a few hundred steps, few for many rows.
-pub(crate) fn epochs_for(rows: usize) -> usize {
-    (400_000 / rows.max(1)).clamp(4, 60)
+/// Enough passes for several hundred steps, and at least four.
+pub(crate) fn epochs_for(rows: usize, batch: usize) -> usize {
+    const STEPS: usize = 600;
+    (STEPS * batch).div_ceil(rows.max(1)).clamp(4, STEPS)
 }
 
 /// The score by which prompts are ranked for a stronger model: difficulty for the weakest tier within its own kind of prompt,

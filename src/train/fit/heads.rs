@@ -143,7 +143,7 @@ fn fit_residuals(
     }
     let rows = design.matrix(part.features, part.prompts);
     let penalty = RESIDUAL_PENALTY / rows.rows().max(1) as f64;
-    let descent = Descent { epochs: epochs_for(rows.rows()), batch: 512, rate: 0.01, penalty, seed };
+    let descent = Descent { epochs: epochs_for(rows.rows(), 512), batch: 512, rate: 0.01, penalty, seed };
     let targets = Targets { labels, weights, offsets: Some(offsets) };
     let (found, bias) = linear::fit(&rows, &targets, (Loss::Success, descent), progress)?;
     for position in 0..positions {
@@ -179,7 +179,8 @@ fn fit_lengths(
         labels.push(&[length, length]);
     }
     let weights = Matrix { columns: 2, values: vec![1.0; rows.len() * 2] };
-    let descent = Descent { epochs: epochs_for(rows.len()), batch: 2048, rate: 0.02, penalty: 1e-3, seed: data.seed };
+    let descent =
+        Descent { epochs: epochs_for(rows.len(), 2048), batch: 2048, rate: 0.02, penalty: 1e-3, seed: data.seed };
     let targets = Targets { labels, weights, offsets: None };
     let matrix = design.matrix(data.features, &rows);
     let (found, bias) = linear::fit(&matrix, &targets, (Loss::Quantiles, descent), progress)?;

@@ -45,3 +45,32 @@ fn a_new_position_starts_as_a_copy() {
     assert_eq!(outputs.success.len(), 6);
     assert_eq!(outputs.success[5], outputs.success[2]);
 }
+
+#[test]
+fn the_runtime_computes_what_the_heads_say() {
+    use crate::model::heads::{HeadInput, Heads, HeadsShape};
+    let heads = random_heads(16, 5);
+    let shape = HeadsShape { dimension: 16, tasks: TASKS, positions: 5 };
+    let mut session = Heads::open("heads.onnx", &encode(&heads), shape).unwrap();
+    let inputs: Vec<(Vec<f32>, [f32; SIGNALS])> = (0..9)
+        .map(|row| {
+            let wave = |at: usize| ((row * 31 + at) as f32 * 0.61).sin();
+            ((0..16).map(wave).collect(), std::array::from_fn(|at| 8.0 * wave(at + 100)))
+        })
+        .collect();
+    let batch: Vec<HeadInput<'_>> =
+        inputs.iter().map(|(embedding, signals)| HeadInput { embedding, signals }).collect();
+
+    let found = session.score(&batch).unwrap();
+
+    let close = |a: &[f32], b: &[f32]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5 * b.abs().max(1.0))
+    };
+    for ((embedding, signals), found) in inputs.iter().zip(&found) {
+        let expected = heads.apply(embedding, signals);
+        assert!(close(&found.task, &expected.task), "{:?} {:?}", found.task, expected.task);
+        assert!(close(&found.success, &expected.success), "{:?} {:?}", found.success, expected.success);
+        assert!(close(&[found.difficulty], &[expected.difficulty]));
+        assert!(close(&found.output_tokens, &expected.output_tokens));
+    }
+}
