@@ -36,7 +36,7 @@ impl IndexSettings {
     /// The settings of the default bundle, with another seed.
     #[must_use]
     pub const fn seeded(seed: u64) -> Self {
-        Self { most: 20_000, dimension: 64, m: 16, ef_construction: 200, ef_search: 128, seed }
+        Self { most: 20_000, dimension: 64, m: 16, ef_construction: 200, ef_search: 96, seed }
     }
 }
 

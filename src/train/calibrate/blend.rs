@@ -21,10 +21,10 @@ pub struct BlendCase {
 }
 
 /// The largest number of neighbours that is tried.
-pub const MAX_K: usize = 128;
+pub const MAX_K: usize = 64;
 
 /// What is tried.
-const KS: [usize; 3] = [32, 64, MAX_K];
+const KS: [usize; 3] = [16, 32, MAX_K];
 const FLOORS: [f32; 6] = [0.0, 0.3, 0.5, 0.7, 0.8, 0.85];
 const POWERS: [f32; 3] = [1.0, 2.0, 4.0];
 const STRENGTHS: [f64; 6] = [5.0, 10.0, 20.0, 40.0, 80.0, 160.0];
