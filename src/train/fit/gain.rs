@@ -43,6 +43,39 @@ pub const fn task_prior(task: Task) -> f32 {
     }
 }
 
+/// What the kind of work adds to every model's ability, in logits.
+///
+/// Benchmarks hold questions with one right answer, most of them hard; what they teach about open-ended work is far too gloomy. A model
+/// of any tier answers a greeting. Like [`task_prior`] this is stated and not learned, and feedback moves it.
+#[must_use]
+pub const fn ability_prior(task: Task) -> f32 {
+    match task {
+        Task::Chatbot | Task::TextGeneration | Task::Brainstorming => 1.5,
+        Task::Summarization | Task::Rewrite => 1.0,
+        Task::CodeGeneration
+        | Task::Mathematics
+        | Task::Reasoning
+        | Task::Extraction
+        | Task::OpenQa
+        | Task::ClosedQa
+        | Task::Classification
+        | Task::Other
+        | Task::Translation => 0.0,
+    }
+}
+
+/// Adds [`ability_prior`] to the shared ability, and takes it from the difficulty.
+pub fn lean_on_tasks(heads: &mut HeadsGraph) {
+    let others = heads.outputs.inputs.saturating_sub(TASKS);
+    let along = |sign: f32| {
+        let mut weights = vec![0.0; others];
+        weights.extend(Task::ALL.iter().map(|&task| sign * ability_prior(task)));
+        weights
+    };
+    heads.outputs.add(Output::Ability as usize, &along(1.0), 0.0);
+    heads.outputs.add(Output::Difficulty as usize, &along(-1.0), 0.0);
+}
+
 /// The prompts a fit may use: all of one part of the data.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {

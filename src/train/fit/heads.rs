@@ -58,6 +58,9 @@ pub fn fit(data: HeadsData<'_>, progress: &dyn Progress) -> Result<HeadsGraph, T
     let drawn = draw(&data.split.fit, data.seed);
     let part = Part { features: data.features, labels: data.labels, prompts: &drawn };
     gain::fit_ability(&mut heads, part, (&bounds, data.seed), progress)?;
+    if data.tasks.is_some() {
+        gain::lean_on_tasks(&mut heads);
+    }
     let score: Score = gain::fit_score(&heads, part, &bounds, data.groups)?;
     let held_out = draw(&data.split.calibration, data.seed);
     gain::fit_gain(&mut heads, Part { prompts: &held_out, ..part }, &score);
