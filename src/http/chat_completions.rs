@@ -30,14 +30,22 @@ pub async fn create(
     Extension(admitted): Extension<Admitted>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let headers = request.headers().clone();
-    let body = read_json(request, server.body_limits).await?;
-    let call = call(&admitted, read(ChatRequest::parse(&body)?, &headers)?);
+    let call = read_call(&server, &admitted, request).await?;
     let id = call.id;
     match complete(&server.app, call, admitted.guard).await {
         Ok((routed, answer)) => Ok(respond(id, &routed, answer)),
         Err(failed) => Err(explain_failure(id, failed.routed.as_ref(), failed.error.into())),
     }
+}
+
+/// Reads a chat body and its headers into a call.
+///
+/// # Errors
+/// Everything that [`ApiError`] can say about a request.
+pub async fn read_call(server: &Server, admitted: &Admitted, request: Request<Body>) -> Result<Call, ApiError> {
+    let headers = request.headers().clone();
+    let body = read_json(request, server.body_limits).await?;
+    Ok(call(admitted, read(ChatRequest::parse(&body)?, &headers)?))
 }
 
 /// Fills the gaps of the body's options from the `x-trimtab-*` headers.

@@ -15,7 +15,7 @@ use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
 use crate::http::admission::Admitted;
 use crate::http::body::read_json;
-use crate::http::chat_completions::{call, read};
+use crate::http::chat_completions::{call, read, read_call};
 use crate::http::error::ApiError;
 use crate::http::headers::{Served, decision_headers};
 use crate::http::state::Server;
@@ -34,9 +34,7 @@ pub async fn one(
     Extension(admitted): Extension<Admitted>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let headers = request.headers().clone();
-    let body = read_json(request, server.body_limits).await?;
-    let call = call(&admitted, read(ChatRequest::parse(&body)?, &headers)?);
+    let call = read_call(&server, &admitted, request).await?;
     let routed = route(&server.app, &call).await?;
     let expected =
         routed.decision.considered.iter().find(|one| one.model == routed.decision.model).and_then(|one| one.cost);

@@ -126,29 +126,3 @@ async fn prompts_reach_the_disk_only_as_the_operator_allows() {
     assert!(!holds(&redacted, "canary") && holds(&redacted, "tell [email] so") && holds(&redacted, "told [email] so"));
     assert!(!holds(&none, "canary") && !holds(&none, "tell") && !holds(&none, "told"));
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement; run it alone: cargo nextest run --run-ignored only writes_ten_thousand --no-capture"]
-async fn writes_ten_thousand_decisions_a_second() {
-    let home = Home::new();
-    let store = home.open().await;
-    let records: Vec<DecisionRecord> = (0..100_000).map(decision).collect();
-    let started = tokio::time::Instant::now();
-    let mut handed_over = Duration::ZERO;
-
-    for chunk in records.chunks(4_000) {
-        let at = tokio::time::Instant::now();
-        for record in chunk {
-            store.journal().record_decision(record.clone());
-        }
-        handed_over += at.elapsed();
-        store.sync(DEADLINE).await.unwrap();
-    }
-
-    let per_second = 100_000.0 / started.elapsed().as_secs_f64();
-    let bytes = std::fs::metadata(home.path()).unwrap().len();
-    let report = format!("{per_second:.0} decisions/s, {handed_over:?} to hand over, {} bytes each\n", bytes / 100_000);
-    std::io::Write::write_all(&mut std::io::stdout(), report.as_bytes()).unwrap();
-    assert_eq!(store.journal().stats().written, 100_000);
-    assert!(per_second > 10_000.0, "{per_second}");
-}
