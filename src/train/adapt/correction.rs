@@ -71,22 +71,34 @@ impl<'a> Correction<'a> {
         Self { rows, targets, design, maps, stems: &experience.stems, counts: &placed.counts }
     }
 
-    /// Fits on some prompts.
+    /// Fits on some prompts: one row of weights and one bias per position, zero where the position does not move.
     pub(super) fn solve(
         &self,
         prompts: &[usize],
         (penalty, seed): (f64, u64),
         progress: &dyn Progress,
     ) -> Result<(Matrix, Vec<f32>), TrainError> {
+        let moving: Vec<usize> = (0..self.maps.len()).filter(|&position| self.moves(position)).collect();
+        let part = |matrix: &Matrix| matrix.select(prompts).select_columns(&moving);
         let targets = Targets {
-            labels: self.targets.labels.select(prompts),
-            weights: self.targets.weights.select(prompts),
-            offsets: self.targets.offsets.as_ref().map(|offsets| offsets.select(prompts)),
+            labels: part(&self.targets.labels),
+            weights: part(&self.targets.weights),
+            offsets: self.targets.offsets.as_ref().map(part),
         };
         let rows = self.rows.select(prompts);
         let epochs = epochs_for(rows.rows(), 256);
         let descent = Descent { epochs, batch: 256, rate: 0.02, penalty: penalty / rows.rows().max(1) as f64, seed };
-        linear::fit(&rows, &targets, (Loss::Success, descent), progress)
+        let (found, found_bias) = linear::fit(&rows, &targets, (Loss::Success, descent), progress)?;
+        let mut weights = Matrix { columns: rows.columns, values: vec![0.0; rows.columns * self.maps.len()] };
+        let mut bias = vec![0.0; self.maps.len()];
+        for (at, &position) in moving.iter().enumerate() {
+            let to = weights.values.get_mut(position * rows.columns..(position + 1) * rows.columns).unwrap_or_default();
+            to.copy_from_slice(found.row(at));
+            if let (Some(to), Some(from)) = (bias.get_mut(position), found_bias.get(at)) {
+                *to = *from;
+            }
+        }
+        Ok((weights, bias))
     }
 
     /// The corrected logit of a position on a prompt; the base's where the position has too few verdicts to move.
