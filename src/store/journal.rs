@@ -108,6 +108,16 @@ pub(super) enum Entry {
     Close(oneshot::Sender<Result<(), String>>),
 }
 
+impl Entry {
+    /// Whether somebody waits until it is dealt with.
+    pub(super) const fn is_awaited(&self) -> bool {
+        match self {
+            Self::Decision(_) | Self::Outcome(_) => false,
+            Self::Feedback(_) | Self::Sync(_) | Self::Close(_) => true,
+        }
+    }
+}
+
 /// A report whose caller waits.
 #[derive(Debug)]
 pub(super) struct Pending {

@@ -26,6 +26,10 @@ use crate::store::{schema, sql};
 /// Most entries of one transaction. Beyond a few hundred a larger batch is no faster, and a failed one loses more.
 const BATCH: usize = 512;
 
+/// Records that nobody waits for are gathered for up to ten slices of this, so that a busy server commits fifty times a second and
+/// leaves the processor to its requests. A report or a flush ends the gathering at the next slice.
+const SLICE: Duration = Duration::from_millis(2);
+
 /// The least time between two log lines about one outage.
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -71,6 +75,7 @@ impl Writer {
         let mut waiting = Vec::with_capacity(BATCH);
         let mut closers = Vec::new();
         while entries.recv_many(&mut waiting, BATCH).await > 0 {
+            gather(&mut entries, &mut waiting).await;
             let count = waiting.len() as u64;
             let mut batch = Batch::of(&mut waiting, self.shared.retention);
             closers.append(&mut batch.closers);
@@ -238,6 +243,24 @@ impl Drop for Ending {
         if std::thread::panicking() {
             let problem = "the writer ended unexpectedly; restart the server".to_owned();
             self.0.health.send_replace(StoreHealth::Degraded { since_unix_ms: unix_ms(), problem });
+        }
+    }
+}
+
+/// Takes what else arrives within a few slices, until the batch is full or somebody in it waits for an answer.
+async fn gather(entries: &mut mpsc::Receiver<Entry>, waiting: &mut Vec<Entry>) {
+    const SLICES: usize = 10;
+    let mut seen = 0;
+    for _ in 0..SLICES {
+        if waiting.len() >= BATCH || waiting.iter().skip(seen).any(Entry::is_awaited) {
+            return;
+        }
+        seen = waiting.len();
+        sleep(SLICE).await;
+        while waiting.len() < BATCH
+            && let Ok(entry) = entries.try_recv()
+        {
+            waiting.push(entry);
         }
     }
 }
