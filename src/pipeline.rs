@@ -3,8 +3,8 @@
 //! ```text
 //! 1 ADMIT ─► 2 READ ─► 3 SCORE ─► 4 DECIDE ─► 5 RESERVE ─► 6 DISPATCH ─► 7 RELAY ─► 8 RECORD
 //! permit,    chat →    fast, then   pure:       (budgets     attempts,     bytes or    journal,
-//! caller     Prompt    careful if   cheapest    come with    retry,        SSE, usage  release
-//!                      it is close  adequate    issue 5)     next target   tapped
+//! caller     Prompt    careful if   cheapest    are to       retry,        SSE, usage  release
+//!                      it is close  adequate    come)        next target   tapped
 //! ```
 //!
 //! Rooms 1 and 2 are `http` and `chat`: a [`Call`] has been admitted and read. [`route`] walks rooms 3 and 4 and stops;

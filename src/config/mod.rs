@@ -138,10 +138,6 @@ pub struct Model {
     pub careful_queue: usize,
     /// How long a request waits for the careful scorer.
     pub careful_timeout: Duration,
-    /// Indexes with fewer items are searched exactly.
-    pub exact_below: usize,
-    /// How often `CURRENT` is looked at.
-    pub reload_interval: Duration,
 }
 
 /// Where scoring runs.

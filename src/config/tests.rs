@@ -186,7 +186,7 @@ fn problems_from_the_environment_name_the_variable() {
             ("TRIMTAB__MODEL__DEVISE", "cpu"),
             ("TRIMTAB__STORE__QUEUE", "many"),
         ],
-        flags: &[("model.exact_below", "x")],
+        flags: &[("model.careful_queue", "x")],
     };
 
     let errors = case.load().expect_err("problems");
@@ -195,7 +195,7 @@ fn problems_from_the_environment_name_the_variable() {
     assert!(unknown.problem.contains("TRIMTAB__MODEL__DEVISE"), "{unknown}");
     assert_eq!(unknown.fix, "did you mean `device`?");
     assert!(problem_at(&errors, "store.queue").problem.contains("TRIMTAB__STORE__QUEUE"));
-    assert!(problem_at(&errors, "model.exact_below").problem.contains("flag"));
+    assert!(problem_at(&errors, "model.careful_queue").problem.contains("flag"));
 }
 
 #[test]

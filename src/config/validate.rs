@@ -186,8 +186,6 @@ fn model(mut section: Section<'_>) -> Option<Model> {
     let careful_workers = section.count("careful_workers", 0..=256);
     let careful_queue = section.count("careful_queue", 1..=100_000);
     let careful_timeout = section.duration("careful_timeout", Duration::from_millis(1)..=Duration::from_secs(60));
-    let exact_below = section.count("exact_below", 0..=10_000_000);
-    let reload_interval = section.duration("reload_interval", Duration::from_millis(100)..=HOUR);
     section.finish();
     Some(Model {
         dir: dir?,
@@ -198,8 +196,6 @@ fn model(mut section: Section<'_>) -> Option<Model> {
         careful_workers: careful_workers?,
         careful_queue: careful_queue?,
         careful_timeout: careful_timeout?,
-        exact_below: exact_below?,
-        reload_interval: reload_interval?,
     })
 }
 
