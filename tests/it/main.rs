@@ -19,4 +19,5 @@ mod feedback;
 mod feedback_loop;
 mod health;
 mod route;
+mod sample_data;
 mod support;
