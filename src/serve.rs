@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::chat::openai::ChatRequest;
-use crate::config::Config;
+use crate::config::{Config, FeedbackScope};
 use crate::demo;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
@@ -288,6 +288,13 @@ fn server(config: &Config, app: App, store: Option<Store>) -> Server {
         app,
         store,
         keys: Keys::new(keys),
+        judges: config
+            .server
+            .keys
+            .iter()
+            .filter(|key| key.feedback == FeedbackScope::Any)
+            .map(|key| key.name.clone())
+            .collect(),
         permits: Arc::new(Semaphore::new(config.server.max_concurrent_requests)),
         body_limits: BodyLimits { bytes: config.server.max_body_bytes, time: BODY_WITHIN },
         draining: AtomicBool::new(false),

@@ -1,10 +1,12 @@
 //! What every handler shares.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 
+use crate::domain::ids::CallerId;
 use crate::http::auth::Keys;
 use crate::http::body::BodyLimits;
 use crate::pipeline::App;
@@ -19,6 +21,8 @@ pub struct Server {
     pub store: Option<Store>,
     /// The caller keys.
     pub keys: Keys,
+    /// Callers who may report on everybody's decisions.
+    pub judges: HashSet<CallerId>,
     /// One permit for each request that may be in flight. A permit is held until the last byte of the answer.
     pub permits: Arc<Semaphore>,
     /// Limits of request bodies.

@@ -112,5 +112,13 @@ pub(crate) fn read(path: &Path, wanted: &[&str], each: &mut EachRow<'_>) -> Resu
     if info.rows == 0 { Err(TrainError::Empty(path.to_path_buf())) } else { Ok(info) }
 }
 
+/// The error for a column that is not there, with the one that is nearest in spelling.
+pub(crate) fn missing_column(path: &Path, column: &str, info: &TableInfo) -> TrainError {
+    let nearest = info.columns.iter().map(|known| (strsim::damerau_levenshtein(known, column), known)).min();
+    let typo = nearest.filter(|(distance, _)| *distance <= 2).map(|(_, known)| known.clone());
+    let found = info.columns.join(", ");
+    TrainError::MissingColumn { path: path.to_path_buf(), column: column.to_owned(), found, typo }
+}
+
 #[cfg(test)]
 mod tests;

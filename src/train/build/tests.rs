@@ -65,6 +65,7 @@ fn options(tiny: &TinyModels, outcomes: &Path, out: &Path) -> TrainOptions {
         seed: 5,
         threads: 2,
         device: Device::Cpu,
+        caller_share: 0.2,
     }
 }
 
