@@ -128,6 +128,13 @@ fn for_people(report: &TrainReport) -> String {
         let mark = if gate.passed { "passed" } else { "FAILED" };
         text += &format!("\n{mark}  {}: {}", gate.name, gate.detail);
     }
+    if report.left_out > 0 {
+        text += &format!("\nleft out {} prompts that must stay unseen, or are nearly the same as one", report.left_out);
+    }
+    let skipped = report.adapted.iter().flat_map(|adapted| &adapted.skipped);
+    for (reason, count) in skipped {
+        text += &format!("\nleft out {count} {reason}");
+    }
     text += &read_for_people(report);
     text += &report.influence.as_ref().map(influence_for_people).unwrap_or_default();
     text += &report.moved.as_ref().map(moved_for_people).unwrap_or_default();
@@ -164,6 +171,8 @@ fn influence_for_people(influence: &Influence) -> String {
         100.0 * influence.caller_share,
         influence.indexed
     );
+    let bundles: Vec<String> = influence.bundles.iter().map(|(bundle, count)| format!("{count} by {bundle}")).collect();
+    text += &format!("\n         decided: {}", bundles.join(", "));
     for caller in influence.callers.iter().take(10) {
         text += &format!(
             "\n         {:<20} {:>7} verdicts, {:>5.1} % of the weight given, {:>5.1} % counted, {} in the index",

@@ -10,6 +10,7 @@ use crate::domain::ids::CallerId;
 use crate::http::auth::Keys;
 use crate::http::body::BodyLimits;
 use crate::pipeline::App;
+use crate::retrain::Retrainer;
 use crate::store::Store;
 
 /// The server as handlers see it.
@@ -25,6 +26,8 @@ pub struct Server {
     pub judges: HashSet<CallerId>,
     /// One permit for each request that may be in flight. A permit is held until the last byte of the answer.
     pub permits: Arc<Semaphore>,
+    /// Retraining, and the bundles there are.
+    pub retrainer: Retrainer,
     /// Limits of request bodies.
     pub body_limits: BodyLimits,
     /// Whether new requests should go elsewhere.

@@ -196,7 +196,11 @@ fn read_file(
         }
     }
     let ignored = info.columns.iter().filter(|column| !wanted.contains(&column.as_str()));
-    outcomes.report.ignored_columns.extend(ignored.cloned());
+    let named = |column: &String| match table::meant(column, COLUMNS) {
+        Some(meant) if !info.has(meant) => format!("{column} (did you mean `{meant}`?)"),
+        Some(_) | None => column.clone(),
+    };
+    outcomes.report.ignored_columns.extend(ignored.map(named));
     outcomes.report.ignored_columns.sort();
     outcomes.report.ignored_columns.dedup();
     Ok(())

@@ -36,7 +36,9 @@ const SHOWN: usize = 300;
 pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progress) -> Result<TrainReport, TrainError> {
     let start = Instant::now();
     let (bundle, mut base) = Base::at(base)?;
-    let mut encoder = encoder(options, (&bundle, &base))?;
+    let directory = encoder_directory(options, (&bundle, &base))?;
+    let models = models_with(&directory, (&options.models, &base));
+    let mut encoder = TextEncoder::open(&directory, (options.device, options.threads))?;
     let parent_index = index_of(&bundle, &base)?;
     let Lesson { experience, voices, read, rows, influence } = gather(options, (&base, &mut encoder), progress)?;
     make_room(&mut base, &experience);
@@ -85,12 +87,19 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
         learned: learned.collect(),
         trained_on: rows,
     };
-    write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;
+    write(&parts, (&options.out, &models), (&mut encoder, &mut report), progress)?;
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
 
-fn encoder(options: &TrainOptions, (bundle, base): (&Bundle, &Base)) -> Result<TextEncoder, TrainError> {
+/// The models directory that the new bundle is tried in: the configured one, or the one that the base's encoder was found in.
+fn models_with(encoder: &Path, (models, base): (&Path, &Base)) -> PathBuf {
+    let has_it = models.join("encoders").join(&base.manifest.encoder.digest).is_dir();
+    let found_in = || encoder.parent().and_then(Path::parent).map(Path::to_path_buf);
+    if has_it { models.to_path_buf() } else { found_in().unwrap_or_else(|| models.to_path_buf()) }
+}
+
+fn encoder_directory(options: &TrainOptions, (bundle, base): (&Bundle, &Base)) -> Result<PathBuf, TrainError> {
     let directory = match &options.encoder {
         Some(directory) => directory.clone(),
         None => {
@@ -102,7 +111,7 @@ fn encoder(options: &TrainOptions, (bundle, base): (&Bundle, &Base)) -> Result<T
     if given.digest != base.manifest.encoder.digest {
         return Err(TrainError::OtherEncoder { base: base.manifest.encoder.digest.clone(), given: given.digest });
     }
-    TextEncoder::open(&directory, (options.device, options.threads))
+    Ok(directory)
 }
 
 /// The parent's index as it serves, with the graph it was published with.
