@@ -133,6 +133,9 @@ pub struct TrainArgs {
     /// Threads to use; 0 means all cores.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
+    /// The most that one caller's feedback may weigh, as a share of all. Without it, `training.caller_share` of the configuration.
+    #[arg(long)]
+    pub caller_share: Option<f64>,
     /// Serve the bundle at once if its gates pass.
     #[arg(long)]
     pub promote: bool,
@@ -214,6 +217,9 @@ pub enum BundleCommand {
     Promote {
         /// The bundle's directory or id.
         bundle: String,
+        /// Serve it even though it failed a gate.
+        #[arg(long)]
+        force: bool,
     },
     /// Serve the bundle that served before.
     Rollback,

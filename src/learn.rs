@@ -20,7 +20,12 @@ pub fn learn(app: &App, learnable: &Learnable) -> bool {
     match embedding {
         Some(embedding) if !labels.is_empty() => {
             let id = ItemId::from(learnable.decision_id.to_string());
-            generation.add_feedback(FreshItem { id, embedding, labels: labels.into() });
+            generation.add_feedback(FreshItem {
+                id,
+                embedding,
+                labels: labels.into(),
+                caller: learnable.caller.clone(),
+            });
             true
         }
         Some(_) | None => false,

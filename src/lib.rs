@@ -15,6 +15,7 @@ pub mod learn;
 pub mod model;
 pub mod pipeline;
 pub mod records;
+pub mod retrain;
 pub mod serve;
 pub mod shutdown;
 pub mod store;

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::chat::openai::ChatRequest;
-use crate::config::Config;
+use crate::config::{Config, FeedbackScope};
 use crate::demo;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
@@ -36,6 +36,8 @@ use crate::model::runtime::{self, RuntimeError, RuntimeMissing};
 use crate::model::shelf::Shelf;
 use crate::model::watch::{Watch, Watcher};
 use crate::pipeline::{App, Call};
+use crate::retrain::Retrainer;
+use crate::retrain::bundles::Bundles;
 use crate::serve::settings::prepare_settings;
 use crate::store::{Journal, Store, StoreError, StoreHealth};
 use crate::telemetry::metrics::Metrics;
@@ -46,6 +48,9 @@ const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// Longest time that the store gets for its last records.
 const STORE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Longest time that a training gets to notice that it is over.
+const TRAINING_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where a running server can be reached.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +120,9 @@ pub async fn serve(
     let models = load_models(&config, &metrics)?;
     let following = follow(&config, &models, &metrics);
     let parts = Parts { models: models.registry, journal: journal.clone(), metrics: Arc::clone(&metrics) };
-    let server = Arc::new(server(&config, app(&config, parts)?, store.clone()));
+    let bundles = Bundles::new(models.settings, config.model.bundle.clone());
+    let retrainer = settings::retrainer(&config, bundles, store.as_ref());
+    let server = Arc::new(server(&config, (app(&config, parts)?, retrainer), store.clone()));
 
     if let Some((watch, serving)) = following {
         tasks.spawn(watch.run(serving, over.clone()));
@@ -129,8 +136,9 @@ pub async fn serve(
     let admin_keys = admin_keys(&config);
     let (all_done, _) = tokio::join!(
         listen::serve(public, http::public(Arc::clone(&server)), stop.clone(), drain),
-        listen::serve(admin, http::admin(server, admin_keys), stop, Duration::from_secs(1)),
+        listen::serve(admin, http::admin(Arc::clone(&server), admin_keys), stop, Duration::from_secs(1)),
     );
+    server.retrainer.stop(TRAINING_WITHIN).await;
     if !all_done {
         tracing::warn!(drain_s = drain.as_secs(), "some requests did not finish in time and were cut");
     }
@@ -282,12 +290,20 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
     })
 }
 
-fn server(config: &Config, app: App, store: Option<Store>) -> Server {
+fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Store>) -> Server {
     let keys = config.server.keys.iter().map(|key| (key.name.clone(), SecretString::from(key.key.expose().to_owned())));
     Server {
         app,
         store,
         keys: Keys::new(keys),
+        judges: config
+            .server
+            .keys
+            .iter()
+            .filter(|key| key.feedback == FeedbackScope::Any)
+            .map(|key| key.name.clone())
+            .collect(),
+        retrainer,
         permits: Arc::new(Semaphore::new(config.server.max_concurrent_requests)),
         body_limits: BodyLimits { bytes: config.server.max_body_bytes, time: BODY_WITHIN },
         draining: AtomicBool::new(false),

@@ -3,14 +3,17 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use serde_json::json;
 
 use crate::cli::BundleCommand;
 use crate::commands::Settings;
 use crate::commands::output::say;
 use crate::config::{Config, Secrets};
+use crate::model::bundle::Bundle;
 use crate::model::generation::Generation;
 use crate::model::shelf::{Shelf, ShelfStatus};
+use crate::model::verdict::failed_gates;
 use crate::serve::settings::prepare_settings;
 use crate::serve::start_runtime;
 
@@ -20,7 +23,13 @@ pub(super) fn run(settings: &Settings, command: BundleCommand) -> anyhow::Result
     match command {
         BundleCommand::List { json } => list(&shelf, json)?,
         BundleCommand::Verify { bundle } => verify(&config, &shelf, bundle.as_deref())?,
-        BundleCommand::Promote { bundle } => promote(&config, &shelf, &bundle)?,
+        BundleCommand::Promote { bundle, force } => {
+            let directory = shelf.resolve(&bundle);
+            if !force {
+                refuse_failed(&directory)?;
+            }
+            promote(&config, &shelf, &directory)?;
+        }
         BundleCommand::Rollback => say(&format!("serving again: {}", shelf.rollback()?))?,
     }
     Ok(ExitCode::SUCCESS)
@@ -64,11 +73,27 @@ fn prepare(config: &Config, directory: &Path) -> anyhow::Result<Generation> {
     Ok(Generation::prepare(&prepare_settings(config, directory))?)
 }
 
-fn promote(config: &Config, shelf: &Shelf, bundle: &str) -> anyhow::Result<()> {
-    let directory = shelf.resolve(bundle);
+fn refuse_failed(directory: &Path) -> anyhow::Result<()> {
+    let failed = failed_gates(&Bundle::open(directory)?)?;
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let reasons: Vec<String> = failed.iter().map(|gate| format!("  {}: {}", gate.name, gate.detail)).collect();
+    bail!(
+        "the bundle failed {} when it was made:\n{}\npass --force to serve it all the same",
+        gates(failed.len()),
+        reasons.join("\n")
+    )
+}
+
+fn gates(count: usize) -> String {
+    if count == 1 { "a gate".to_owned() } else { format!("{count} gates") }
+}
+
+fn promote(config: &Config, shelf: &Shelf, directory: &Path) -> anyhow::Result<()> {
     // What cannot be loaded is not promoted: the server would refuse it, and the pointer would name a bundle that does not serve.
-    let generation = prepare(config, &directory)?;
-    let path = shelf.promote(&directory)?;
+    let generation = prepare(config, directory)?;
+    let path = shelf.promote(directory)?;
     say(&format!("{} serves from now on ({path}); a running server takes it up within a second", generation.id()))?;
     Ok(())
 }

@@ -17,6 +17,8 @@ use crate::model::shelf::Shelf;
 use crate::serve::start_runtime;
 use crate::train::build::{TrainOptions, train};
 use crate::train::dataset::Unseen;
+use crate::train::influence::Influence;
+use crate::train::moved::Moved;
 use crate::train::outcomes::{Filter, OutcomeOptions};
 use crate::train::publish::TrainReport;
 
@@ -33,7 +35,12 @@ pub(super) fn run(settings: &Settings, args: TrainArgs) -> anyhow::Result<ExitCo
     bars.finish();
     say(&if json { serde_json::to_string(&report)? } else { for_people(&report) })?;
     if !report.passed() {
-        note("a gate failed, so the bundle was written and not promoted");
+        let failed: Vec<&str> = report.gates.iter().filter(|gate| !gate.passed).map(|gate| gate.name).collect();
+        note(&format!(
+            "the bundle was written and not promoted, since it failed: {}; `trimtab bundle promote --force {}` serves it all the same",
+            failed.join(", "),
+            report.path.display()
+        ));
         return Ok(ExitCode::from(GATE_FAILED));
     }
     if promote {
@@ -69,12 +76,21 @@ fn options(config: &Config, args: TrainArgs) -> anyhow::Result<TrainOptions> {
         id: args.id,
         seed: args.seed,
         threads,
+        caller_share: caller_share(config, args.caller_share)?,
         device: match config.model.device {
             config::Device::Auto => Device::Auto,
             config::Device::Cpu => Device::Cpu,
             config::Device::Cuda => Device::Cuda,
         },
     })
+}
+
+fn caller_share(config: &Config, asked: Option<f64>) -> anyhow::Result<f64> {
+    let share = asked.unwrap_or(config.training.caller_share);
+    if share > 0.0 && share <= 1.0 {
+        return Ok(share);
+    }
+    bail!("--caller-share is {share}; give a share above 0 and at most 1, for example 0.2")
 }
 
 fn filters(texts: &[String], flag: &'static str) -> anyhow::Result<Vec<Filter>> {
@@ -111,6 +127,83 @@ fn for_people(report: &TrainReport) -> String {
     for gate in &report.gates {
         let mark = if gate.passed { "passed" } else { "FAILED" };
         text += &format!("\n{mark}  {}: {}", gate.name, gate.detail);
+    }
+    if report.left_out > 0 {
+        text += &format!("\nleft out {} prompts that must stay unseen, or are nearly the same as one", report.left_out);
+    }
+    let skipped = report.adapted.iter().flat_map(|adapted| &adapted.skipped);
+    for (reason, count) in skipped {
+        text += &format!("\nleft out {count} {reason}");
+    }
+    text += &read_for_people(report);
+    text += &report.influence.as_ref().map(influence_for_people).unwrap_or_default();
+    text += &report.moved.as_ref().map(moved_for_people).unwrap_or_default();
+    text
+}
+
+/// What was merged and ignored while reading.
+fn read_for_people(report: &TrainReport) -> String {
+    let Some(read) = &report.read else { return String::new() };
+    let mut text = String::new();
+    if read.duplicates > 0 {
+        text += &format!(
+            "\nmerged   {} rows of the same prompt and model by their mean, {} of them with another score",
+            read.duplicates, read.conflicts
+        );
+    }
+    if read.text_conflicts > 0 {
+        text += &format!(
+            "\nkept     the first text of prompts whose name came again with another, {} rows",
+            read.text_conflicts
+        );
+    }
+    if !read.ignored_columns.is_empty() {
+        text += &format!("\nignored  columns {}", read.ignored_columns.join(", "));
+    }
+    text
+}
+
+fn influence_for_people(influence: &Influence) -> String {
+    let mut text = format!(
+        "\nfeedback of {} callers, as good as {:.0} verdicts of equal weight; one caller weighs at most {:.0} %; {} prompts joined the index",
+        influence.callers_in_all,
+        influence.effective_verdicts,
+        100.0 * influence.caller_share,
+        influence.indexed
+    );
+    let bundles: Vec<String> = influence.bundles.iter().map(|(bundle, count)| format!("{count} by {bundle}")).collect();
+    text += &format!("\n         decided: {}", bundles.join(", "));
+    for caller in influence.callers.iter().take(10) {
+        text += &format!(
+            "\n         {:<20} {:>7} verdicts, {:>5.1} % of the weight given, {:>5.1} % counted, {} in the index",
+            caller.caller,
+            caller.verdicts,
+            100.0 * caller.given,
+            100.0 * caller.counted,
+            caller.indexed
+        );
+    }
+    text
+}
+
+fn moved_for_people(moved: &Moved) -> String {
+    let seen = if moved.unseen { "not learned from" } else { "learned from" };
+    let mut text = format!(
+        "\nmoved    on {} prompts {seen}: another tier for {:.1} % of them at quality 0.5; {:.1} % go above the weakest, {:.1} % before",
+        moved.prompts,
+        100.0 * moved.choices_changed,
+        100.0 * moved.share_up[1],
+        100.0 * moved.share_up[0]
+    );
+    for position in moved.positions.iter().take(10) {
+        let before = position.before.map_or_else(|| "new".to_owned(), |before| format!("{before:.3}"));
+        text += &format!("\n         {:<20} {before} -> {:.3}", position.name, position.after);
+    }
+    for task in &moved.tasks {
+        text += &format!(
+            "\n         {:<20} {:.3} -> {:.3} on {} prompts of {}",
+            task.tier, task.before, task.after, task.prompts, task.task
+        );
     }
     text
 }

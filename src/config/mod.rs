@@ -73,6 +73,8 @@ pub struct Config {
     pub model: Model,
     /// The records.
     pub store: Store,
+    /// Retraining.
+    pub training: Training,
     /// The log.
     pub log: Log,
     /// Every configured upstream, by name.
@@ -117,6 +119,27 @@ pub struct CallerKey {
     pub name: CallerId,
     /// The key.
     pub key: Secret,
+    /// Whose decisions the holder may report on.
+    pub feedback: FeedbackScope,
+}
+
+/// Whose decisions a caller may report on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FeedbackScope {
+    /// Its own.
+    #[default]
+    Own,
+    /// Everybody's.
+    Any,
+}
+
+/// `[training]`: retraining by the running server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Training {
+    /// Threads it computes on.
+    pub threads: usize,
+    /// The most that one caller's feedback may weigh, as a share of all.
+    pub caller_share: f64,
 }
 
 /// `[model]`.

@@ -12,7 +12,10 @@ use crate::config::layers::Layers;
 use crate::config::reader::{Notes, Section};
 use crate::config::routing::{self, Routing};
 use crate::config::secret::{BadSecret, Secret};
-use crate::config::{CallerKey, Config, Device, KeptPrompts, Log, LogFormat, Model, Secrets, Server, Sources, Store};
+use crate::config::{
+    CallerKey, Config, Device, FeedbackScope, KeptPrompts, Log, LogFormat, Model, Secrets, Server, Sources, Store,
+    Training,
+};
 
 /// The longest duration of anything.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -33,6 +36,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let server = server(root.section("server"), keys);
     let model = model(root.section("model"));
     let store = store(root.section("store"));
+    let training = training(root.section("training"));
     let log = log(root.section("log"));
     let longest = server.as_ref().map_or(DAY, |server| server.request_timeout);
     let routing = routing::read(&mut root, keys, longest);
@@ -42,6 +46,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         server: server?,
         model: model?,
         store: store?,
+        training: training?,
         log: log?,
         upstreams,
         tiers,
@@ -160,6 +165,8 @@ fn callers(server: &Section<'_>, entries: Vec<Section<'_>>, keys: &Keys<'_>) -> 
     for mut entry in entries {
         let name = entry.text("name");
         let key = keys.secret(&mut entry, "key");
+        let words = [("own", FeedbackScope::Own), ("any", FeedbackScope::Any)];
+        let feedback = entry.optional("feedback", |entry, key| entry.word(key, &words)).unwrap_or_default();
         if let Some(name) = name.as_ref().filter(|name| names.contains(name)) {
             entry.problem("name", format!("a second caller is named `{name}`"), "give each caller its own name");
         }
@@ -170,11 +177,18 @@ fn callers(server: &Section<'_>, entries: Vec<Section<'_>>, keys: &Keys<'_>) -> 
         }
         entry.finish();
         if let (Some(name), Some(key)) = (name, key) {
-            callers.push(CallerKey { name: name.as_str().into(), key });
+            callers.push(CallerKey { name: name.as_str().into(), key, feedback });
         }
     }
     debug_assert!(keys.are_read() || callers.is_empty(), "{}", server.path("keys"));
     callers
+}
+
+fn training(mut section: Section<'_>) -> Option<Training> {
+    let threads = section.count("threads", 1..=256);
+    let caller_share = section.number("caller_share", 0.01..=1.0);
+    section.finish();
+    Some(Training { threads: threads?, caller_share: caller_share? })
 }
 
 fn model(mut section: Section<'_>) -> Option<Model> {

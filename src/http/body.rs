@@ -7,7 +7,9 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::IgnoredAny;
 
+use crate::chat::error::ChatError;
 use crate::http::error::{ApiError, Kind};
 
 /// Limits of a request body.
@@ -35,6 +37,17 @@ pub async fn read_json(request: Request<Body>, limits: BodyLimits) -> Result<Byt
         Ok(Err(_)) => Err(ApiError::new(Kind::InvalidRequest, "the body ended early; send all of it")),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
     }
+}
+
+/// The text of a body that is JSON in UTF-8 from its first byte to its last. What it holds is the caller's to judge.
+///
+/// # Errors
+/// Bytes that are not UTF-8 or not JSON, with the place.
+pub fn json_text(body: &[u8]) -> Result<&str, ChatError> {
+    let text = std::str::from_utf8(body).map_err(|error| ChatError::NotUtf8 { offset: error.valid_up_to() })?;
+    let _: IgnoredAny =
+        serde_json::from_str(text).map_err(|error| ChatError::NotJson { problem: error.to_string() })?;
+    Ok(text)
 }
 
 fn check_headers(headers: &HeaderMap, limits: BodyLimits) -> Result<(), ApiError> {

@@ -56,6 +56,12 @@ pub enum Kind {
     DecisionNotFound,
     /// The idempotency key was used for something else.
     IdempotencyConflict,
+    /// A training runs already.
+    TrainingRunning,
+    /// The bundle failed a gate.
+    GatesFailed,
+    /// What is asked for cannot be as things are.
+    Conflict,
     /// Too many requests at once.
     Overloaded,
     /// The request took too long to arrive.
@@ -90,6 +96,9 @@ impl Kind {
             | Self::MethodNotAllowed
             | Self::DecisionNotFound
             | Self::IdempotencyConflict
+            | Self::TrainingRunning
+            | Self::GatesFailed
+            | Self::Conflict
             | Self::RequestTimeout
             | Self::UpstreamRejected => "invalid_request_error",
             Self::Overloaded | Self::UpstreamThrottled => "rate_limit_error",
@@ -112,6 +121,9 @@ impl Kind {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::DecisionNotFound => "decision_not_found",
             Self::IdempotencyConflict => "idempotency_conflict",
+            Self::TrainingRunning => "training_running",
+            Self::GatesFailed => "gates_failed",
+            Self::Conflict => "conflict",
             Self::Overloaded => "overloaded",
             Self::RequestTimeout => "request_timeout",
             Self::UpstreamFailed => "upstream_failed",
@@ -132,7 +144,9 @@ impl Kind {
             Self::InvalidApiKey => StatusCode::UNAUTHORIZED,
             Self::ModelNotFound | Self::NotFound | Self::DecisionNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::IdempotencyConflict => StatusCode::CONFLICT,
+            Self::IdempotencyConflict | Self::TrainingRunning | Self::GatesFailed | Self::Conflict => {
+                StatusCode::CONFLICT
+            }
             Self::Overloaded | Self::UpstreamThrottled => StatusCode::TOO_MANY_REQUESTS,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
@@ -160,6 +174,9 @@ impl Kind {
             | Self::MethodNotAllowed
             | Self::DecisionNotFound
             | Self::IdempotencyConflict
+            | Self::TrainingRunning
+            | Self::GatesFailed
+            | Self::Conflict
             | Self::UpstreamFailed
             | Self::UpstreamTimeout
             | Self::UpstreamRejected

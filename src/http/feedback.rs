@@ -15,11 +15,11 @@ use crate::domain::ids::{DecisionId, ModelName};
 use crate::domain::probability::Probability;
 use crate::domain::task::Task;
 use crate::http::admission::Admitted;
-use crate::http::body::read_json;
+use crate::http::body::{json_text, read_json};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
 use crate::learn::learn;
-use crate::store::{FeedbackEntry, FeedbackError};
+use crate::store::{FeedbackEntry, FeedbackError, FeedbackRight};
 use crate::telemetry::metrics::FeedbackResult;
 
 /// The body. Every value is read loosely first, so that a wrong one is named.
@@ -60,8 +60,9 @@ pub async fn create(
         let message = "the store is switched off, so feedback cannot be kept; set `store.enabled = true`";
         return Err(ApiError::new(Kind::StoreUnavailable, message));
     };
-    let entry =
-        FeedbackEntry { feedback, idempotency_key, caller: admitted.caller.clone(), at_unix_ms: admitted.at_unix_ms };
+    let right = if server.judges.contains(&admitted.caller) { FeedbackRight::Any } else { FeedbackRight::Own };
+    let (caller, at_unix_ms) = (admitted.caller.clone(), admitted.at_unix_ms);
+    let entry = FeedbackEntry { feedback, idempotency_key, caller, right, at_unix_ms };
     let result = store.feedback(entry).await;
     server.app.metrics.feedback(match &result {
         Ok(receipt) if receipt.replayed => FeedbackResult::Duplicate,
@@ -83,8 +84,7 @@ pub async fn create(
 }
 
 fn read(body: &[u8]) -> Result<Feedback, ApiError> {
-    let text = std::str::from_utf8(body).map_err(|error| ChatError::NotUtf8 { offset: error.valid_up_to() })?;
-    let _: Value = serde_json::from_str(text).map_err(|error| ChatError::NotJson { problem: error.to_string() })?;
+    let text = json_text(body)?;
     let wire: Wire = serde_json::from_str(text)
         .map_err(|error| ApiError::new(Kind::InvalidRequest, format!("the feedback cannot be read: {error}")))?;
     let id = wire.decision_id.ok_or_else(|| ChatError::Missing {

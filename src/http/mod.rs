@@ -1,5 +1,6 @@
 //! The axum edge: routes, extraction, admission, errors. The only room that knows status codes of ours.
 
+pub mod admin;
 pub mod admission;
 pub mod auth;
 pub mod body;
@@ -51,6 +52,11 @@ pub fn admin(server: Arc<Server>, keys: Keys) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))
         .route("/admin/bundle", get(health::bundle))
+        .route("/admin/bundles", get(admin::list))
+        .route("/admin/bundle/promote", post(admin::promote))
+        .route("/admin/bundle/rollback", post(admin::rollback))
+        .route("/admin/train", get(admin::job).post(admin::train).delete(admin::cancel))
+        .route("/admin/train/events", get(admin::events))
         .route("/v1/feedback/export", get(export::export))
         .route_layer(from_fn_with_state(Arc::new(keys), admission::administer))
         .merge(open())

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
 use crate::http::admission::Admitted;
-use crate::http::body::read_json;
+use crate::http::body::{json_text, read_json};
 use crate::http::chat_completions::{call, read, read_call};
 use crate::http::error::ApiError;
 use crate::http::headers::{Served, decision_headers};
@@ -83,10 +83,9 @@ fn entries(body: &[u8]) -> Result<Vec<&RawValue>, ApiError> {
         #[serde(borrow)]
         requests: Vec<&'a RawValue>,
     }
-    let text = std::str::from_utf8(body).map_err(|error| ChatError::NotUtf8 { offset: error.valid_up_to() })?;
+    let text = json_text(body)?;
     let expected = "a list of 1 to 1000 chat bodies";
     let wrong = || ChatError::Wrong { field: "requests".to_owned(), expected };
-    let _: Value = serde_json::from_str(text).map_err(|error| ChatError::NotJson { problem: error.to_string() })?;
     let batch: Batch<'_> = serde_json::from_str(text).map_err(|_| wrong())?;
     if (1..=MAX_BATCH).contains(&batch.requests.len()) { Ok(batch.requests) } else { Err(wrong().into()) }
 }

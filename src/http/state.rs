@@ -1,13 +1,16 @@
 //! What every handler shares.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 
+use crate::domain::ids::CallerId;
 use crate::http::auth::Keys;
 use crate::http::body::BodyLimits;
 use crate::pipeline::App;
+use crate::retrain::Retrainer;
 use crate::store::Store;
 
 /// The server as handlers see it.
@@ -19,8 +22,12 @@ pub struct Server {
     pub store: Option<Store>,
     /// The caller keys.
     pub keys: Keys,
+    /// Callers who may report on everybody's decisions.
+    pub judges: HashSet<CallerId>,
     /// One permit for each request that may be in flight. A permit is held until the last byte of the answer.
     pub permits: Arc<Semaphore>,
+    /// Retraining, and the bundles there are.
+    pub retrainer: Retrainer,
     /// Limits of request bodies.
     pub body_limits: BodyLimits,
     /// Whether new requests should go elsewhere.

@@ -15,7 +15,7 @@ use crate::model::error::PrepareError;
 use crate::model::manifest::{IndexItem, IndexRef};
 
 pub use build::{BuildThreads, GraphSettings, build_graph};
-pub use fresh::{FreshItem, MAX_FRESH};
+pub use fresh::{CALLER_SHARE, FreshItem, MAX_FRESH};
 pub use graph::{Graph, SearchScratch};
 pub use vectors::Vectors;
 

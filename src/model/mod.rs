@@ -24,6 +24,7 @@ pub mod runtime;
 pub mod session;
 pub mod shelf;
 pub mod tokenize;
+pub mod verdict;
 pub mod watch;
 
 #[cfg(test)]

@@ -56,21 +56,35 @@ impl BundleWriter {
         self.files.last().ok_or_else(|| PrepareError::Path { path: relative.to_owned() })
     }
 
+    /// Writes the manifest over the files there are so far, so that the bundle can be opened where it is, and gives that path. It is
+    /// not published, and more files may follow.
+    ///
+    /// # Errors
+    /// As [`BundleWriter::publish`].
+    pub fn rehearse(&self, manifest: Manifest) -> Result<PathBuf, PrepareError> {
+        self.write_manifest(manifest)?;
+        Ok(self.staging.path().to_path_buf())
+    }
+
+    fn write_manifest(&self, manifest: Manifest) -> Result<(), PrepareError> {
+        let mut files = self.files.clone();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let manifest = Manifest { files, ..manifest };
+        let mut text = serde_json::to_vec_pretty(&manifest)
+            .map_err(|source| PrepareError::Manifest { file: MANIFEST_FILE.to_owned(), source })?;
+        text.push(b'\n');
+        files::write_synced(&self.staging.path().join(MANIFEST_FILE), &text)?;
+        Bundle::open(self.staging.path()).map(drop)
+    }
+
     /// Writes the manifest, with the list of files filled in, checks the whole and moves it to its destination. Gives that path.
     ///
     /// # Errors
     /// The manifest uses a file that was not written, something appeared at the destination meanwhile, or the disk refuses.
     /// The destination is then as it was.
     pub fn publish(self, manifest: Manifest) -> Result<PathBuf, PrepareError> {
-        let Self { staging, mut files } = self;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let manifest = Manifest { files, ..manifest };
-        let mut text = serde_json::to_vec_pretty(&manifest)
-            .map_err(|source| PrepareError::Manifest { file: MANIFEST_FILE.to_owned(), source })?;
-        text.push(b'\n');
-        files::write_synced(&staging.path().join(MANIFEST_FILE), &text)?;
-        Bundle::open(staging.path())?;
-        staging.finish()
+        self.write_manifest(manifest)?;
+        self.staging.finish()
     }
 }
 

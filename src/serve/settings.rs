@@ -12,8 +12,10 @@ use crate::domain::candidate::Candidate;
 use crate::model::engine::EngineSettings;
 use crate::model::generation::PrepareSettings;
 use crate::model::session::Device;
+use crate::retrain::bundles::Bundles;
+use crate::retrain::{RetrainSettings, Retrainer};
 use crate::serve::ServeError;
-use crate::store::{PromptRetention, StoreSettings};
+use crate::store::{PromptRetention, Store, StoreSettings};
 use crate::upstream::client::{Timeouts, Upstream, UpstreamError, UpstreamSettings};
 use crate::upstream::dispatch::Target;
 
@@ -46,6 +48,17 @@ pub fn prepare_settings(config: &Config, bundle: &Path) -> PrepareSettings {
         }),
         ..usual
     }
+}
+
+pub(super) fn retrainer(config: &Config, bundles: Bundles, store: Option<&Store>) -> Retrainer {
+    let data = config.store.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let settings = RetrainSettings {
+        data: data.to_path_buf(),
+        threads: config.training.threads,
+        caller_share: config.training.caller_share,
+        device: prepare_settings(config, Path::new("")).device,
+    };
+    Retrainer::new(settings, bundles, store.map(|store| store.reader().clone()))
 }
 
 pub(super) fn catalog(config: &Config) -> Result<Catalog, ServeError> {

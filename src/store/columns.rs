@@ -52,6 +52,7 @@ const COLUMNS: &[(&str, Column)] = &[
     ("source", Column::Text(|row| row.source.clone())),
     ("class", Column::Text(|row| row.class.clone())),
     ("verdicts", Column::Count(|row| Some(row.verdicts))),
+    ("judges", Column::Text(|row| row.judges.clone())),
 ];
 
 /// A Parquet file in the making.

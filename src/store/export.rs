@@ -1,6 +1,6 @@
 //! The export: decisions, outcomes and feedback joined into rows that people read and `trimtab train` takes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -12,6 +12,7 @@ use futures_util::stream::{self, Stream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::DecisionId;
+use crate::domain::time::{Precision, rfc3339};
 use crate::store::columns::ParquetRows;
 use crate::store::error::ExportError;
 use crate::store::reader::StoreReader;
@@ -128,6 +129,9 @@ pub struct ExportRow {
     pub class: Option<String>,
     /// How many callers' verdicts the score averages.
     pub verdicts: u64,
+    /// Those verdicts by caller, as JSON text in both formats: `{"alice": 1.0}`. Null where nobody gave one.
+    #[serde(default)]
+    pub judges: Option<String>,
 }
 
 impl StoreReader {
@@ -267,10 +271,10 @@ fn row(stored: Stored, reports: &[FeedbackRecord]) -> ExportRow {
         None => (decision.model, decision.tier),
     };
     // A caller's latest verdict stands; a later report without one does not take it back.
-    let mut verdicts = HashMap::new();
+    let mut verdicts = BTreeMap::new();
     for report in reports {
         if let Some(verdict) = report.feedback.verdict(&model) {
-            verdicts.insert(&report.caller, verdict.get());
+            verdicts.insert(report.caller.as_str(), verdict.get());
         }
     }
     let latest = |pick: fn(&FeedbackRecord) -> Option<String>| reports.iter().rev().find_map(pick);
@@ -295,11 +299,12 @@ fn row(stored: Stored, reports: &[FeedbackRecord]) -> ExportRow {
         signals: decision.signals,
         signals_version: decision.signals_version,
         caller: decision.caller.to_string(),
-        created: rfc3339(decision.at_unix_ms),
+        created: rfc3339(decision.at_unix_ms, Precision::Milliseconds),
         preferred_model: latest(|report| report.feedback.preferred_model.as_ref().map(ToString::to_string)),
         source: latest(|report| report.feedback.source.clone()),
         class: outcome.as_ref().map(|OutcomeRecord { class, .. }| class.as_str().to_owned()),
         verdicts: verdicts.len() as u64,
+        judges: if verdicts.is_empty() { None } else { serde_json::to_string(&verdicts).ok() },
     }
 }
 
@@ -309,37 +314,4 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     (count > 0).then(|| sorted.iter().sum::<f64>() / count as f64)
-}
-
-/// Writes a time as `2026-11-21T10:07:43.123Z`, by Howard Hinnant's calendar arithmetic.
-fn rfc3339(unix_ms: u64) -> String {
-    let (seconds, millis) = (unix_ms / 1000, unix_ms % 1000);
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_times_as_rfc_3339() {
-        for (unix_ms, expected) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_795_255_663_123, "2026-11-21T10:07:43.123Z"),
-            (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
-        ] {
-            assert_eq!(rfc3339(unix_ms), expected);
-        }
-    }
 }

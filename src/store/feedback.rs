@@ -26,8 +26,20 @@ pub struct FeedbackEntry {
     pub idempotency_key: Option<String>,
     /// Who reports.
     pub caller: CallerId,
+    /// Whose decisions the caller may report on.
+    pub right: FeedbackRight,
     /// When it arrived, milliseconds since 1970 in UTC.
     pub at_unix_ms: u64,
+}
+
+/// Whose decisions a caller may report on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FeedbackRight {
+    /// Those it asked for itself. Any other does not exist as far as it can tell.
+    #[default]
+    Own,
+    /// Everybody's, as a judge or a verifier needs.
+    Any,
 }
 
 /// The acknowledgement: the report is on disk.
@@ -48,6 +60,8 @@ pub struct FeedbackReceipt {
 pub struct Learnable {
     /// Which decision.
     pub decision_id: DecisionId,
+    /// Who reports.
+    pub caller: CallerId,
     /// The fast embedding of the ask, where one was recorded.
     pub embedding: Option<Vec<f32>>,
     /// The digest of the encoder that made it; an index of another encoder must not take it.
@@ -96,7 +110,13 @@ pub(super) async fn store(
         Ok(earlier) => earlier,
         Err(conflict) => return Ok(Err(conflict)),
     };
-    let Some(served) = sql::served(connection, feedback.decision_id).await? else {
+    let served = sql::served(connection, feedback.decision_id).await?;
+    let may_report = |served: &Served| match entry.right {
+        FeedbackRight::Own => served.caller == entry.caller.as_str(),
+        FeedbackRight::Any => true,
+    };
+    // One answer for a decision that does not exist and for one of somebody else, or ids could be tried out.
+    let Some(served) = served.filter(may_report) else {
         return Ok(Err(FeedbackError::UnknownDecision(feedback.decision_id)));
     };
     if earlier.is_none() {
@@ -115,7 +135,7 @@ pub(super) async fn store(
         decision_id: feedback.decision_id,
         at_unix_ms: earlier.unwrap_or(entry.at_unix_ms),
         replayed: earlier.is_some(),
-        learnable: learnable(feedback, served),
+        learnable: learnable(entry, served),
     }))
 }
 
@@ -139,9 +159,11 @@ async fn find_earlier(
     }
 }
 
-fn learnable(feedback: &Feedback, served: Served) -> Learnable {
+fn learnable(entry: &FeedbackEntry, served: Served) -> Learnable {
+    let feedback = &entry.feedback;
     let model = ModelName::from(served.model);
     Learnable {
+        caller: entry.caller.clone(),
         decision_id: feedback.decision_id,
         embedding: served.embedding.as_deref().and_then(floats_of_halves),
         encoder: served.encoder,

@@ -24,7 +24,7 @@ mod tests;
 
 pub use error::{ExportError, FeedbackError, StoreError, SyncError};
 pub use export::{EXPORT_SCHEMA, ExportFormat, ExportOptions, ExportReport, ExportRow, ExportWhich};
-pub use feedback::{FeedbackEntry, FeedbackReceipt, Learnable};
+pub use feedback::{FeedbackEntry, FeedbackReceipt, FeedbackRight, Learnable};
 pub use journal::{Journal, JournalStats, StoreHealth};
 pub use open::{RetrySettings, Store, StoreSettings};
 pub use reader::{Counts, RecordedDecision, StoreReader};

@@ -177,22 +177,24 @@ pub(super) struct Served {
     pub(super) embedding: Option<Vec<u8>>,
     /// The digest of its encoder.
     pub(super) encoder: Option<String>,
+    /// Who asked for the decision.
+    pub(super) caller: String,
 }
 
 /// Finds a decision for feedback.
 pub(super) async fn served(connection: &mut SqliteConnection, id: DecisionId) -> Result<Option<Served>, sqlx::Error> {
-    type Row = (String, String, Option<Vec<u8>>, Option<String>);
+    type Row = (String, String, Option<Vec<u8>>, Option<String>, String);
     let row: Option<Row> = sqlx::query_as(
         "SELECT coalesce(o.served_by, d.model) AS model,
                 CASE WHEN o.served_by IS NULL THEN d.tier ELSE coalesce(o.tier, d.tier) END AS tier,
-                d.embedding, d.encoder
+                d.embedding, d.encoder, d.caller
          FROM decision d LEFT JOIN outcome o ON o.decision_id = d.id
          WHERE d.id = ?",
     )
     .bind(id_bytes(id))
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|(model, tier, embedding, encoder)| Served { model, tier, embedding, encoder }))
+    Ok(row.map(|(model, tier, embedding, encoder, caller)| Served { model, tier, embedding, encoder, caller }))
 }
 
 /// An earlier report: when it came and the digest of what it said.

@@ -159,5 +159,11 @@ fn verdict(number: u64, success: bool) -> FeedbackEntry {
 }
 
 fn entry(feedback: Feedback) -> FeedbackEntry {
-    FeedbackEntry { feedback, idempotency_key: None, caller: CallerId::from("local"), at_unix_ms: START_MS + 1_000 }
+    FeedbackEntry {
+        feedback,
+        idempotency_key: None,
+        caller: CallerId::from("local"),
+        right: FeedbackRight::Any,
+        at_unix_ms: START_MS + 1_000,
+    }
 }

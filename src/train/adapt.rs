@@ -2,7 +2,7 @@
 
 mod correction;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -54,6 +54,8 @@ pub struct Experience {
     pub verdicts: Vec<Vec<Verdict>>,
     /// Rows that were left out, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// Positions of prompts that do not join the index. Empty unless somebody bounds it.
+    pub unindexed: HashSet<usize>,
 }
 
 impl Experience {
@@ -74,6 +76,7 @@ impl Experience {
             tasks: vec![None; outcomes.prompts.len()],
             verdicts,
             skipped: BTreeMap::new(),
+            unindexed: HashSet::new(),
         }
     }
 
@@ -83,6 +86,8 @@ impl Experience {
             self.features = Features::new(other.features.dimension());
         }
         self.features.append(other.features);
+        let before = self.ids.len();
+        self.unindexed.extend(other.unindexed.into_iter().map(|row| before + row));
         self.ids.extend(other.ids);
         self.stems.extend(other.stems);
         self.tasks.extend(other.tasks);
@@ -168,7 +173,7 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
         fit.write(&weights, &bias, (&mut heads, &mut success));
     }
     let mut content = base.content.clone();
-    for (row, labels) in placed.labels.iter().enumerate() {
+    for (row, labels) in placed.labels.iter().enumerate().filter(|(row, _)| !experience.unindexed.contains(row)) {
         let embedding = crate::domain::embedding::Embedding::normalise(experience.features.embedding(row));
         let name = experience.ids.get(row).map_or_else(String::new, |id| format!("{:016x}", digest(id)));
         if let Some(embedding) = embedding {

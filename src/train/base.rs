@@ -1,5 +1,6 @@
 //! A bundle as the starting point of another.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::domain::scores::LabelSpace;
@@ -10,6 +11,7 @@ use crate::train::error::TrainError;
 use crate::train::graph::HeadsGraph;
 use crate::train::index_build::{IndexContent, IndexSettings};
 use crate::train::onnx;
+use crate::train::publish::LEARNED_FILE;
 
 /// What a bundle knows, in a form that can be added to.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct Base {
     pub calibration: Calibration,
     /// Its index.
     pub content: IndexContent,
+    /// Digests of the questions that it and its ancestors learned. Empty for a bundle that does not say.
+    pub learned: HashSet<u64>,
 }
 
 impl Base {
@@ -47,7 +51,12 @@ impl Base {
                 IndexContent { vectors: vectors.ok_or_else(damaged)?, items }
             }
         };
-        Ok(Self { manifest, heads, calibration, content })
+        let learned = match bundle.read(LEARNED_FILE) {
+            Ok(bytes) => bytes.as_chunks::<8>().0.iter().map(|stem| u64::from_le_bytes(*stem)).collect(),
+            // Bundles from before there was this file.
+            Err(_) => HashSet::new(),
+        };
+        Ok(Self { manifest, heads, calibration, content, learned })
     }
 
     /// Opens a bundle directory.

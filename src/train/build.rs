@@ -5,24 +5,22 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::domain::ids::{BundleId, ItemId};
-use crate::model::bundle::EncoderDirectory;
 use crate::model::manifest::TrainedOn;
 use crate::model::session::Device;
-use crate::train::adapt::{self, Experience};
-use crate::train::base::Base;
 use crate::train::clock;
-use crate::train::dataset::{Dataset, TaskSet, Unseen, trained_on};
+use crate::train::dataset::{Dataset, TaskSet, Unseen};
 use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;
 use crate::train::features::Features;
-use crate::train::feedback;
 use crate::train::fit::gain::Part;
 use crate::train::fit::heads::{self, HeadsData};
+use crate::train::gates;
 use crate::train::held_out::{HeldOut, measure};
 use crate::train::index_build::{self, IndexSettings};
-use crate::train::outcomes::{self, Filter, OutcomeOptions, Outcomes};
+use crate::train::outcomes::{self, Filter, OutcomeOptions};
 use crate::train::progress::Progress;
-use crate::train::publish::{Gate, PartSizes, Parts, TrainReport, write};
+use crate::train::publish::{PartSizes, Parts, TrainReport, write};
+use crate::train::retrain::retrain;
 use crate::train::scorer::{Scorer, Surroundings};
 use crate::train::split::Split;
 use crate::train::tasks::{self, TaskRows};
@@ -63,6 +61,8 @@ pub struct TrainOptions {
     pub threads: usize,
     /// Where a transformer encoder computes.
     pub device: Device,
+    /// The most that one caller's feedback may weigh, as a share of all, above 0 and at most 1.
+    pub caller_share: f64,
 }
 
 /// Trains a bundle and writes it to `out`.
@@ -77,7 +77,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainRep
         return Err(TrainError::OutputExists(options.out.clone()));
     }
     match &options.base {
-        Some(base) => adapt_base(options, base, progress),
+        Some(base) => retrain(options, base, progress),
         None if options.feedback.is_some() => Err(TrainError::FeedbackWithoutBase),
         None => from_nothing(options, progress),
     }
@@ -132,9 +132,11 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
         },
         left_out: data.left_out,
         misfits: misfits(&data),
-        gates: vec![not_worse_than_mixing(&held_out)],
+        gates: gates::alone(&held_out),
         held_out: Some(held_out),
         adapted: None,
+        influence: None,
+        moved: None,
         index: None,
         seconds: start.elapsed().as_secs_f64(),
     };
@@ -145,6 +147,7 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
         content: &full,
         settings,
         parent: None,
+        learned: data.outcomes.prompts.iter().map(|prompt| prompt.stem).collect(),
         trained_on,
     };
     write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;
@@ -204,117 +207,17 @@ impl Around<'_> {
     }
 }
 
-fn adapt_base(
-    options: &TrainOptions,
-    base: &std::path::Path,
-    progress: &dyn Progress,
-) -> Result<TrainReport, TrainError> {
-    let start = Instant::now();
-    let (bundle, base) = Base::at(base)?;
-    let directory = match &options.encoder {
-        Some(directory) => directory.clone(),
-        None => {
-            let found = bundle.encoder(&base.manifest.encoder, &options.models);
-            found.map_err(TrainError::model("finding the base's encoder"))?.directory().to_path_buf()
-        }
-    };
-    let given = EncoderDirectory::open(&directory).map_err(TrainError::model("opening the encoder"))?.reference();
-    if given.digest != base.manifest.encoder.digest {
-        return Err(TrainError::OtherEncoder { base: base.manifest.encoder.digest, given: given.digest });
-    }
-    let mut encoder = TextEncoder::open(&directory, (options.device, options.threads))?;
-    let mut experience = Experience::default();
-    let mut read = None;
-    let mut rows = TrainedOn::default();
-    if !options.outcomes.is_empty() {
-        let outcomes: Outcomes = outcomes::read(&options.outcomes, &options.outcome_options, progress)?;
-        let texts: Vec<&str> = outcomes.prompts.iter().map(|prompt| &*prompt.text).collect();
-        let features = encoder.features(&texts, progress)?;
-        rows = trained_on(&outcomes);
-        read = Some(outcomes.report.clone());
-        experience.append(Experience::of(&outcomes, features));
-    }
-    if let Some(path) = &options.feedback {
-        let told = feedback::read(path, &mut encoder, progress)?;
-        rows.rows += told.rows() as u64;
-        rows.prompts += told.ids.len() as u64;
-        rows.datasets.push(("feedback".to_owned(), told.rows() as u64));
-        experience.append(told);
-    }
-    if experience.ids.is_empty() {
-        return Err(TrainError::TooFew { found: 0, needed: 1 });
-    }
-    if rows.digest.is_empty() {
-        let ids: Vec<String> = experience.ids.iter().map(|id| format!("{:016x}", outcomes::digest(id))).collect();
-        rows.digest = crate::model::digest_of(ids.join("\n").as_bytes());
-    }
-    let adapted = adapt::adapt(&base, &experience, options.seed, progress)?;
-    let settings = base.manifest.index.as_ref().map_or(IndexSettings::seeded(options.seed), |index| IndexSettings {
-        m: index.m,
-        ef_construction: index.ef_construction,
-        ef_search: index.ef_search,
-        ..IndexSettings::seeded(options.seed)
-    });
-    let change = &adapted.report;
-    let gate = Gate {
-        name: "not worse than the base",
-        passed: change.log_loss <= change.base_log_loss + 1e-9,
-        detail: format!(
-            "log-loss on verdicts not fitted on: {:.4}, by the base: {:.4}",
-            change.log_loss, change.base_log_loss
-        ),
-    };
-    let mut report = TrainReport {
-        id: id(options, &rows),
-        path: PathBuf::new(),
-        seed: options.seed,
-        read,
-        prompts: PartSizes { fit: experience.ids.len(), ..PartSizes::default() },
-        left_out: 0,
-        misfits: Vec::new(),
-        held_out: None,
-        adapted: Some(adapted.report),
-        index: None,
-        gates: vec![gate],
-        seconds: start.elapsed().as_secs_f64(),
-    };
-    let parts = Parts {
-        scorer: &adapted.scorer,
-        careful: None,
-        space: &adapted.space,
-        content: &adapted.content,
-        settings,
-        parent: Some(base.manifest.id),
-        trained_on: rows,
-    };
-    write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;
-    report.seconds = start.elapsed().as_secs_f64();
-    Ok(report)
-}
-
 /// The name of an index item: a digest of its text.
 fn item_name(text: &str) -> String {
     format!("{:016x}", outcomes::digest(text))
 }
 
 /// The name asked for, or the moment and the first digits of the data's digest.
-fn id(options: &TrainOptions, trained_on: &TrainedOn) -> BundleId {
+pub(super) fn id(options: &TrainOptions, trained_on: &TrainedOn) -> BundleId {
     let named = options.id.clone();
     let short: String = trained_on.digest.chars().take(6).collect();
     let now = clock::now().replace([':', '-'], "");
     BundleId::from(named.unwrap_or_else(|| format!("{now}-{short}")))
-}
-
-/// A router must beat mixing weak and strong at random on prompts it has not seen, or it only adds noise.
-fn not_worse_than_mixing(held_out: &HeldOut) -> Gate {
-    let routing = &held_out.routing;
-    let (apgr, random) = (routing.apgr.unwrap_or(0.5), routing.random_apgr.unwrap_or(0.5));
-    let interval = routing.apgr_interval.map_or(String::new(), |[low, high]| format!(" ({low:.3} to {high:.3})"));
-    Gate {
-        name: "not worse than a fixed mix",
-        passed: routing.apgr.is_none() || apgr >= random,
-        detail: format!("APGR {apgr:.3}{interval} on {} held-out prompts, by mixing {random:.3}", routing.prompts),
-    }
 }
 
 fn misfits(data: &Dataset) -> Vec<String> {

@@ -50,7 +50,7 @@ pub enum TrainError {
         detail: String,
     },
     /// A column that is needed is not there.
-    #[error("`{}` has no column `{column}` (it has: {found}); rename a column or add it", path.display())]
+    #[error("`{}` has no column `{column}` (it has: {found}); {}", path.display(), rename(.typo.as_deref()))]
     MissingColumn {
         /// The file.
         path: PathBuf,
@@ -58,6 +58,8 @@ pub enum TrainError {
         column: String,
         /// The columns that are there.
         found: String,
+        /// The one of them that was probably meant.
+        typo: Option<String>,
     },
     /// A value is missing or out of range.
     #[error("`{}`, row {row}, column `{column}`: {found}; expected {expected}", path.display())]
@@ -213,6 +215,10 @@ impl TrainError {
     pub(crate) fn fit(what: &'static str) -> impl Fn(candle_core::Error) -> Self {
         move |error| Self::Fit { what, detail: error.to_string() }
     }
+}
+
+fn rename(typo: Option<&str>) -> String {
+    typo.map_or_else(|| "rename a column or add it".to_owned(), |typo| format!("did you mean `{typo}`? rename it"))
 }
 
 fn listed(filters: &[Filter]) -> String {

@@ -1,6 +1,6 @@
 //! Feedback as it is exported: what users said about the answers they got.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -14,11 +14,12 @@ use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::graph::SIGNALS;
-use crate::train::outcomes::{LEAST_PROPENSITY, stem_of};
-use crate::train::progress::{Phase, Progress};
+use crate::train::influence::Voices;
+use crate::train::outcomes::stem_of;
+use crate::train::progress::{Phase, Progress, Silent, step};
 use crate::train::table::{self, Cell};
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 14] = [
     "prompt_id",
     "prompt",
     "model",
@@ -30,7 +31,17 @@ const COLUMNS: [&str; 11] = [
     "signals",
     "signals_version",
     "task",
+    "caller",
+    "judges",
+    "bundle",
 ];
+
+/// Most callers whose verdicts on one decision count. Each verdict is one caller's latest, and a decision weighs once however many
+/// judge it.
+const MOST_JUDGES: usize = 8;
+
+/// The caller of a row that names none.
+const NOBODY: &str = "unknown";
 
 /// Why rows were left out.
 const NO_SCORE: &str = "rows without a verdict";
@@ -40,56 +51,114 @@ const OTHER_SIGNALS: &str = "rows without a prompt whose signals are of another 
 const NOTHING: &str = "rows with neither a prompt nor an embedding (keep one of them in the store)";
 const DAMAGED: &str = "rows whose embedding or signals cannot be read (export them again)";
 
+/// Feedback that was read.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// Prompts with verdicts, all of weight one; see [`crate::train::influence::bound`].
+    pub experience: Experience,
+    /// Who gave them.
+    pub voices: Voices,
+    /// Usable rows by the bundle that decided: feedback for an older bundle's decisions counts like any other.
+    pub bundles: BTreeMap<String, u64>,
+}
+
 /// Reads an export. A row with its prompt is embedded anew; a row without uses its stored embedding and signals, if they are of
 /// this encoder and of this version of the signals.
 ///
-/// Verdicts weigh inversely to the chance that their model was chosen, bounded at twenty.
-///
 /// # Errors
 /// Files that cannot be read, scores and propensities out of range, and an export none of whose rows can be used.
-pub fn read(path: &Path, encoder: &mut TextEncoder, progress: &dyn Progress) -> Result<Experience, TrainError> {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut skipped: BTreeMap<String, u64> = BTreeMap::new();
+pub fn read(path: &Path, encoder: &mut TextEncoder, progress: &dyn Progress) -> Result<Told, TrainError> {
     let digest = encoder.reference().digest;
     let dimension = encoder.dimension();
+    let mut gathered = Gathered {
+        told: Told {
+            experience: Experience { features: Features::new(dimension), ..Experience::default() },
+            ..Told::default()
+        },
+        ..Gathered::default()
+    };
     let info = table::read(path, &COLUMNS, &mut |number, cells| {
-        if number.is_multiple_of(1024) && progress.is_cancelled() {
-            return Err(TrainError::Interrupted);
+        if number.is_multiple_of(1024) {
+            step(progress, Phase::Read, (usize::try_from(number).unwrap_or(0), 0))?;
         }
         match row(cells, (path, number), (&digest, dimension))? {
-            Ok(row) => rows.push(row),
-            Err(reason) => *skipped.entry(reason.to_owned()).or_default() += 1,
+            Ok(row) => gathered.add(row, encoder)?,
+            Err(reason) => *gathered.told.experience.skipped.entry(reason.to_owned()).or_default() += 1,
         }
         Ok(())
     })?;
+    gathered.embed(encoder)?;
     progress.at(Phase::Read, info.rows, info.rows);
     for column in ["model", "score"] {
         if !info.has(column) {
-            let (path, found) = (path.to_path_buf(), info.columns.join(", "));
-            return Err(TrainError::MissingColumn { path, column: column.to_owned(), found });
+            return Err(table::missing_column(path, column, &info));
         }
     }
-    if rows.is_empty() {
+    let Gathered { told, .. } = gathered;
+    if told.experience.ids.is_empty() {
+        let skipped = &told.experience.skipped;
         let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         return Err(TrainError::UnusableFeedback { rows: info.rows, reasons: reasons.join("; ") });
     }
-    let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref()).collect();
-    let embedded = encoder.features(&texts, progress)?;
-    let mut experience = Experience { features: Features::new(dimension), skipped, ..Experience::default() };
-    let mut next = 0;
-    for row in rows {
-        if row.text.is_some() {
-            experience.features.push(Some(&embedded.embedding(next)), embedded.signals(next));
-            next += 1;
-        } else {
-            experience.features.push(Some(&row.embedding), row.signals);
+    Ok(told)
+}
+
+/// Rows embedded at a time: their texts and stored embeddings are let go of before the next are read.
+const CHUNK: usize = 2_048;
+
+/// What was read so far, and the rows that wait to be embedded.
+#[derive(Default)]
+struct Gathered {
+    told: Told,
+    callers: HashMap<String, u32>,
+    waiting: Vec<Row>,
+}
+
+impl Gathered {
+    fn add(&mut self, row: Row, encoder: &mut TextEncoder) -> Result<(), TrainError> {
+        self.waiting.push(row);
+        if self.waiting.len() >= CHUNK { self.embed(encoder) } else { Ok(()) }
+    }
+
+    fn embed(&mut self, encoder: &mut TextEncoder) -> Result<(), TrainError> {
+        let rows = std::mem::take(&mut self.waiting);
+        let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref()).collect();
+        let embedded = encoder.features(&texts, &Silent)?;
+        let (mut next, experience) = (0, &mut self.told.experience);
+        for row in &rows {
+            if row.text.is_some() {
+                experience.features.push(Some(&embedded.embedding(next)), embedded.signals(next));
+                next += 1;
+            } else {
+                experience.features.push(Some(&row.embedding), row.signals);
+            }
         }
+        for row in rows {
+            self.keep(row);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, row: Row) {
+        let Told { experience, voices, bundles } = &mut self.told;
         experience.stems.push(row.text.as_deref().map_or_else(|| digest_of(&row.embedding), stem_of));
         experience.ids.push(row.id);
         experience.tasks.push(row.task);
-        experience.verdicts.push(vec![row.verdict]);
+        *bundles.entry(row.bundle).or_default() += 1;
+        let callers = &mut self.callers;
+        let judges = row.judges.into_iter().map(|judge| match callers.get(&judge) {
+            Some(&at) => at,
+            None => {
+                let at = voices.names.len() as u32;
+                voices.names.push(judge.clone());
+                callers.insert(judge, at);
+                at
+            }
+        });
+        voices.judges.push(judges.collect());
+        voices.propensities.push(row.propensity);
+        experience.verdicts.push(row.verdicts);
     }
-    Ok(experience)
 }
 
 /// Prompts without text are the same question if they have the same embedding.
@@ -105,7 +174,11 @@ struct Row {
     embedding: Vec<f32>,
     signals: [f32; SIGNALS],
     task: Option<Task>,
-    verdict: Verdict,
+    bundle: String,
+    propensity: f32,
+    /// The callers of `verdicts`.
+    judges: Vec<String>,
+    verdicts: Vec<Verdict>,
 }
 
 /// The row, or why it is left out; an error where a value is out of range.
@@ -147,18 +220,35 @@ fn row(
             _ => return Ok(Err(DAMAGED)),
         }
     }
+    let caller = cell(11).text().filter(|caller| !caller.is_empty()).unwrap_or(NOBODY);
+    let judges = match cell(12) {
+        judges if judges.is_null() => BTreeMap::from([(caller.to_owned(), score)]),
+        judges => {
+            let judges = judges.text().and_then(|text| serde_json::from_str::<BTreeMap<String, f64>>(text).ok());
+            let sound = |judges: &BTreeMap<String, f64>| judges.values().all(|score| (0.0..=1.0).contains(score));
+            let expected = "JSON text of callers and their scores from 0 to 1, or nothing";
+            let judges = judges.filter(|judges| !judges.is_empty()).filter(sound);
+            judges.ok_or_else(|| wrong("judges", 12, expected))?
+        }
+    };
+    let counted = judges.len().min(MOST_JUDGES);
+    let (judges, scores): (Vec<String>, Vec<f64>) = judges.into_iter().take(counted).unzip();
+    let verdict = |score: f64| Verdict {
+        model: model.to_owned(),
+        tier: cell(4).text().map(str::to_owned),
+        score: score as f32,
+        weight: 1.0 / counted as f32,
+    };
     Ok(Ok(Row {
         id: cell(0).text().map_or_else(|| number.to_string(), str::to_owned),
         text,
         embedding,
         signals,
         task: cell(10).text().and_then(Task::parse),
-        verdict: Verdict {
-            model: model.to_owned(),
-            tier: cell(4).text().map(str::to_owned),
-            score: score as f32,
-            weight: (1.0 / propensity.max(LEAST_PROPENSITY)) as f32,
-        },
+        bundle: cell(13).text().unwrap_or("none").to_owned(),
+        propensity: propensity as f32,
+        judges,
+        verdicts: scores.into_iter().map(verdict).collect(),
     }))
 }
 

@@ -1,5 +1,7 @@
 //! The neighbour index: which prompts, which labels, and how well the graph finds them.
 
+use std::collections::HashSet;
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -61,6 +63,25 @@ impl IndexContent {
         if !labels.is_empty() && self.vectors.push(embedding) {
             self.items.push(IndexItem { id, labels });
         }
+    }
+
+    /// Without these items, and then, where there are still more than `most`, as many as that, evenly spread.
+    #[must_use]
+    pub fn thinned(&self, without: &HashSet<String>, most: usize) -> Self {
+        let kept: Vec<usize> = (0..self.items.len())
+            .filter(|&at| self.items.get(at).is_some_and(|item| !without.contains(&item.id)))
+            .collect();
+        let mut thinned = Self::empty(self.vectors.dimension());
+        for turn in 0..most.min(kept.len()) {
+            let at = if kept.len() > most { turn * kept.len() / most } else { turn };
+            let item = kept.get(at).and_then(|&at| Some((self.items.get(at)?, self.vectors.row(at))));
+            if let Some((item, row)) = item
+                && let Some(vector) = Embedding::normalise(row.to_vec())
+            {
+                thinned.push(item.id.clone(), &vector, item.labels.clone());
+            }
+        }
+        thinned
     }
 
     /// The graph over this content, the same for the same content. `None` where there is nothing to link.

@@ -192,12 +192,15 @@ fn read_file(
     for column in required.into_iter().chain(asked) {
         let prompt_elsewhere = column == "prompt" && info.has("prompt_core");
         if !info.has(column) && !prompt_elsewhere {
-            let (path, found) = (path.to_path_buf(), info.columns.join(", "));
-            return Err(TrainError::MissingColumn { path, column: column.to_owned(), found });
+            return Err(table::missing_column(path, column, &info));
         }
     }
     let ignored = info.columns.iter().filter(|column| !wanted.contains(&column.as_str()));
-    outcomes.report.ignored_columns.extend(ignored.cloned());
+    let named = |column: &String| match table::meant(column, COLUMNS) {
+        Some(meant) if !info.has(meant) => format!("{column} (did you mean `{meant}`?)"),
+        Some(_) | None => column.clone(),
+    };
+    outcomes.report.ignored_columns.extend(ignored.map(named));
     outcomes.report.ignored_columns.sort();
     outcomes.report.ignored_columns.dedup();
     Ok(())

@@ -1,30 +1,36 @@
 //! Writing a bundle that is absent or complete, and the gates it passes first.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::domain::embedding::Embedding;
 use crate::domain::ids::BundleId;
+use crate::domain::prompt::Prompt;
 use crate::domain::scores::LabelSpace;
 use crate::domain::signals::SIGNALS_VERSION;
 use crate::domain::task::Task;
 use crate::model::digest_of;
 use crate::model::generation::{Generation, PrepareSettings};
-use crate::model::index::EXACT_BELOW;
+use crate::model::index::{EXACT_BELOW, IndexParts, NeighbourIndex};
 use crate::model::manifest::{
     Calibration, CarefulRef, EncoderRef, GoldenRow, HeadsRef, IndexRef, Manifest, SCHEMA, TrainedOn,
 };
 use crate::model::publish::BundleWriter;
+use crate::model::verdict::REPORT_FILE;
 use crate::train::adapt::AdaptReport;
 use crate::train::clock;
 use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;
+use crate::train::gates::Gate;
 use crate::train::golden;
 use crate::train::graph::HeadsGraph;
 use crate::train::held_out::HeldOut;
 use crate::train::index_build::{IndexContent, IndexSettings, RecallReport, recall};
+use crate::train::influence::Influence;
+use crate::train::moved::Moved;
 use crate::train::onnx;
 use crate::train::outcomes::ReadReport;
 use crate::train::progress::{Phase, Progress, step};
@@ -32,6 +38,12 @@ use crate::train::scorer::Scorer;
 
 /// The least share of true neighbours that a graph must find.
 const LEAST_RECALL: f64 = 0.9;
+/// Fewest golden rows.
+const LEAST_GOLDEN: usize = 50;
+/// How many times as long as the parent's a score may take.
+const MOST_SLOWER: f64 = 1.5;
+/// A score within this time, in microseconds, is fast whatever the parent's takes.
+const FAST_ENOUGH_US: f64 = 200.0;
 
 /// Everything a bundle is made of.
 #[derive(Debug)]
@@ -47,21 +59,24 @@ pub struct Parts<'a> {
     /// How the index is built.
     pub settings: IndexSettings,
     /// The bundle it was trained from.
-    pub parent: Option<BundleId>,
+    pub parent: Option<Parent>,
+    /// Digests of the questions it has learned, so that no descendant is judged on them.
+    pub learned: Vec<u64>,
     /// The data it was trained on.
     pub trained_on: TrainedOn,
 }
 
-/// A condition that a bundle should meet before it serves.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Gate {
-    /// What is asked.
-    pub name: &'static str,
-    /// Whether it is met.
-    pub passed: bool,
-    /// The figures, for people.
-    pub detail: String,
+/// The bundle that another was trained from.
+#[derive(Clone, Debug)]
+pub struct Parent {
+    /// Its name.
+    pub id: BundleId,
+    /// Where it is.
+    pub directory: PathBuf,
 }
+
+/// The file with the digests of the questions that a bundle and its ancestors learned: little-endian, sorted.
+pub const LEARNED_FILE: &str = "learned.u64";
 
 /// What training did. Also `report.json` in the bundle, without the path.
 #[derive(Clone, Debug, Serialize)]
@@ -70,7 +85,7 @@ pub struct TrainReport {
     pub id: BundleId,
     /// Where it is.
     #[serde(skip)]
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
     /// The seed.
     pub seed: u64,
     /// What reading found.
@@ -85,6 +100,10 @@ pub struct TrainReport {
     pub held_out: Option<HeldOut>,
     /// What adapting changed.
     pub adapted: Option<AdaptReport>,
+    /// How much every caller's feedback weighed.
+    pub influence: Option<Influence>,
+    /// What changed against the parent.
+    pub moved: Option<Moved>,
     /// Items in the index, and how well its graph finds them.
     pub index: Option<(usize, RecallReport)>,
     /// The gates.
@@ -142,16 +161,11 @@ pub fn write(
     let lines = json_lines(&golden)?;
     writer.write("golden.jsonl", &lines).map_err(failed)?;
     step(progress, Phase::Publish, (4, 6))?;
-    report.gates.push(Gate {
-        name: "golden rows",
-        passed: golden.len() >= 50,
-        detail: format!("{} golden prompts, answered again when the bundle was loaded", golden.len()),
-    });
-    writer.write("report.json", &json(report)?).map_err(failed)?;
+    writer.write(LEARNED_FILE, &learned_bytes(&parts.learned)).map_err(failed)?;
     let manifest = Manifest {
         schema: SCHEMA,
         id: report.id.clone(),
-        parent: parts.parent.clone(),
+        parent: parts.parent.as_ref().map(|parent| parent.id.clone()),
         created: clock::now(),
         made_by: format!("trimtab {}", env!("CARGO_PKG_VERSION")),
         seed: report.seed,
@@ -166,20 +180,63 @@ pub fn write(
         files: Vec::new(),
         trained_on: parts.trained_on.clone(),
     };
+    let staged = writer.rehearse(manifest.clone()).map_err(failed)?;
+    let prepare = |bundle: &Path| {
+        let usual = PrepareSettings::new(bundle, models);
+        Generation::prepare(&PrepareSettings { slots: NonZeroUsize::MIN, careful: None, ..usual })
+    };
+    let new = prepare(&staged).map_err(TrainError::model("loading the new bundle"))?;
+    report.gates.push(Gate {
+        name: "golden rows",
+        passed: golden.len() >= LEAST_GOLDEN,
+        detail: format!("{} golden prompts, answered again when the bundle was loaded", golden.len()),
+    });
+    if let Some(parent) = &parts.parent {
+        let parent = prepare(&parent.directory).map_err(TrainError::model("loading the base bundle"))?;
+        report.gates.push(latency(&parent, &new));
+    }
+    step(progress, Phase::Publish, (5, 6))?;
+    writer.write(REPORT_FILE, &json(report)?).map_err(failed)?;
     report.path = writer.publish(manifest).map_err(failed)?;
-    step(progress, Phase::Publish, (5, 6)).or_else(|error| withdraw(&report.path, error))?;
-    let settings =
-        PrepareSettings { slots: NonZeroUsize::MIN, careful: None, ..PrepareSettings::new(&report.path, models) };
-    let prepared = Generation::prepare(&settings).map_err(TrainError::model("loading the new bundle"));
-    prepared.map(drop).or_else(|error| withdraw(&report.path, error))?;
     progress.at(Phase::Publish, 6, 6);
     Ok(())
 }
 
-/// Removes a bundle that appeared but does not load.
-fn withdraw(path: &Path, error: TrainError) -> Result<(), TrainError> {
-    std::fs::remove_dir_all(path).map_err(TrainError::io("removing", path))?;
-    Err(error)
+/// Scoring time of the new bundle against the parent's, taken in turns so that both see the same machine.
+fn latency(parent: &Generation, new: &Generation) -> Gate {
+    const ROUNDS: usize = 5;
+    let prompts: Vec<Prompt> = golden::PROMPTS.iter().map(|prompt| Prompt::from_ask(prompt)).collect();
+    let mut micros = [Vec::new(), Vec::new()];
+    for round in 0..=ROUNDS {
+        for prompt in &prompts {
+            for (generation, times) in [parent, new].into_iter().zip(&mut micros) {
+                let start = Instant::now();
+                let scored = generation.score(prompt);
+                // The first round warms caches; a prompt that cannot be scored takes no time.
+                if round > 0 && scored.is_ok() {
+                    times.push(start.elapsed().as_secs_f64() * 1e6);
+                }
+            }
+        }
+    }
+    let [parent, new] = micros.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times.get(times.len() / 2).copied().unwrap_or(0.0)
+    });
+    Gate {
+        name: "latency",
+        passed: new <= MOST_SLOWER * parent || new <= FAST_ENOUGH_US,
+        detail: format!(
+            "median {new:.0} µs to score a golden prompt, the parent's {parent:.0} µs; at most {MOST_SLOWER} times as long, or {FAST_ENOUGH_US:.0} µs"
+        ),
+    }
+}
+
+fn learned_bytes(learned: &[u64]) -> Vec<u8> {
+    let mut sorted = learned.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted.iter().flat_map(|stem| stem.to_le_bytes()).collect()
 }
 
 fn write_index(
@@ -195,14 +252,19 @@ fn write_index(
     writer.write("items.jsonl", &json_lines(&content.items)?).map_err(failed)?;
     writer.write("vectors.f32", &content.vectors.to_bytes()).map_err(failed)?;
     let graph = if content.items.len() < EXACT_BELOW { None } else { content.graph(&parts.settings) };
-    let graph = match graph {
+    let graph_file = match &graph {
         Some(graph) => {
             writer.write("graph.hnsw", &graph.to_bytes()).map_err(failed)?;
             Some("graph.hnsw".to_owned())
         }
         None => None,
     };
-    let index = content.index(&parts.settings);
+    let index = NeighbourIndex::new(IndexParts {
+        vectors: content.vectors.clone(),
+        items: content.items.clone(),
+        graph,
+        ef_search: parts.settings.ef_search,
+    });
     let every = (content.items.len() / 200).max(1);
     let queries = (0..content.items.len()).step_by(every).take(200);
     let queries: Vec<Embedding> =
@@ -218,7 +280,7 @@ fn write_index(
     Ok(Some(IndexRef {
         items: "items.jsonl".to_owned(),
         vectors: "vectors.f32".to_owned(),
-        graph,
+        graph: graph_file,
         count: content.items.len(),
         dimension: content.vectors.dimension(),
         m,

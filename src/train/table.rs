@@ -2,6 +2,7 @@
 
 mod json;
 mod parquet;
+mod quiet;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -110,6 +111,19 @@ pub(crate) fn read(path: &Path, wanted: &[&str], each: &mut EachRow<'_>) -> Resu
         json::read(path, BufReader::with_capacity(1 << 20, file), wanted, each)?
     };
     if info.rows == 0 { Err(TrainError::Empty(path.to_path_buf())) } else { Ok(info) }
+}
+
+/// The name that was probably meant by one that is near it in spelling.
+pub(crate) fn meant<'n>(written: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let nearest = known.into_iter().map(|name| (strsim::damerau_levenshtein(name, written), name)).min();
+    nearest.filter(|(distance, name)| *distance > 0 && *distance <= 1 + name.len() / 8).map(|(_, name)| name)
+}
+
+/// The error for a column that is not there, with the one that was probably meant.
+pub(crate) fn missing_column(path: &Path, column: &str, info: &TableInfo) -> TrainError {
+    let typo = meant(column, info.columns.iter().map(String::as_str)).map(str::to_owned);
+    let found = info.columns.join(", ");
+    TrainError::MissingColumn { path: path.to_path_buf(), column: column.to_owned(), found, typo }
 }
 
 #[cfg(test)]

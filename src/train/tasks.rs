@@ -64,13 +64,11 @@ pub fn read(path: &Path, filters: &[Filter], progress: &dyn Progress) -> Result<
     progress.at(Phase::Read, info.rows, info.rows);
     for column in std::iter::once("prompt").chain(filters.iter().map(|filter| filter.column.as_str())) {
         if !info.has(column) {
-            let (path, found) = (path.to_path_buf(), info.columns.join(", "));
-            return Err(TrainError::MissingColumn { path, column: column.to_owned(), found });
+            return Err(table::missing_column(path, column, &info));
         }
     }
     if !info.has("category") && !info.has("task") {
-        let (path, found) = (path.to_path_buf(), info.columns.join(", "));
-        return Err(TrainError::MissingColumn { path, column: "category".to_owned(), found });
+        return Err(table::missing_column(path, "category", &info));
     }
     if tasks.rows.is_empty() {
         return Err(TrainError::NothingSelected { files: format!("`{}`", path.display()), filters: filters.to_vec() });

@@ -176,3 +176,30 @@ async fn lock_store(path: &Path) -> SqliteConnection {
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
     connection
 }
+
+#[tokio::test]
+async fn callers_report_on_their_own_decisions_and_judges_on_everybodys() {
+    let keys = "[[server.keys]]\nname = \"alice\"\nkey = { env = \"A\" }\n[[server.keys]]\nname = \"bob\"\nkey = { env = \"B\" }\n\
+                [[server.keys]]\nname = \"judge\"\nkey = { env = \"J\" }\nfeedback = \"any\"\n";
+    let mut setup = Setup::default().with(keys);
+    setup.environment = [("A", "key-a"), ("B", "key-b"), ("J", "key-j")].map(|(a, b)| (a.into(), b.into())).to_vec();
+    let app = TestApp::start(setup).await;
+    let send = async |key: &str, path: &str, body: &Value| {
+        let request = app.client.post(format!("{}{path}", app.url)).header("content-type", "application/json");
+        app.send(request.header("x-api-key", key).body(body.to_string())).await
+    };
+    let decision = send("key-a", "/v1/route", &chat("auto", ASK)).await.json();
+    let verdict = json!({ "decision_id": decision["id"], "success": false });
+    let nothing = json!({ "decision_id": "dec_00000000000000000000000000000000", "success": false });
+
+    let stranger = send("key-b", "/v1/feedback", &verdict).await;
+    let unknown = send("key-b", "/v1/feedback", &nothing).await;
+    let (own, judge) = (send("key-a", "/v1/feedback", &verdict).await, send("key-j", "/v1/feedback", &verdict).await);
+
+    assert_eq!(stranger.error(), unknown.error(), "nothing tells that the decision exists");
+    assert_eq!(stranger.status, 404);
+    assert_eq!((own.status, judge.status), (200, 200));
+    let directory = app.stop().await;
+    let rows = crate::commands::export(directory.path(), &[]);
+    assert_eq!(rows[0]["judges"], json!("{\"alice\":0.0,\"judge\":0.0}"));
+}

@@ -86,7 +86,12 @@ fn fresh_feedback_is_found_at_once() {
     let id: ItemId = "fresh".into();
 
     let labels = vec![(0, 1.0), (1, 0.0)].into();
-    assert!(generation.add_feedback(FreshItem { id: id.clone(), embedding: before.embedding.clone(), labels }));
+    assert!(generation.add_feedback(FreshItem {
+        id: id.clone(),
+        embedding: before.embedding.clone(),
+        labels,
+        caller: "c".into()
+    }));
 
     let after = generation.score(&prompt).unwrap();
     assert_eq!(after.neighbourhood.neighbours[0].item, id);
@@ -99,7 +104,12 @@ fn feedback_of_another_encoder_is_not_taken() {
     let generation = TinyModels::new().generation();
     let embedding = Embedding::normalise(vec![1.0; 32]).unwrap();
 
-    assert!(!generation.add_feedback(FreshItem { id: "foreign".into(), embedding, labels: [].into() }));
+    assert!(!generation.add_feedback(FreshItem {
+        id: "foreign".into(),
+        embedding,
+        labels: [].into(),
+        caller: "c".into()
+    }));
 }
 
 #[tokio::test]

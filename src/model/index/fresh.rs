@@ -1,10 +1,10 @@
 //! Feedback that arrived since the bundle was trained.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{PoisonError, RwLock};
 
 use crate::domain::embedding::{Embedding, dot};
-use crate::domain::ids::ItemId;
+use crate::domain::ids::{CallerId, ItemId};
 use crate::domain::neighbour::Labels;
 use crate::model::index::graph::{Hit, keep_best};
 use crate::model::index::vectors::{Vectors, leading};
@@ -21,7 +21,16 @@ pub struct FreshItem {
     pub embedding: Embedding,
     /// Scores by position of the label space.
     pub labels: Labels,
+    /// Who said so. One caller's items are bounded by [`CALLER_SHARE`].
+    pub caller: CallerId,
 }
+
+/// The most of the fresh items that one caller's may be, as a share of all. Where there are too few callers for it, all may have the
+/// same. A caller at its bound replaces its own oldest item, so that it crowds nobody out.
+pub const CALLER_SHARE: f64 = 0.2;
+
+/// Items that every caller may have whatever its share, so that the first reports are learned from.
+const ALWAYS: usize = 64;
 
 /// A bounded ring of fresh items that is searched exactly.
 ///
@@ -56,6 +65,11 @@ impl Fresh {
             Some(at) => {
                 ring.ages.retain(|&row| row != at);
                 at
+            }
+            None if let Some(own) = ring.own_oldest_at_bound(&item.caller) => {
+                ring.dropped += 1;
+                ring.ages.retain(|&row| row != own);
+                own
             }
             None if ring.items.len() < MAX_FRESH => {
                 let at = ring.items.len();
@@ -103,6 +117,22 @@ impl Fresh {
 
     pub(super) fn dropped(&self) -> u64 {
         self.ring.read().unwrap_or_else(PoisonError::into_inner).dropped
+    }
+}
+
+impl Ring {
+    /// The row of the oldest item of a caller who has as many as it may have.
+    fn own_oldest_at_bound(&self, caller: &CallerId) -> Option<usize> {
+        let callers: HashSet<&CallerId> = self.items.iter().map(|item| &item.caller).chain([caller]).collect();
+        let is_own = |item: &FreshItem| item.caller == *caller;
+        let own = self.items.iter().filter(|item| is_own(item)).count();
+        let share = CALLER_SHARE.max(1.0 / callers.len() as f64);
+        let most = ((self.items.len() + 1) as f64 * share).floor() as usize;
+        // A lone caller has nobody to crowd out.
+        if callers.len() == 1 || own < most.max(ALWAYS) {
+            return None;
+        }
+        self.ages.iter().copied().find(|&at| self.items.get(at).is_some_and(is_own))
     }
 }
 

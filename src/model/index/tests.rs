@@ -105,7 +105,13 @@ fn compares_the_leading_numbers_scaled_to_length_one() {
 }
 
 fn fresh(id: usize, embedding: &Embedding) -> FreshItem {
-    FreshItem { id: format!("fresh-{id}").as_str().into(), embedding: embedding.clone(), labels: vec![(1, 0.5)].into() }
+    by("c", id, embedding)
+}
+
+fn by(caller: &str, id: usize, embedding: &Embedding) -> FreshItem {
+    let name = format!("fresh-{id}");
+    let labels = vec![(1, 0.5)].into();
+    FreshItem { id: name.as_str().into(), embedding: embedding.clone(), labels, caller: caller.into() }
 }
 
 #[test]
@@ -137,6 +143,26 @@ fn the_oldest_fresh_items_give_way_and_are_counted() {
     assert_eq!(items[0].id.as_str(), "fresh-10");
     assert_eq!(items[MAX_FRESH - 1].id.as_str(), format!("fresh-{}", MAX_FRESH + 9));
     assert!(!found(&index, &at(0)).contains(&"fresh-0".to_owned()));
+}
+
+#[test]
+fn one_caller_cannot_fill_the_fresh_items() {
+    let index = NeighbourIndex::empty(2);
+    let point = Embedding::normalise(vec![1.0, 0.0]).unwrap();
+    for honest in 0..4 {
+        for n in 0..100 {
+            assert!(index.add(by(&format!("honest-{honest}"), 1_000 * honest + n, &point)));
+        }
+    }
+
+    for n in 0..MAX_FRESH {
+        assert!(index.add(by("flood", 100_000 + n, &point)));
+    }
+
+    let items = index.fresh_items();
+    let of = |caller: &str| items.iter().filter(|item| item.caller.as_str() == caller).count();
+    assert_eq!((of("flood"), of("honest-0"), items.len()), (100, 100, 500));
+    assert!(items.iter().any(|item| item.id.as_str() == format!("fresh-{}", 100_000 + MAX_FRESH - 1)));
 }
 
 #[test]

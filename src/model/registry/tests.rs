@@ -94,7 +94,7 @@ fn fresh_feedback_moves_to_the_next_generation_unless_it_was_trained_on() {
     let known = scores.neighbourhood.neighbours[0].item.clone();
     for id in [known, "new".into()] {
         let (embedding, labels) = (scores.embedding.clone(), vec![(0, 1.0)].into());
-        assert!(current.add_feedback(FreshItem { id, embedding, labels }));
+        assert!(current.add_feedback(FreshItem { id, embedding, labels, caller: "c".into() }));
     }
 
     registry.activate(models.prepared(&models.optimist("next")));

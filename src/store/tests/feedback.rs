@@ -63,6 +63,22 @@ async fn feedback_for_an_unknown_decision_is_refused() {
     assert_eq!(store.feedback(verdict(9, true)).await, Err(FeedbackError::UnknownDecision(id(9))));
 }
 
+#[tokio::test]
+async fn a_caller_reports_on_its_own_decisions_and_a_judge_on_everybodys() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.journal().record_decision(decision(1));
+    let by = |caller: &str, right| FeedbackEntry { caller: caller.into(), right, ..verdict(1, false) };
+
+    let stranger = store.feedback(by("mallory", FeedbackRight::Own)).await;
+    let own = store.feedback(by("local", FeedbackRight::Own)).await;
+    let judge = store.feedback(by("judge", FeedbackRight::Any)).await;
+
+    assert_eq!(stranger, Err(FeedbackError::UnknownDecision(id(1))), "as if it did not exist");
+    assert!(own.is_ok() && judge.is_ok());
+    assert_eq!(store.reader().counts().await.unwrap().feedback, 2);
+}
+
 fn keyed(key: &str, entry: FeedbackEntry) -> FeedbackEntry {
     FeedbackEntry { idempotency_key: Some(key.to_owned()), ..entry }
 }

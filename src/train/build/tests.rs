@@ -65,6 +65,7 @@ fn options(tiny: &TinyModels, outcomes: &Path, out: &Path) -> TrainOptions {
         seed: 5,
         threads: 2,
         device: Device::Cpu,
+        caller_share: 0.2,
     }
 }
 
@@ -131,11 +132,14 @@ fn log(path: &Path, served: &Generation, rows: usize) {
             .iter()
             .flat_map(|&x| half::f16::from_f32(x).to_le_bytes())
             .collect();
+        let bundle = if id.is_multiple_of(4) { "an-older-one" } else { "trained" };
+        let caller = if id.is_multiple_of(2) { "ann" } else { "ben" };
         let row = serde_json::json!({
             "schema": "trimtab.feedback.v1", "prompt_id": format!("dec_{id:032x}"),
             "prompt": (id % 2 == 0).then_some(&text), "model": model, "tier": tier, "score": u8::from(liked), "propensity": 0.5,
             "encoder": served.manifest().encoder.digest, "signals": asked.signals.features(), "signals_version": 1,
             "embedding": base64::engine::general_purpose::STANDARD.encode(embedding), "dataset": "feedback", "task": null,
+            "bundle": bundle, "caller": caller,
         });
         lines.push(row.to_string());
     }
@@ -175,6 +179,11 @@ fn feedback_moves_a_bundle_towards_its_users() {
     let (old, new) = (loss_for_users(&before), loss_for_users(&after));
     assert!(report.passed(), "{:?}", report.gates);
     assert!(new < 0.6 * old, "before {old}, after {new}");
+    let influence = report.influence.unwrap();
+    assert_eq!(influence.bundles["an-older-one"], 100, "feedback on an older bundle's decisions counts");
+    assert!(influence.callers.iter().all(|caller| (caller.counted - 0.5).abs() < 0.05), "{influence:?}");
+    let moved = report.moved.unwrap();
+    assert!(moved.unseen && moved.positions.iter().any(|position| position.name == "weak-1"), "{moved:?}");
     assert_eq!(after.manifest().parent.as_ref(), Some(before.id()));
     assert_eq!(after.index().len(), before.index().len() + 400);
 }
@@ -272,4 +281,53 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     check(TrainOptions { unseen, ..plain() }, "too few");
     let error = train(&TrainOptions { out: tiny.bundle(), ..plain() }, &Silent).unwrap_err();
     assert!(error.to_string().contains("exists already"), "{error}");
+}
+
+#[test]
+fn no_bundle_is_judged_on_what_its_ancestors_learned() {
+    let (tiny, base, _) = trained();
+    let feedback = tiny.models().join("feedback.jsonl");
+    log(&feedback, &generation(&tiny, &base), 400);
+    let child = |base: &Path, name: &str| {
+        let out = tiny.models().join(name);
+        let adapt = TrainOptions {
+            outcomes: Vec::new(),
+            feedback: Some(feedback.clone()),
+            base: Some(base.to_path_buf()),
+            encoder: None,
+            ..options(&tiny, Path::new(""), &out)
+        };
+        (train(&adapt, &Silent).unwrap(), out)
+    };
+
+    let (first, out) = child(&base, "first");
+    let (second, again) = child(&out, "second");
+
+    assert!(first.prompts.test >= 40, "{:?}", first.prompts);
+    assert_eq!(second.prompts.test, 0, "the same log again holds nothing new");
+    assert!(second.gates.iter().any(|gate| gate.detail.starts_with("not judged")), "{:?}", second.gates);
+    let (first, second) = (generation(&tiny, &out), generation(&tiny, &again));
+    assert_eq!(first.index().len(), second.index().len(), "nothing is in the index twice");
+}
+
+#[test]
+fn a_disk_that_refuses_leaves_nothing() {
+    let (tiny, base, _) = trained();
+    let feedback = tiny.models().join("feedback.jsonl");
+    log(&feedback, &generation(&tiny, &base), 60);
+    // A file where the directory of the output should be is as good as a full disk, and stops root too.
+    let file = tiny.models().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+
+    let adapt = TrainOptions {
+        outcomes: Vec::new(),
+        feedback: Some(feedback),
+        base: Some(base),
+        encoder: None,
+        ..options(&tiny, Path::new(""), &file.join("out"))
+    };
+    let error = train(&adapt, &Silent).unwrap_err().to_string();
+
+    assert!(error.contains("writing the bundle") && error.contains("file"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"in the way");
 }

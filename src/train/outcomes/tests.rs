@@ -130,3 +130,14 @@ fn a_missing_column_and_a_filter_that_leaves_nothing_are_named() {
     assert!(unknown.contains("`usage`"), "{unknown}");
     assert!(nothing.contains("`use=nothing`"), "{nothing}");
 }
+
+#[test]
+fn columns_that_are_not_read_are_listed_and_a_misspelt_one_is_named() {
+    let outcomes =
+        read_lines(&[r#"{"prompt_id":"1","prompt":"p","model":"a","score":1,"propensty":0.5,"colour":"red"}"#], &[]);
+    let missing = error_of(&[r#"{"prompt_id":"1","prompt":"p","model":"a","scroe":1}"#]);
+
+    let ignored = outcomes.unwrap().report.ignored_columns;
+    assert_eq!(ignored, ["colour", "propensty (did you mean `propensity`?)"]);
+    assert!(missing.contains("`score`") && missing.contains("did you mean `scroe`"), "{missing}");
+}

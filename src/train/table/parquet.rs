@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -12,6 +11,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
 use crate::train::error::TrainError;
+use crate::train::table::quiet::{Unwound, quietly};
 use crate::train::table::{Cell, EachRow, TableInfo};
 
 /// Rows decoded at a time.
@@ -19,7 +19,7 @@ const BATCH: usize = 4096;
 
 pub(super) fn read(path: &Path, file: File, wanted: &[&str], each: &mut EachRow<'_>) -> Result<TableInfo, TrainError> {
     // The crate checks most of what it reads and unwinds on the rest, for example on negative offsets.
-    catch_unwind(AssertUnwindSafe(|| read_checked(path, file, wanted, each))).unwrap_or_else(|_| {
+    quietly(|| read_checked(path, file, wanted, each)).unwrap_or_else(|Unwound| {
         let detail = "its description contradicts itself".to_owned();
         Err(TrainError::Parquet { path: path.to_path_buf(), detail })
     })
