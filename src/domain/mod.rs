@@ -20,3 +20,4 @@ pub mod prompt;
 pub mod scores;
 pub mod signals;
 pub mod task;
+pub mod unknown;

@@ -119,6 +119,8 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
     };
     let all: Vec<usize> = (0..data.outcomes.prompts.len()).collect();
     let full = content(&all)?;
+    let part = Part { features: &data.features, labels: &data.labels, prompts: &data.split.fit };
+    let extra = crate::train::extra::learned((&scorer, &held_out), (part, options), (&data, &tiers), progress)?;
     let trained_on = data.trained_on();
     let mut report = TrainReport {
         id: id(options, &trained_on),
@@ -146,6 +148,7 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
         settings,
         parent: None,
         trained_on,
+        extra,
     };
     write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;
     report.seconds = start.elapsed().as_secs_f64();
@@ -286,6 +289,7 @@ fn adapt_base(
         settings,
         parent: Some(base.manifest.id),
         trained_on: rows,
+        extra: crate::train::extra::inherited(&bundle)?,
     };
     write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;
     report.seconds = start.elapsed().as_secs_f64();

@@ -50,6 +50,8 @@ pub struct Parts<'a> {
     pub parent: Option<BundleId>,
     /// The data it was trained on.
     pub trained_on: TrainedOn,
+    /// Optional files, by path.
+    pub extra: std::collections::BTreeMap<String, Vec<u8>>,
 }
 
 /// A condition that a bundle should meet before it serves.
@@ -147,6 +149,9 @@ pub fn write(
         passed: golden.len() >= 50,
         detail: format!("{} golden prompts, answered again when the bundle was loaded", golden.len()),
     });
+    for (path, bytes) in &parts.extra {
+        writer.write(path, bytes).map_err(failed)?;
+    }
     writer.write("report.json", &json(report)?).map_err(failed)?;
     let manifest = Manifest {
         schema: SCHEMA,
