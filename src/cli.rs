@@ -28,6 +28,10 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Measure a bundle on outcomes that it has not seen.
     Eval(EvalArgs),
+    /// Add one model to a bundle from a few dozen labels, and say which prompts would teach most about it.
+    Onboard(Box<OnboardArgs>),
+    /// Find the setting of the dial that does what is asked on your own traffic.
+    Calibrate(Box<CalibrateArgs>),
     /// Write the recorded decisions with their feedback, ready for `train --feedback`.
     Export(ExportArgs),
     /// List, verify, promote and roll back bundles.
@@ -109,6 +113,9 @@ pub struct TrainArgs {
     /// The column that names models, where it is not `model`.
     #[arg(long)]
     pub model_column: Option<String>,
+    /// Leave out the rows of this model. Repeat for more.
+    #[arg(long = "without-model", value_name = "NAME")]
+    pub without_models: Vec<String>,
     /// Keep only task rows whose column has this value. Repeat for more.
     #[arg(long = "tasks-where", value_name = "COLUMN=VALUE")]
     pub task_filters: Vec<String>,
@@ -168,6 +175,103 @@ pub struct EvalArgs {
     /// Bootstrap rounds for the intervals.
     #[arg(long, default_value_t = 1000)]
     pub bootstrap: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `onboard`.
+#[derive(Debug, Args)]
+pub struct OnboardArgs {
+    /// The model, as the outcomes and the configuration name it.
+    #[arg(long)]
+    pub model: String,
+    /// Outcomes with rows of the model: Parquet or JSON Lines. Repeat for more files.
+    #[arg(long)]
+    pub outcomes: Vec<PathBuf>,
+    /// The bundle, by directory or id. Without it, the one that serves.
+    #[arg(long)]
+    pub bundle: Option<String>,
+    /// The tier the model is thought to belong to. Without it, the labels alone say.
+    #[arg(long)]
+    pub tier: Option<String>,
+    /// Where to write the new bundle. The directory must not exist.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// The new bundle's name. Without it, the old one's with the moment.
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Keep only rows whose column has this value, as in `use=train`. Repeat for more.
+    #[arg(long = "where", value_name = "COLUMN=VALUE")]
+    pub filters: Vec<String>,
+    /// The column that names models, where it is not `model`.
+    #[arg(long)]
+    pub model_column: Option<String>,
+    /// Use only this many labels, drawn by the seed.
+    #[arg(long)]
+    pub labels: Option<usize>,
+    /// The standard error of the mean success that is good enough; the report says how many labels it takes.
+    #[arg(long, default_value_t = 0.03)]
+    pub standard_error: f64,
+    /// Print this many prompts that would teach most, as JSON Lines.
+    #[arg(long, value_name = "N")]
+    pub anchors: Option<usize>,
+    /// Choose them from this file of prompts. Without it, from the prompts that come with trimtab.
+    #[arg(long)]
+    pub prompts: Option<PathBuf>,
+    /// The seed of every random choice.
+    #[arg(long, default_value_t = 17)]
+    pub seed: u64,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `calibrate`.
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// The bundle, by directory or id. Without it, the one that serves.
+    #[arg(long)]
+    pub bundle: Option<String>,
+    /// Outcomes of the models on the same prompts: Parquet or JSON Lines. Repeat for more files.
+    #[arg(long)]
+    pub outcomes: Vec<PathBuf>,
+    /// Keep only rows whose column has this value, as in `use=train`. Repeat for more.
+    #[arg(long = "where", value_name = "COLUMN=VALUE")]
+    pub filters: Vec<String>,
+    /// The column that names models, where it is not `model`.
+    #[arg(long)]
+    pub model_column: Option<String>,
+    /// An export of `trimtab export`; without a file, the server's own store.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "outcomes")]
+    pub log: Option<Option<PathBuf>>,
+    /// Send this share of traffic to stronger models than the cheapest, 0 to 1. Needs no labels.
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub share_strong: Option<f64>,
+    /// Keep at least this part of the strongest model's quality, with confidence `1 - delta`.
+    #[arg(long, value_name = "PART", allow_negative_numbers = true)]
+    pub target_quality: Option<f64>,
+    /// Cost at most this many US dollars for a thousand calls. Needs prices and no labels.
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
+    pub max_cost_per_1k: Option<f64>,
+    /// The chance that a promised quality is not kept.
+    #[arg(long, default_value_t = 0.05)]
+    pub delta: f64,
+    /// The weaker of two models, instead of all configured ones.
+    #[arg(long)]
+    pub weak: Option<String>,
+    /// The stronger of them.
+    #[arg(long)]
+    pub strong: Option<String>,
+    /// Write a bundle whose dial is fitted on this traffic. The directory must not exist.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Its name. Without it, the old one's with the moment.
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Orders the asks and resamples.
+    #[arg(long, default_value_t = 17)]
+    pub seed: u64,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

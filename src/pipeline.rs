@@ -169,6 +169,7 @@ fn named(call: &Call, candidate: &Candidate) -> Routed {
         rank: candidate.rank,
         success: None,
         known: false,
+        origin: crate::domain::unknown::Origin::Tier,
         cost: None,
         excluded: None,
     };

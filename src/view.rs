@@ -13,6 +13,7 @@ use crate::domain::policy::Aim;
 use crate::domain::prompt::Prompt;
 use crate::domain::scores::{ScoreFailure, Scores};
 use crate::domain::task::Task;
+use crate::domain::unknown::Origin;
 use crate::pipeline::Routed;
 
 /// How many neighbours are shown.
@@ -51,6 +52,10 @@ struct CandidateView<'a> {
     success: Option<f64>,
     interval: Option<[f64; 2]>,
     known: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_from: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resembles: Option<&'a str>,
     cost_usd: Option<CostView>,
     eligible: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,6 +173,11 @@ fn candidate(one: &Considered) -> CandidateView<'_> {
         success: one.success.map(|success| rounded(success.mean.get())),
         interval: one.success.map(|success| [rounded(success.low.get()), rounded(success.high.get())]),
         known: one.known,
+        estimated_from: one.success.map(|_| one.origin.as_str()),
+        resembles: match &one.origin {
+            Origin::Family(model) => Some(model.as_str()),
+            Origin::Own | Origin::Price | Origin::Tier => None,
+        },
         cost_usd: one.cost.map(cost),
         eligible: one.excluded.is_none(),
         excluded_by: one.excluded,

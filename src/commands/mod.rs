@@ -1,10 +1,12 @@
 //! What each subcommand does: settings in, a few calls into the rooms, words out. Nothing imports this room but `main`.
 
 mod bundle;
+mod calibrate;
 mod catalog;
 mod doctor;
 mod eval;
 mod export;
+mod onboard;
 mod output;
 mod progress;
 mod route;
@@ -31,6 +33,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Route(args) => route::run(&settings, &args),
         Command::Train(args) => train::run(&settings, *args),
         Command::Eval(args) => eval::run(&settings, args),
+        Command::Onboard(args) => onboard::run(&settings, *args),
+        Command::Calibrate(args) => calibrate::run(&settings, *args),
         Command::Export(args) => export::run(&settings, &args),
         Command::Bundle(command) => bundle::run(&settings, command),
         Command::Catalog => catalog::run(&settings),
@@ -44,6 +48,12 @@ pub fn run(cli: Cli) -> ExitCode {
             ExitCode::from(if wrong { WRONG_SETTINGS } else { 1 })
         }
     }
+}
+
+/// The directory of a bundle: the one named, or the one that serves.
+fn bundle_at(config: &Config, name: Option<&str>) -> anyhow::Result<std::path::PathBuf> {
+    let shelf = crate::model::shelf::Shelf::new(&config.model.dir);
+    Ok(name.map_or_else(|| shelf.current(), |name| Ok(shelf.resolve(name)))?)
 }
 
 /// Where the settings of this run come from.

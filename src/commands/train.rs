@@ -62,6 +62,7 @@ fn options(config: &Config, args: TrainArgs) -> anyhow::Result<TrainOptions> {
         outcome_options: OutcomeOptions {
             filters: filters(&args.filters, "--where")?,
             model_column: args.model_column,
+            without_models: args.without_models,
         },
         tasks: args.tasks,
         task_filters: filters(&args.task_filters, "--tasks-where")?,

@@ -125,6 +125,35 @@ impl Dial {
         Some(Self { thresholds })
     }
 
+    /// The dial for scores that changed, given the gains of the same asks before and after: every quality sends up the share of them that it
+    /// sent up before. For few asks, from which no table of its own could be told. Unchanged without finite pairs.
+    #[must_use]
+    pub fn carried(&self, before: &[f64], after: &[f64]) -> Self {
+        let finite = |gains: &[f64]| {
+            let mut sorted: Vec<f64> = gains.iter().copied().filter(|gain| gain.is_finite()).collect();
+            sorted.sort_by(f64::total_cmp);
+            sorted
+        };
+        let (old, new) = (finite(before), finite(after));
+        if old.is_empty() || old.len() != new.len() {
+            return self.clone();
+        }
+        let places: Vec<f64> = (0..new.len()).map(|at| at as f64).collect();
+        let (first, last) = (old.first().copied().unwrap_or(0.0), old.last().copied().unwrap_or(0.0));
+        let along = |threshold: f64| match threshold {
+            // Beyond what was seen the distance is kept.
+            below if below < first => new.first().copied().unwrap_or(below) + (below - first),
+            above if above > last => new.last().copied().unwrap_or(above) + (above - last),
+            within => {
+                let place = interpolate(&old, &places, within);
+                interpolate(&places, &new, place)
+            }
+        };
+        let mut thresholds: Vec<f64> = self.thresholds.iter().map(|&threshold| along(threshold)).collect();
+        thresholds.sort_by(|a, b| b.total_cmp(a));
+        Self { thresholds }
+    }
+
     /// Whether the table is usable: at least two finite numbers that never increase.
     #[must_use]
     pub fn is_valid(&self) -> bool {
@@ -189,6 +218,24 @@ mod tests {
             let threshold = |quality: f64| dial.threshold(Probability::clamped(quality));
 
             prop_assert!(threshold(a.max(b)) <= threshold(a.min(b)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_carried_dial_sends_the_same_asks_up(
+            before in prop::collection::vec(0.0_f64..1.0, 2..80), scale in 0.1_f64..3.0, shift in -0.5_f64..0.5, quality in 0.01_f64..0.99,
+        ) {
+            let dial = Dial::from_gains((0..500).map(|i| f64::from(i) / 500.0).collect()).unwrap();
+            let after: Vec<f64> = before.iter().map(|gain| gain * scale + shift).collect();
+            let quality = Probability::clamped(quality);
+
+            let carried = dial.carried(&before, &after);
+
+            let up = |dial: &Dial, gains: &[f64]| gains.iter().filter(|&&gain| gain > dial.threshold(quality)).count();
+            prop_assert!(carried.is_valid());
+            // Two neighbouring points of the table, interpolated, may straddle one ask.
+            prop_assert!(up(&dial, &before).abs_diff(up(&carried, &after)) <= 1);
         }
     }
 

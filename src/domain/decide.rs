@@ -11,6 +11,7 @@ use crate::domain::policy::{Aim, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Shape;
 use crate::domain::scores::{LabelSpace, OutputTokens, ScoreFailure, Scores};
+use crate::domain::unknown::{Origin, Stranger, believe};
 
 /// The answer length assumed where no scores predict one.
 const UNKNOWN_OUTPUT: OutputTokens = OutputTokens { p50: 300.0, p90: 1200.0 };
@@ -81,6 +82,8 @@ pub struct Considered {
     pub success: Option<Estimate>,
     /// Whether the estimate is the model's own or its tier's.
     pub known: bool,
+    /// Where the estimate comes from.
+    pub origin: Origin,
     /// What the call should cost, where the price is known.
     pub cost: Option<ExpectedCost>,
     /// Why it could not be chosen, if so.
@@ -188,27 +191,35 @@ fn consider(question: &Question<'_>, candidate: &Candidate) -> Considered {
     let output = question.scores.map_or(UNKNOWN_OUTPUT, |scores| scores.output_tokens);
     let cost = expected_cost(candidate, question.shape, output);
     let excluded = candidate.capability.lacks(question.shape).or_else(|| question.limits.rule_out(candidate, cost));
-    let (success, known) = estimate(question, candidate);
+    let (success, origin) = estimate(question, candidate);
     Considered {
         model: candidate.model.clone(),
         tier: candidate.tier.clone(),
         rank: candidate.rank,
         success,
-        known,
+        known: origin == Origin::Own,
+        origin,
         cost,
         excluded,
     }
 }
 
-/// The model's own estimate where the bundle knows it, else its class's.
-fn estimate(question: &Question<'_>, candidate: &Candidate) -> (Option<Estimate>, bool) {
+/// The model's own estimate where the bundle knows it, else what its class, family and price say.
+fn estimate(question: &Question<'_>, candidate: &Candidate) -> (Option<Estimate>, Origin) {
     let (Ok(scores), Some(learned)) = (question.scores, question.learned) else {
-        return (None, false);
+        return (None, Origin::Tier);
     };
     let at = |position: Option<usize>| position.and_then(|position| scores.success.get(position)).copied();
     match at(learned.labels.model(&candidate.model)) {
-        Some(own) => (Some(own), true),
-        None => (at(learned.labels.tier(&candidate.class)), false),
+        Some(own) => (Some(own), Origin::Own),
+        None => {
+            let tier = learned.labels.tier(&candidate.class);
+            let Some(class) = at(tier) else { return (None, Origin::Tier) };
+            let price = candidate.price.map(|price| price.output_per_mtok.as_usd());
+            let stranger = Stranger { name: candidate.model.as_str(), tier: tier.unwrap_or(0), price };
+            let (believed, origin) = believe(learned.labels.market(), &stranger, class);
+            (Some(believed), origin)
+        }
     }
 }
 

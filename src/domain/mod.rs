@@ -21,3 +21,4 @@ pub mod scores;
 pub mod signals;
 pub mod task;
 pub mod time;
+pub mod unknown;

@@ -1,6 +1,7 @@
 //! What the learned part says about one prompt.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,15 +12,17 @@ use crate::domain::ids::{ModelName, TierId};
 use crate::domain::neighbour::Neighbour;
 use crate::domain::probability::Probability;
 use crate::domain::task::Task;
+use crate::domain::unknown::Market;
 
 /// What a bundle has labels for: its tiers from weak to strong, then the models it knows.
 ///
 /// Position `i` means the same tier or model in the success head, the calibration and every neighbour's labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LabelSpace {
     tiers: Vec<TierId>,
     models: Vec<ModelName>,
     model_positions: HashMap<ModelName, usize>,
+    market: Option<Arc<Market>>,
 }
 
 impl LabelSpace {
@@ -27,7 +30,19 @@ impl LabelSpace {
     #[must_use]
     pub fn new(tiers: Vec<TierId>, models: Vec<ModelName>) -> Self {
         let model_positions = models.iter().enumerate().map(|(at, model)| (model.clone(), tiers.len() + at)).collect();
-        Self { tiers, models, model_positions }
+        Self { tiers, models, model_positions, market: None }
+    }
+
+    /// With points of comparison for models that have no position.
+    #[must_use]
+    pub fn with_market(self, market: Option<Market>) -> Self {
+        Self { market: market.map(Arc::new), ..self }
+    }
+
+    /// Points of comparison for models that have no position, where the bundle has some.
+    #[must_use]
+    pub fn market(&self) -> Option<&Market> {
+        self.market.as_deref()
     }
 
     /// The tiers, from weak to strong.

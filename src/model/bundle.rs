@@ -18,6 +18,9 @@ pub const ENCODER_FILE: &str = "encoder.json";
 /// The name of the golden rows inside a bundle.
 pub const GOLDEN_FILE: &str = "golden.jsonl";
 
+/// The name of the points of comparison for models without labels inside a bundle. Optional.
+pub const MARKET_FILE: &str = "market.json";
+
 /// A bundle directory whose manifest is sound and whose every file has the size and digest the manifest says.
 #[derive(Clone, Debug)]
 pub struct Bundle {
@@ -84,6 +87,12 @@ impl Bundle {
             });
         }
         Ok(encoder)
+    }
+
+    /// Whether the manifest lists a file: how optional parts are told.
+    #[must_use]
+    pub fn lists(&self, relative: &str) -> bool {
+        self.manifest.files.iter().any(|file| file.path == relative)
     }
 
     /// The bytes of a file that the manifest lists.

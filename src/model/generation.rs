@@ -6,14 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::domain::decide::Learned;
+use crate::domain::embedding::Embedding;
 use crate::domain::ids::BundleId;
 use crate::domain::neighbour::Neighbour;
 use crate::domain::prompt::Prompt;
-use crate::domain::scores::{LabelSpace, ScoreFailure, Scorer, Scores};
+use crate::domain::scores::{LabelSpace, ScoreFailure, ScoreTimings, Scorer, Scores};
 use crate::model::blend;
 use crate::model::engine::{CarefulRequest, Engine};
 use crate::model::error::{InferenceError, panic_text};
 use crate::model::fast::{Reading, Slot, SlotPool};
+use crate::model::heads::{HeadInput, SIGNALS};
 use crate::model::index::{FreshItem, NeighbourIndex};
 use crate::model::manifest::{Calibration, Manifest};
 use crate::model::session::Placement;
@@ -125,6 +127,27 @@ impl Generation {
     pub fn score(&self, prompt: &Prompt) -> Result<Scores, ScoreFailure> {
         let found = self.read(prompt)?;
         Ok(found.calibrate(Scorer::Fast, &self.calibration, prompt.truncated))
+    }
+
+    /// Scores a prompt of which only the fast embedding and the structural signals were kept, as the records of a server have it.
+    ///
+    /// # Errors
+    /// The embedding is of another length, or the model failed.
+    pub fn score_kept(&self, embedding: Embedding, signals: &[f32; SIGNALS]) -> Result<Scores, ScoreFailure> {
+        if embedding.dimension() != self.manifest.encoder.dimension {
+            return Err(ScoreFailure::UnknownText);
+        }
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            let mut slot = self.slots.take().ok_or(InferenceError::WorkerGone)?;
+            let outputs = slot.heads.score(&[HeadInput { embedding: embedding.as_slice(), signals }])?;
+            let output = outputs.into_iter().next().ok_or(InferenceError::WorkerGone)?;
+            let timings = ScoreTimings::default();
+            let reading = Reading { embedding, output, tokens: 0, truncated: false, timings };
+            Ok(self.with_neighbours(&mut slot, reading))
+        }));
+        let read = read.unwrap_or_else(|payload| Err(InferenceError::Panicked(panic_text(&*payload))));
+        let found = read.map_err(|error| failed(&error))?;
+        Ok(found.calibrate(Scorer::Fast, &self.calibration, false))
     }
 
     /// Scores a prompt with the careful encoder and heads, and the neighbours of its fast embedding. Milliseconds, in a worker thread.

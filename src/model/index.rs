@@ -3,6 +3,7 @@
 pub mod build;
 pub mod fresh;
 pub mod graph;
+pub mod onboarded;
 pub mod vectors;
 
 use std::collections::HashSet;
@@ -34,12 +35,19 @@ pub struct NeighbourIndex {
     graph: Option<Graph>,
     ef_search: usize,
     fresh: fresh::Fresh,
+    onboarded: Option<onboarded::Onboarded>,
 }
 
 #[derive(Clone, Debug)]
 struct Item {
     id: ItemId,
     labels: Labels,
+}
+
+impl From<IndexItem> for Item {
+    fn from(item: IndexItem) -> Self {
+        Self { id: item.id.into(), labels: item.labels.into() }
+    }
 }
 
 /// What an index is made of.
@@ -66,9 +74,9 @@ impl NeighbourIndex {
     #[must_use]
     pub fn new(parts: IndexParts) -> Self {
         let IndexParts { vectors, items, graph, ef_search } = parts;
-        let items = items.into_iter().map(|item| Item { id: item.id.into(), labels: item.labels.into() }).collect();
+        let items = items.into_iter().map(Item::from).collect();
         let fresh = fresh::Fresh::new(vectors.dimension());
-        Self { vectors, items, graph, ef_search, fresh }
+        Self { vectors, items, graph, ef_search, fresh, onboarded: None }
     }
 
     /// Loads the index of a verified bundle, for a label space of that many positions.
@@ -82,7 +90,8 @@ impl NeighbourIndex {
         let vectors = read_vectors(bundle, index)?;
         let items = read_items(bundle, index, positions)?;
         let graph = if index.count < EXACT_BELOW { None } else { graph_of(bundle, index, &vectors)? };
-        Ok(Self::new(IndexParts { vectors, items, graph, ef_search: index.ef_search }))
+        let onboarded = onboarded::Onboarded::open(bundle, (index.dimension, positions))?;
+        Ok(Self { onboarded, ..Self::new(IndexParts { vectors, items, graph, ef_search: index.ef_search }) })
     }
 
     /// How many items there are, fresh ones not counted.
@@ -131,7 +140,8 @@ impl NeighbourIndex {
         self.fresh.add(item)
     }
 
-    /// The `k` nearest items, fresh ones included, most similar first. `k` is cut to [`MAX_NEIGHBOURS`].
+    /// The `k` nearest items, fresh ones included, most similar first. `k` is cut to [`MAX_NEIGHBOURS`]. Behind them come the items of
+    /// added models (see [`onboarded`]) that are as near.
     ///
     /// Empty if the embedding is shorter than the index's dimension or its leading numbers have no direction.
     #[must_use]
@@ -155,6 +165,9 @@ impl NeighbourIndex {
             neighbours.extend(fresh.into_iter().map(|(similarity, item)| neighbour(similarity, item.id, item.labels)));
             neighbours.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
             neighbours.truncate(k);
+        }
+        if let Some(onboarded) = &self.onboarded {
+            onboarded.add_to(&mut neighbours, (query, k));
         }
         neighbours
     }

@@ -198,6 +198,8 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
         if let Some(dial) = dial(&cases, &scorer, placed.space.tiers().len()) {
             scorer.dial = dial;
         }
+    } else {
+        scorer.dial = carried(base, (experience, &held_out), (&content, seed), &scorer);
     }
     let name = |position: usize| position_name(&placed.space, position);
     let moved = placed.counts.iter().enumerate().filter(|(_, count)| penalty.is_some() && **count >= LEAST_VERDICTS);
@@ -308,6 +310,40 @@ fn cases(
         }
     };
     (0..few).map(&mut case).collect()
+}
+
+/// The base's dial with the meaning it had on these few prompts, for the scores as they are now.
+fn carried(
+    base: &Base,
+    (experience, held_out): (&Experience, &Matrix),
+    (content, seed): (&IndexContent, u64),
+    scorer: &Scorer,
+) -> Dial {
+    let tiers = base.space().tiers().len();
+    let settings = IndexSettings::seeded(seed);
+    let (old, new) = (base.content.index(&settings), content.index(&settings));
+    let mut scratch = SearchScratch::default();
+    let own: std::collections::HashSet<ItemId> =
+        experience.ids.iter().map(|id| ItemId::from(format!("{:016x}", digest(id)))).collect();
+    let gain = |means: &[f64]| {
+        let best = means.iter().take(tiers).copied().fold(0.0, f64::max);
+        best - means.first().copied().unwrap_or(0.0)
+    };
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for prompt in 0..experience.ids.len() {
+        let outputs = crate::train::scorer::apply(&base.heads, &experience.features, prompt);
+        let known = |map: (&Calibrator, &f32)| map.0.apply(f64::from(*map.1));
+        let priors: Vec<Probability> = base.calibration.success.iter().zip(&outputs.success).map(known).collect();
+        let near = neighbours(&old, (&experience.features, MAX_K), prompt, &mut scratch);
+        before.push(gain(&blended(&priors, &near, &base.calibration.blend)));
+        let priors: Vec<Probability> =
+            held_out.row(prompt).iter().map(|x| Probability::clamped(sigmoid(f64::from(*x)))).collect();
+        let mut near = neighbours(&new, (&experience.features, 2 * MAX_K), prompt, &mut scratch);
+        near.retain(|near| !own.contains(&near.item));
+        near.truncate(MAX_K);
+        after.push(gain(&blended(&priors, &near, &scorer.blend)));
+    }
+    base.calibration.dial.carried(&before, &after)
 }
 
 /// The dial on the users' own prompts.

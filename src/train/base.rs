@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use crate::domain::embedding::Embedding;
 use crate::domain::scores::LabelSpace;
 use crate::model::bundle::Bundle;
 use crate::model::index::Vectors;
+use crate::model::index::onboarded::read_onboarded;
 use crate::model::manifest::{Calibration, IndexItem, Manifest};
 use crate::train::error::TrainError;
 use crate::train::graph::HeadsGraph;
@@ -48,7 +50,16 @@ impl Base {
                     doing: "reading the base bundle",
                     detail: "its index contradicts its manifest; run `trimtab bundle verify`".to_owned(),
                 };
-                IndexContent { vectors: vectors.ok_or_else(damaged)?, items }
+                let mut content = IndexContent { vectors: vectors.ok_or_else(damaged)?, items };
+                let positions = manifest.tiers.len() + manifest.models.len();
+                // Prompts of added models stand apart only until the next training.
+                let added = read_onboarded(bundle, (index.dimension, positions)).map_err(wrap)?;
+                for (item, row) in added.iter().flat_map(|(vectors, items)| items.iter().zip(vectors.rows())) {
+                    if let Some(embedding) = Embedding::normalise(row.to_vec()) {
+                        content.push(item.id.clone(), &embedding, item.labels.clone());
+                    }
+                }
+                content
             }
         };
         let learned = match bundle.read(LEARNED_FILE) {

@@ -119,6 +119,8 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
     };
     let all: Vec<usize> = (0..data.outcomes.prompts.len()).collect();
     let full = content(&all)?;
+    let part = Part { features: &data.features, labels: &data.labels, prompts: &data.split.fit };
+    let extra = crate::train::extra::learned((&scorer, &held_out), (part, options), (&data, &tiers), progress)?;
     let trained_on = data.trained_on();
     let mut report = TrainReport {
         id: id(options, &trained_on),
@@ -149,6 +151,7 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
         parent: None,
         learned: data.outcomes.prompts.iter().map(|prompt| prompt.stem).collect(),
         trained_on,
+        extra,
     };
     write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;
     report.seconds = start.elapsed().as_secs_f64();

@@ -152,7 +152,7 @@ fn leave_unseen(
     if unseen.paths.is_empty() {
         return Ok((outcomes, features));
     }
-    let options = OutcomeOptions { filters: unseen.filters.clone(), model_column: None };
+    let options = OutcomeOptions { filters: unseen.filters.clone(), ..OutcomeOptions::default() };
     let others = outcomes::read(&unseen.paths, &options, progress)?;
     let texts: Vec<&str> = others.prompts.iter().map(|prompt| &*prompt.text).collect();
     let near = nearly_same(&features, &encoder.features(&texts, progress)?, NEARLY_SAME, progress)?;

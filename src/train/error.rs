@@ -175,6 +175,22 @@ pub enum TrainError {
         /// Its mean score.
         strong_score: f64,
     },
+    /// A model cannot be added to a bundle.
+    #[error("`{model}` cannot be added: {detail}")]
+    Onboard {
+        /// The model.
+        model: String,
+        /// Why, with the remedy.
+        detail: String,
+    },
+    /// The dial cannot be set as asked.
+    #[error("{what}: {detail}")]
+    Dial {
+        /// The option, or what is wrong.
+        what: &'static str,
+        /// Why, with the best that can be.
+        detail: String,
+    },
     /// The output directory holds something else.
     #[error("`{}` exists already; bundles are immutable, choose another output directory", .0.display())]
     OutputExists(PathBuf),

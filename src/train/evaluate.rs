@@ -125,7 +125,7 @@ const SHUFFLES: u64 = 20;
 /// # Errors
 /// A bundle that does not load, outcomes that do not read, models that are not in them or share no prompt, and interruption.
 pub fn eval(options: &EvalOptions, progress: &dyn Progress) -> Result<EvalReport, TrainError> {
-    let outcome_options = OutcomeOptions { filters: options.filters.clone(), model_column: None };
+    let outcome_options = OutcomeOptions { filters: options.filters.clone(), ..OutcomeOptions::default() };
     let outcomes = outcomes::read(&options.outcomes, &outcome_options, progress)?;
     let (weak_at, strong_at) = (find(&outcomes, &options.weak)?, find(&outcomes, &options.strong)?);
     let pairs = pairs(&outcomes, weak_at, strong_at);

@@ -253,7 +253,7 @@ fn row(
 }
 
 /// A list, or a list written as JSON text. `None` if a number is not finite.
-fn numbers(cell: &Cell<'_>) -> Option<Vec<f32>> {
+pub(crate) fn numbers(cell: &Cell<'_>) -> Option<Vec<f32>> {
     let numbers = match cell {
         Cell::Numbers(numbers) => numbers.clone(),
         Cell::Text(text) => serde_json::from_str(text).ok()?,
@@ -263,7 +263,7 @@ fn numbers(cell: &Cell<'_>) -> Option<Vec<f32>> {
 }
 
 /// Base64 of little-endian half floats. `None` if it is not, or a number is not finite.
-fn halves(encoded: &str) -> Option<Vec<f32>> {
+pub(crate) fn halves(encoded: &str) -> Option<Vec<f32>> {
     let bytes = STANDARD.decode(encoded).ok()?;
     let (pairs, rest) = bytes.as_chunks::<2>();
     let floats: Vec<f32> = pairs.iter().map(|pair| f16::from_le_bytes(*pair).to_f32()).collect();

@@ -8,6 +8,7 @@ use crate::train::calibrate::blend::MAX_K;
 use crate::train::features::Features;
 use crate::train::fit::gain::Part;
 use crate::train::metrics::{Pair, PgrCurve, auc, bootstrap, brier, ece, macro_f1, random_apgr};
+use crate::train::operating::{self, OperatingPoint};
 use crate::train::scorer::{Scorer, Surroundings, apply, neighbours};
 
 /// Rounds of the bootstrap in the training report.
@@ -56,6 +57,8 @@ pub struct HeldOut {
     pub routing: RoutingReport,
     /// Macro-F1 of the task head on held-out task rows, over the classes that occur.
     pub task_macro_f1: Option<f64>,
+    /// What shares of calls to the strongest tier buy.
+    pub operating: Vec<OperatingPoint>,
 }
 
 /// Measures a scorer on one part.
@@ -101,6 +104,7 @@ pub fn measure(
             random_apgr: random_apgr(&pairs, seed, 50),
             heads_apgr: area(&head_pairs),
         },
+        operating: operating::points(&pairs, seed),
         task_macro_f1: tasks.map(|(features, classes)| task_f1(scorer, features, classes)),
     }
 }

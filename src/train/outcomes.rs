@@ -44,6 +44,8 @@ pub struct OutcomeOptions {
     pub filters: Vec<Filter>,
     /// The column that names the model. By default `model_canon` where it exists (one name per model across sources), else `model`.
     pub model_column: Option<String>,
+    /// Models whose rows are not used, however their names are written.
+    pub without_models: Vec<String>,
 }
 
 /// One distinct prompt.
@@ -153,7 +155,7 @@ pub fn read(paths: &[PathBuf], options: &OutcomeOptions, progress: &dyn Progress
         return Err(TrainError::NothingSelected { files: files.join(", "), filters: options.filters.clone() });
     }
     builder.finish(&mut outcomes);
-    Ok(outcomes)
+    if options.without_models.is_empty() { Ok(outcomes) } else { outcomes.without(&options.without_models) }
 }
 
 fn read_file(
@@ -235,6 +237,42 @@ impl Outcomes {
             |row: OutcomeRow| Some(OutcomeRow { prompt: place.get(row.prompt as usize).copied().flatten()?, ..row });
         let rows = self.rows.iter().copied().filter_map(moved).collect();
         Self { prompts: kept, rows, ..self }
+    }
+
+    /// Without the rows of these models, and without prompts that nobody else answered.
+    ///
+    /// # Errors
+    /// A model that is not there, or none that is left.
+    fn without(self, left_out: &[String]) -> Result<Self, TrainError> {
+        use crate::train::tiers::key;
+        if let Some(missing) = left_out.iter().find(|name| !self.models.iter().any(|known| key(known) == key(name))) {
+            let known = self.models.iter().take(12).cloned().collect::<Vec<_>>().join(", ");
+            return Err(TrainError::Unknown { what: "model", name: missing.clone(), known });
+        }
+        let mut place = vec![None; self.models.len()];
+        let mut models = Vec::new();
+        for (at, model) in self.models.iter().enumerate() {
+            if !left_out.iter().any(|name| key(name) == key(model))
+                && let Some(to) = place.get_mut(at)
+            {
+                *to = Some(models.len() as u32);
+                models.push(model.clone());
+            }
+        }
+        let moved =
+            |row: &OutcomeRow| Some(OutcomeRow { model: place.get(row.model as usize).copied().flatten()?, ..*row });
+        let rows: Vec<OutcomeRow> = self.rows.iter().filter_map(moved).collect();
+        let mut answered = vec![false; self.prompts.len()];
+        for row in &rows {
+            if let Some(to) = answered.get_mut(row.prompt as usize) {
+                *to = true;
+            }
+        }
+        let prompts: Vec<usize> = (0..answered.len()).filter(|&at| answered.get(at) == Some(&true)).collect();
+        if prompts.is_empty() {
+            return Err(TrainError::TooFew { found: 0, needed: 1 });
+        }
+        Ok(Self { models, rows, ..self }.keep(&prompts))
     }
 
     /// The mean score of every model, weighted as the rows are.

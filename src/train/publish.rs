@@ -64,6 +64,8 @@ pub struct Parts<'a> {
     pub learned: Vec<u64>,
     /// The data it was trained on.
     pub trained_on: TrainedOn,
+    /// Optional files, by path.
+    pub extra: std::collections::BTreeMap<String, Vec<u8>>,
 }
 
 /// The bundle that another was trained from.
@@ -162,6 +164,9 @@ pub fn write(
     writer.write("golden.jsonl", &lines).map_err(failed)?;
     step(progress, Phase::Publish, (4, 6))?;
     writer.write(LEARNED_FILE, &learned_bytes(&parts.learned)).map_err(failed)?;
+    for (path, bytes) in &parts.extra {
+        writer.write(path, bytes).map_err(failed)?;
+    }
     let manifest = Manifest {
         schema: SCHEMA,
         id: report.id.clone(),

@@ -86,6 +86,7 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
         parent: Some(Parent { id: base.manifest.id.clone(), directory: bundle.directory().to_path_buf() }),
         learned: learned.collect(),
         trained_on: rows,
+        extra: crate::train::extra::inherited(&bundle)?,
     };
     write(&parts, (&options.out, &models), (&mut encoder, &mut report), progress)?;
     report.seconds = start.elapsed().as_secs_f64();

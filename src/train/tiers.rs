@@ -10,14 +10,16 @@ use crate::train::error::TrainError;
 use crate::train::outcomes::Outcomes;
 
 /// Tiers from weak to strong, and the tier of each model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tiers {
     names: Vec<TierId>,
     of: HashMap<String, usize>,
     left_out: HashSet<String>,
+    prices: HashMap<String, f64>,
 }
 
-/// The file form: `order = ["small", "large"]`, models to leave out, and a table `[models]` from model to tier.
+/// The file form: `order = ["small", "large"]`, models to leave out, a table `[models]` from model to tier, and a table
+/// `[prices]` from model to US dollars for a million output tokens.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TierFile {
@@ -26,6 +28,8 @@ struct TierFile {
     leave_out: Vec<String>,
     #[serde(default)]
     models: HashMap<String, String>,
+    #[serde(default)]
+    prices: HashMap<String, f64>,
 }
 
 impl Default for Tiers {
@@ -34,6 +38,7 @@ impl Default for Tiers {
             names: ["small", "medium", "large"].map(TierId::from).to_vec(),
             of: HashMap::new(),
             left_out: HashSet::new(),
+            prices: HashMap::new(),
         }
     }
 }
@@ -65,13 +70,25 @@ impl Tiers {
             return Err("`order` names a tier twice".to_owned());
         }
         let left_out = file.leave_out.iter().map(|model| key(model)).collect();
-        Ok(Self { names: file.order.into_iter().map(TierId::from).collect(), of, left_out })
+        if let Some((model, _)) = file.prices.iter().find(|(_, price)| !(price.is_finite() && **price > 0.0)) {
+            return Err(format!(
+                "the price of `{model}` must be a positive number of US dollars per million output tokens"
+            ));
+        }
+        let prices = file.prices.into_iter().map(|(model, price)| (key(&model), price)).collect();
+        Ok(Self { names: file.order.into_iter().map(TierId::from).collect(), of, left_out, prices })
     }
 
     /// The tiers, from weak to strong.
     #[must_use]
     pub fn names(&self) -> &[TierId] {
         &self.names
+    }
+
+    /// What a model charges for a million output tokens, in US dollars, where the file says so.
+    #[must_use]
+    pub fn price(&self, model: &str) -> Option<f64> {
+        self.prices.get(&key(model)).copied()
     }
 
     /// Whether the rows of this model are not used.
@@ -163,6 +180,15 @@ mod tests {
         let outcomes = outcomes(&[("model-x", 0.0), ("other", 0.9)]);
 
         assert_eq!(tiers.assign(&outcomes), [1, 1]);
+    }
+
+    #[test]
+    fn prices_are_found_however_the_name_is_written_and_must_be_positive() {
+        let tiers = Tiers::parse("order = [\"a\", \"b\"]\n[prices]\n\"Org/Model-X\" = 0.6").unwrap();
+        let error = Tiers::parse("order = [\"a\", \"b\"]\n[prices]\nm = nan").unwrap_err();
+
+        assert_eq!((tiers.price("model-x"), tiers.price("other")), (Some(0.6), None));
+        assert!(error.contains("`m`"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::signals::Signals;
 use crate::domain::task::Task;
-use crate::model::bundle::{Bundle, EncoderDirectory, GOLDEN_FILE};
+use crate::domain::unknown::Market;
+use crate::model::bundle::{Bundle, EncoderDirectory, GOLDEN_FILE, MARKET_FILE};
 use crate::model::encoder::{Encoder, GRAPH_FILE};
 use crate::model::engine::{Engine, EngineSettings, Worker};
 use crate::model::error::{InferenceError, PrepareError, panic_text};
@@ -75,7 +76,7 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
     let encoder = bundle.encoder(&manifest.encoder, &settings.models)?;
     let scorer = Part { bundle: &bundle, encoder: &encoder, heads: &manifest.heads, device: settings.device };
     let calibration = scorer.calibration()?;
-    let labels = bundle.label_space();
+    let labels = bundle.label_space().with_market(market(&bundle)?);
     let index = match &manifest.index {
         Some(index) if index.dimension > manifest.encoder.dimension => {
             let what = format!("`{}`", index.vectors);
@@ -99,6 +100,17 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
     let careful = careful(&bundle, settings)?;
     let manifest = manifest.clone();
     Ok(Generation { manifest, labels, calibration, tokenizer, slots: SlotPool::new(slots), index, careful })
+}
+
+/// The points of comparison for models without labels, where the bundle has some.
+fn market(bundle: &Bundle) -> Result<Option<Market>, PrepareError> {
+    if !bundle.lists(MARKET_FILE) {
+        return Ok(None);
+    }
+    let market: Market = bundle.read_json(MARKET_FILE)?;
+    let problem = || "a number in it is not finite, or a price is not positive".to_owned();
+    let unusable = || PrepareError::Inconsistent { file: MARKET_FILE.to_owned(), problem: problem() };
+    if market.is_valid() { Ok(Some(market)) } else { Err(unusable()) }
 }
 
 /// One scorer of a bundle: its encoder, its heads and what belongs to them.

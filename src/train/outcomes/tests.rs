@@ -6,7 +6,7 @@ fn read_lines(lines: &[&str], filters: &[&str]) -> Result<Outcomes, TrainError> 
     let file = tempfile::NamedTempFile::with_suffix(".jsonl").unwrap();
     std::fs::write(file.path(), lines.join("\n")).unwrap();
     let filters = filters.iter().map(|filter| filter.parse().unwrap()).collect();
-    read(&[file.path().to_path_buf()], &OutcomeOptions { filters, model_column: None }, &Silent)
+    read(&[file.path().to_path_buf()], &OutcomeOptions { filters, ..OutcomeOptions::default() }, &Silent)
 }
 
 fn error_of(lines: &[&str]) -> String {

@@ -1,0 +1,129 @@
+//! What every setting of the dial does with every ask, by the code that decides.
+
+use crate::domain::calibration::Dial;
+use crate::domain::candidate::{Candidate, ExpectedCost};
+use crate::domain::decide::{Considered, Decision, Learned, Question, decide};
+use crate::domain::policy::{Aim, CarefulMode, Limits, Policy};
+use crate::domain::probability::Probability;
+use crate::domain::scores::OutputTokens;
+use crate::model::generation::Generation;
+use crate::train::error::TrainError;
+use crate::train::progress::{Phase, Progress, step};
+use crate::train::traffic::Ask;
+
+/// Settings of the dial that are tried: every hundredth from 0 to 1.
+pub(super) const SETTINGS: usize = 101;
+
+/// The longest mean answer that a skewed length prediction may stand for, in medians.
+const MOST_SKEW: f64 = 3.0;
+
+/// One ask with what every candidate would do.
+#[derive(Clone, Debug)]
+pub(super) struct Swept {
+    /// Which ask.
+    pub(super) ask: usize,
+    /// The candidate chosen at every setting.
+    pub(super) picks: Vec<u16>,
+    /// The predicted success of every candidate.
+    pub(super) predicted: Vec<f64>,
+    /// What every candidate is expected to cost, in dollars.
+    pub(super) costs: Vec<Option<f64>>,
+    /// The best candidate's predicted success minus the cheapest's.
+    pub(super) gain: f64,
+}
+
+impl Swept {
+    /// The candidate chosen at a setting.
+    pub(super) fn pick(&self, setting: usize) -> usize {
+        usize::from(self.picks.get(setting).copied().unwrap_or(0))
+    }
+
+    /// Whether a setting sends this ask to another candidate than the cheapest.
+    pub(super) fn goes_up(&self, setting: usize) -> bool {
+        self.pick(setting) != self.pick(0)
+    }
+}
+
+/// The dial of a setting.
+pub(super) fn quality(setting: usize) -> f64 {
+    setting as f64 / (SETTINGS - 1) as f64
+}
+
+/// Decides every ask at every setting. Asks without scores and asks that no candidate may answer are left out.
+pub(super) fn sweep(
+    asks: &[Ask],
+    (generation, dial): (&Generation, &Dial),
+    candidates: &[Candidate],
+    progress: &dyn Progress,
+) -> Result<Vec<Swept>, TrainError> {
+    let mut swept = Vec::with_capacity(asks.len());
+    for (at, ask) in asks.iter().enumerate() {
+        if at.is_multiple_of(64) {
+            step(progress, Phase::Calibrate, (at, asks.len()))?;
+        }
+        let decisions: Option<Vec<Decision>> =
+            (0..SETTINGS).map(|setting| decide_one(ask, (generation, dial), (candidates, quality(setting)))).collect();
+        let Some(decisions) = decisions else { continue };
+        let place = |decision: &Decision| {
+            decision.considered.iter().position(|one| one.model == decision.model).unwrap_or(0) as u16
+        };
+        let Some(first) = decisions.first() else { continue };
+        let output = ask.scores.as_ref().ok().map(|scores| scores.output_tokens);
+        let means: Vec<f64> = first.considered.iter().map(mean).collect();
+        let eligible = first.considered.iter().filter(|one| one.excluded.is_none());
+        let best = eligible.map(mean).fold(0.0, f64::max);
+        let cheapest = means.get(usize::from(place(first))).copied().unwrap_or(0.0);
+        swept.push(Swept {
+            ask: at,
+            picks: decisions.iter().map(place).collect(),
+            costs: first.considered.iter().map(|one| one.cost.map(|cost| mean_cost(cost, output))).collect(),
+            predicted: means,
+            gain: best - cheapest,
+        });
+    }
+    Ok(swept)
+}
+
+fn mean(one: &Considered) -> f64 {
+    one.success.map_or(0.5, |success| success.mean.get())
+}
+
+/// The decision for one ask, as the server would make it without exploring.
+fn decide_one(
+    ask: &Ask,
+    (generation, dial): (&Generation, &Dial),
+    (candidates, quality): (&[Candidate], f64),
+) -> Option<Decision> {
+    let scores = ask.scores.as_ref().ok()?;
+    let policy = Policy {
+        name: "calibrated".into(),
+        aim: Aim::Quality(Probability::clamped(quality)),
+        default_tier: candidates.last()?.tier.clone(),
+        allow_weaker_fallback: false,
+        exploration: Probability::ZERO,
+        careful: CarefulMode::Never,
+    };
+    let learned = Learned { dial, ..generation.learned() };
+    let question = Question {
+        scores: Ok(scores),
+        learned: Some(learned),
+        candidates,
+        shape: &ask.shape,
+        policy: &policy,
+        limits: &Limits::default(),
+        draw: Probability::ONE,
+    };
+    decide(&question).ok()
+}
+
+/// The mean cost of a call whose answer's length is skewed as predicted: log-normal through its median and 90th percentile.
+fn mean_cost(cost: ExpectedCost, output: Option<OutputTokens>) -> f64 {
+    let (median, long) = (cost.p50.as_usd(), cost.p90.as_usd());
+    let ratio = output.map_or(1.0, |output| output.p90 / output.p50.max(1.0));
+    if ratio <= 1.0 + 1e-6 {
+        return median;
+    }
+    let answer = (long - median) / (ratio - 1.0);
+    let skew = (0.5 * (ratio.ln() / 1.2816).powi(2)).exp().min(MOST_SKEW);
+    median + answer * (skew - 1.0)
+}

@@ -1,0 +1,104 @@
+//! Operating points: what a share of calls sent to the strongest tier buys, on prompts that training never saw.
+
+use serde::{Deserialize, Serialize};
+
+use crate::train::metrics::{Pair, bootstrap};
+
+/// The file of a bundle that holds its operating points. Optional.
+pub const OPERATING_FILE: &str = "operating.json";
+
+/// Rounds of the bootstrap.
+const ROUNDS: usize = 200;
+
+/// What one setting of the dial did on the held-out prompts. Intervals are at 95 %, by bootstrap over prompts at a fixed threshold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatingPoint {
+    /// `share-30` for a share of 0.3.
+    pub name: String,
+    /// The share of prompts sent to the strongest tier, 0..1.
+    pub share: f64,
+    /// The least gain that was sent up.
+    pub threshold: f64,
+    /// The mean score relative to that of the strongest tier alone.
+    pub quality: f64,
+    /// Its interval.
+    pub quality_interval: [f64; 2],
+    /// The cost relative to that of the strongest tier alone, by list prices of output; `None` where a tier has no priced model.
+    pub cost: Option<f64>,
+    /// Its interval: that of the share, since prices are known.
+    pub cost_interval: Option<[f64; 2]>,
+}
+
+/// The points of a bundle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatingPoints {
+    /// What they were measured on.
+    pub measured_on: String,
+    /// The points, by share.
+    pub points: Vec<OperatingPoint>,
+}
+
+/// The points at shares of a tenth to nine tenths. Empty without prompts, or where the strongest tier is never right.
+#[must_use]
+pub fn points(pairs: &[Pair], seed: u64) -> Vec<OperatingPoint> {
+    let mut gains: Vec<f64> = pairs.iter().map(|pair| pair.gain).collect();
+    gains.sort_by(|a, b| b.total_cmp(a));
+    let point = |tenth: usize| {
+        let threshold = *gains.get(tenth * gains.len() / 10)?;
+        let up = |pair: &Pair| pair.gain > threshold;
+        let quality = |pairs: &[Pair]| {
+            let strongest: f64 = pairs.iter().map(|pair| pair.strong).sum();
+            let kept: f64 = pairs.iter().map(|pair| if up(pair) { pair.strong } else { pair.weak }).sum();
+            (strongest > 0.0).then(|| kept / strongest)
+        };
+        Some(OperatingPoint {
+            name: format!("share-{tenth}0"),
+            share: pairs.iter().filter(|pair| up(pair)).count() as f64 / pairs.len() as f64,
+            threshold,
+            quality: quality(pairs)?,
+            quality_interval: bootstrap(pairs, (ROUNDS, seed), quality)?,
+            cost: None,
+            cost_interval: None,
+        })
+    };
+    (1..10).filter_map(point).collect()
+}
+
+/// Fills in costs, given what the weakest tier charges relative to the strongest and how many prompts the shares were counted on.
+#[must_use]
+pub fn with_costs(points: Vec<OperatingPoint>, (relative, prompts): (Option<f64>, usize)) -> Vec<OperatingPoint> {
+    let Some(relative) = relative else { return points };
+    let of = |share: f64| share.clamp(0.0, 1.0) * (1.0 - relative) + relative;
+    let priced = points.into_iter().map(|point| {
+        let reach = 1.96 * (point.share * (1.0 - point.share) / prompts.max(1) as f64).sqrt();
+        let ends = [of(point.share - reach), of(point.share + reach)];
+        let interval = if relative <= 1.0 { ends } else { [ends[1], ends[0]] };
+        OperatingPoint { cost: Some(of(point.share)), cost_interval: Some(interval), ..point }
+    });
+    priced.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sending_the_right_tenth_up_recovers_the_gap() {
+        // One prompt in ten is too hard for the weak model, and its gain says so.
+        let pair = |at: usize| {
+            let hard = at.is_multiple_of(10);
+            let gain = if hard { 0.8 + at as f64 * 1e-4 } else { at as f64 * 1e-4 };
+            Pair { weak: if hard { 0.0 } else { 1.0 }, strong: 1.0, gain }
+        };
+        let pairs: Vec<Pair> = (0..200).map(pair).collect();
+
+        let found = with_costs(points(&pairs, 1), (Some(0.1), 200));
+
+        assert_eq!(found.len(), 9);
+        assert_eq!(found[0].name, "share-10");
+        assert!((found[0].share - 0.1).abs() < 0.01 && (found[0].quality - 1.0).abs() < 1e-9, "{:?}", found[0]);
+        assert!((found[0].cost.unwrap() - 0.19).abs() < 0.01, "{:?}", found[0]);
+        assert!(found.windows(2).all(|pair| pair[0].threshold >= pair[1].threshold && pair[0].cost < pair[1].cost));
+        assert!(points(&[], 1).is_empty());
+    }
+}
