@@ -16,6 +16,7 @@ pub mod model;
 pub mod pipeline;
 pub mod records;
 pub mod serve;
+pub mod sessions;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -13,6 +13,7 @@ use crate::model::engine::EngineSettings;
 use crate::model::generation::PrepareSettings;
 use crate::model::session::Device;
 use crate::serve::ServeError;
+use crate::sessions::SessionSettings;
 use crate::store::{PromptRetention, StoreSettings};
 use crate::upstream::client::{Timeouts, Upstream, UpstreamError, UpstreamSettings};
 use crate::upstream::dispatch::Target;
@@ -25,6 +26,10 @@ pub(super) fn store(config: &Config) -> StoreSettings {
     };
     let usual = StoreSettings::at(config.store.path.clone());
     StoreSettings { prompts, queue: NonZeroUsize::new(config.store.queue).unwrap_or(usual.queue), ..usual }
+}
+
+pub(super) fn sessions(config: &Config) -> SessionSettings {
+    SessionSettings { idle_reset: config.sessions.idle_reset, max_sessions: config.sessions.max_sessions }
 }
 
 /// How a bundle is prepared under this configuration.
