@@ -1,4 +1,4 @@
-//! The fast scorer in process: tokenise, encode, heads, neighbours.
+//! The fast scorer in process: tokenise, encode, heads, neighbours; and the decision that follows.
 //!
 //! `cargo bench --bench decide`. Uses the shipped static encoder with heads and an index of 20,000 items made up here, and the
 //! default bundle where there is one. Figures of one run are compared with each other only: machines are shared and noisy.
@@ -19,8 +19,13 @@ use criterion::Criterion;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use trimtab::domain::calibration::{Calibrator, Dial};
+use trimtab::domain::candidate::{Candidate, Capability};
+use trimtab::domain::decide::{Learned, Question, decide};
 use trimtab::domain::embedding::Embedding;
+use trimtab::domain::money::{NanoUsd, Price};
 use trimtab::domain::neighbour::BlendSettings;
+use trimtab::domain::policy::{Aim, CarefulMode, Limits, Policy, SessionMode};
+use trimtab::domain::probability::Probability;
 use trimtab::domain::prompt::Prompt;
 use trimtab::domain::scores::ScoreTimings;
 use trimtab::domain::signals::SIGNALS_VERSION;
@@ -251,6 +256,59 @@ fn measure(name: &str, generation: &Generation, prompts: &[Prompt]) {
     );
 }
 
+/// So many models of two tiers, each with its price.
+fn candidates(count: usize) -> Vec<Candidate> {
+    let candidate = |at: usize| {
+        let rank = at * 2 / count;
+        let tier = ["small", "large"][rank];
+        Candidate {
+            model: format!("model-{at}").into(),
+            tier: tier.into(),
+            rank,
+            class: tier.into(),
+            price: Some(Price {
+                input_per_mtok: NanoUsd(100_000_000 * (1 + at as u64)),
+                cached_input_per_mtok: None,
+                output_per_mtok: NanoUsd(400_000_000 * (1 + at as u64)),
+            }),
+            capability: Capability { context_tokens: None, tools: true, images: true, json_schema: true },
+        }
+    };
+    (0..count).map(candidate).collect()
+}
+
+fn bench_decision(criterion: &mut Criterion, generation: &Generation) {
+    let policy = Policy {
+        name: "bench".into(),
+        aim: Aim::Quality(Probability::HALF),
+        default_tier: "large".into(),
+        allow_weaker_fallback: false,
+        exploration: Probability::ZERO,
+        careful: CarefulMode::Never,
+        careful_cost: NanoUsd::ZERO,
+        sessions: SessionMode::Off,
+        switch_margin: Probability::ZERO,
+    };
+    let prompt = Prompt::from_ask(GOLDEN);
+    let scores = generation.score(&prompt).unwrap();
+    let Learned { bundle, labels, dial } = generation.learned();
+    for count in [2, 12] {
+        let candidates = candidates(count);
+        let limits = Limits::default();
+        let question = Question {
+            scores: Ok(&scores),
+            learned: Some(Learned { bundle, labels, dial }),
+            candidates: &candidates,
+            shape: &prompt.shape,
+            policy: &policy,
+            limits: &limits,
+            held: None,
+            draw: Probability::HALF,
+        };
+        criterion.bench_function(&format!("decide, {count} models"), |bencher| bencher.iter(|| decide(&question)));
+    }
+}
+
 fn main() {
     let scratch = tempfile::tempdir().unwrap();
     let models = root().join("models");
@@ -270,6 +328,7 @@ fn main() {
         generations.push(("default bundle", prepare(&models.join("default"))));
     }
     let mut criterion = Criterion::default().configure_from_args().sample_size(20);
+    bench_decision(&mut criterion, &generations[0].1);
     for (name, generation) in &generations {
         for tokens in [64, 512] {
             let prompts = prompts(tokens, generation);

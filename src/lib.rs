@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod records;
 pub mod retrain;
 pub mod serve;
+pub mod sessions;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

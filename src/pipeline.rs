@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! 1 ADMIT ─► 2 READ ─► 3 SCORE ─► 4 DECIDE ─► 5 RESERVE ─► 6 DISPATCH ─► 7 RELAY ─► 8 RECORD
-//! permit,    chat →    fast, then   pure:       (budgets     attempts,     bytes or    journal,
-//! caller     Prompt    careful if   cheapest    are to       retry,        SSE, usage  release
-//!                      it is close  adequate    come)        next target   tapped
+//! permit,    chat →    fast, then   pure: best  (budgets     attempts,     bytes or    journal,
+//! caller     Prompt    careful if   utility in  are to       retry,        SSE, usage  release
+//!                      it pays      a session   come)        next target   tapped
 //! ```
 //!
 //! Rooms 1 and 2 are `http` and `chat`: a [`Call`] has been admitted and read. [`route`] walks rooms 3 and 4 and stops;
 //! [`complete`] walks to the end. One snapshot of the model generation is taken per call. A scoring failure never fails a call: it is
 //! evidence, and the default tier answers.
+
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +21,10 @@ use tokio::time::Instant;
 use crate::catalog::{Catalog, UnknownName, Wanted};
 use crate::chat::openai::ChatRequest;
 use crate::domain::candidate::Candidate;
-use crate::domain::decide::{Considered, Decision, NoCandidate, Question, Reason, decide, is_close};
+use crate::domain::decide::{Considered, Decision, Held, NoCandidate, Question, Reason, decide};
 use crate::domain::explain::sentence;
 use crate::domain::ids::{CallerId, DecisionId, PolicyName};
+use crate::domain::look::{Size, Stake};
 use crate::domain::policy::{Aim, CarefulMode, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
@@ -29,11 +32,16 @@ use crate::domain::scores::{ScoreFailure, ScoreTimings, Scorer, Scores};
 use crate::model::generation::{CarefulStatus, Generation};
 use crate::model::registry::Registry;
 use crate::records;
+use crate::sessions::{HeldModel, Sessions};
 use crate::store::Journal;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::choice::Look;
 use crate::upstream::books::Books;
 use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, dispatch};
 use crate::upstream::retry::RetrySettings;
+
+use crate::pipeline::turn::conversation;
+pub use crate::pipeline::turn::{FoundBy, SessionEvent, SessionTurn};
 
 /// Everything a call needs that outlives it.
 #[derive(Debug)]
@@ -44,6 +52,8 @@ pub struct App {
     pub models: Arc<Registry>,
     /// Where decisions and outcomes go; `None` where the store is switched off.
     pub journal: Option<Journal>,
+    /// Which model each conversation is on; `None` where every request is decided by itself whatever the policies say.
+    pub sessions: Option<Sessions>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Longest time of a whole call.
@@ -80,6 +90,8 @@ pub struct Routed {
     pub scores: Option<Result<Scores, ScoreFailure>>,
     /// The decision in one sentence.
     pub sentence: String,
+    /// What became of the session, where the request is a turn of one.
+    pub session: Option<SessionTurn>,
     /// The time from admission to the decision.
     pub took: Duration,
     /// The encoder that embedded the prompt, by digest; `None` where there are no scores.
@@ -171,6 +183,7 @@ fn named(call: &Call, candidate: &Candidate) -> Routed {
         known: false,
         origin: crate::domain::unknown::Origin::Tier,
         cost: None,
+        worth: None,
         excluded: None,
     };
     let decision = Decision {
@@ -189,6 +202,7 @@ fn named(call: &Call, candidate: &Candidate) -> Routed {
         decision,
         scores: None,
         sentence,
+        session: None,
         took: call.started.elapsed(),
         encoder: None,
         allow_weaker_fallback: false,
@@ -197,16 +211,26 @@ fn named(call: &Call, candidate: &Candidate) -> Routed {
 
 async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Result<Routed, NoCandidate> {
     let generation = app.models.current();
-    let decider = Decider { app, call, policy, limits, generation: generation.as_deref() };
+    let conversation = conversation(app, call, policy);
+    let held = conversation.as_ref().and_then(|conversation| conversation.held.clone());
+    let decider = Decider { app, call, policy, limits, generation: generation.as_deref(), held };
     let mut scores = decider.fast_scores();
     let mut decision = decider.decide(&scores)?;
     if decider.wants_second_look(&decision, &scores) {
+        let began = Instant::now();
+        let first = decision.model.clone();
         // A second look that fails leaves the first one standing.
-        if let Some(Ok(careful)) = decider.careful_scores().await {
-            scores = Ok(careful);
-            decision = decider.decide(&scores)?;
-        }
+        let look = match decider.careful_scores().await {
+            Some(Ok(careful)) => {
+                scores = Ok(careful);
+                decision = decider.decide(&scores)?;
+                if decision.model == first { Look::Confirmed } else { Look::Changed }
+            }
+            Some(Err(_)) | None => Look::Failed,
+        };
+        app.metrics.looked(look, began.elapsed());
     }
+    let session = conversation.and_then(|conversation| conversation.note(app, call, &decision));
     let sentence = sentence(&decision, scores.as_ref().ok());
     Ok(Routed {
         decision,
@@ -217,6 +241,7 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
             .map(|generation| generation.manifest().encoder.digest.clone()),
         scores: Some(scores),
         sentence,
+        session,
         took: call.started.elapsed(),
         allow_weaker_fallback: policy.allow_weaker_fallback,
     })
@@ -229,6 +254,7 @@ struct Decider<'a> {
     policy: &'a Policy,
     limits: &'a Limits,
     generation: Option<&'a Generation>,
+    held: Option<HeldModel>,
 }
 
 impl Decider<'_> {
@@ -270,6 +296,7 @@ impl Decider<'_> {
             shape: &self.prompt().shape,
             policy: self.policy,
             limits: self.limits,
+            held: self.held.as_ref().map(|held| Held { model: &held.model, cached_tokens: held.cached_tokens }),
             draw: self.call.draw,
         })
     }
@@ -278,13 +305,15 @@ impl Decider<'_> {
         let possible = self
             .generation
             .is_some_and(|generation| matches!(generation.careful_status(), CarefulStatus::Ready { .. }));
-        let fast = scores.as_ref().is_ok_and(|scores| scores.scorer == Scorer::Fast);
-        possible
-            && fast
-            && match self.policy.careful {
-                CarefulMode::Never => false,
-                CarefulMode::WhenClose => is_close(decision),
-                CarefulMode::Always => true,
+        let fast = scores.as_ref().ok().filter(|scores| scores.scorer == Scorer::Fast);
+        let Some(fast) = fast.filter(|_| possible) else { return false };
+        match self.policy.careful {
+            CarefulMode::Never => false,
+            CarefulMode::WhenClose => {
+                let size = Size::of(&self.prompt().shape, fast.output_tokens);
+                Stake::of(decision).is_some_and(|stake| stake.is_worth(self.policy.careful_cost, size))
             }
+            CarefulMode::Always => true,
+        }
     }
 }

@@ -39,6 +39,7 @@ use crate::pipeline::{App, Call};
 use crate::retrain::Retrainer;
 use crate::retrain::bundles::Bundles;
 use crate::serve::settings::prepare_settings;
+use crate::sessions::Sessions;
 use crate::store::{Journal, Store, StoreError, StoreHealth};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::client::UpstreamError;
@@ -119,7 +120,8 @@ pub async fn serve(
     let journal = store.as_ref().map(|store| store.journal().clone());
     let models = load_models(&config, &metrics)?;
     let following = follow(&config, &models, &metrics);
-    let parts = Parts { models: models.registry, journal: journal.clone(), metrics: Arc::clone(&metrics) };
+    let sessions = Some(Sessions::new(settings::sessions(&config)));
+    let parts = Parts { models: models.registry, journal: journal.clone(), sessions, metrics: Arc::clone(&metrics) };
     let bundles = Bundles::new(models.settings, config.model.bundle.clone());
     let retrainer = settings::retrainer(&config, bundles, store.as_ref());
     let server = Arc::new(server(&config, (app(&config, parts)?, retrainer), store.clone()));
@@ -160,7 +162,8 @@ pub async fn serve(
 pub fn build_app(config: &Config) -> Result<App, ServeError> {
     let metrics = Arc::new(Metrics::new([]));
     let models = load_models(config, &metrics)?.registry;
-    app(config, Parts { models, journal: None, metrics })
+    // Rows of a file are no turns of one conversation, whatever they have in common.
+    app(config, Parts { models, journal: None, sessions: None, metrics })
 }
 
 /// A call that came from this process.
@@ -276,6 +279,7 @@ impl Watcher for Reports {
 struct Parts {
     models: Arc<Registry>,
     journal: Option<Journal>,
+    sessions: Option<Sessions>,
     metrics: Arc<Metrics>,
 }
 
@@ -284,6 +288,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         catalog: settings::catalog(config)?,
         models: parts.models,
         journal: parts.journal,
+        sessions: parts.sessions,
         metrics: parts.metrics,
         request_timeout: config.server.request_timeout,
         careful_timeout: config.model.careful_timeout,

@@ -14,7 +14,7 @@ use crate::domain::prompt::Prompt;
 use crate::domain::scores::{ScoreFailure, Scores};
 use crate::domain::task::Task;
 use crate::domain::unknown::Origin;
-use crate::pipeline::Routed;
+use crate::pipeline::{Routed, SessionTurn};
 
 /// How many neighbours are shown.
 const TOP_NEIGHBOURS: usize = 5;
@@ -30,9 +30,13 @@ pub struct DecisionView<'a> {
     policy: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     quality: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_value_usd: Option<f64>,
     threshold: Option<f64>,
     reason: &'static str,
     explanation: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionView>,
     bundle: Option<&'a str>,
     propensity: f64,
     candidates: Vec<CandidateView<'a>>,
@@ -57,15 +61,26 @@ struct CandidateView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     resembles: Option<&'a str>,
     cost_usd: Option<CostView>,
+    relative_cost: Option<f64>,
+    switching_cost: Option<f64>,
+    utility: Option<f64>,
     eligible: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     excluded_by: Option<crate::domain::candidate::Exclusion>,
 }
 
 #[derive(Debug, Serialize)]
+struct SessionView {
+    found_by: &'static str,
+    event: &'static str,
+    cached_tokens: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct CostView {
     p50: f64,
     p90: f64,
+    mean: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,10 +159,12 @@ impl<'a> DecisionView<'a> {
             tier: decision.tier.as_str(),
             policy: decision.policy.as_str(),
             quality: quality(decision.aim, decision.reason),
+            success_value_usd: value(decision.aim),
             // JSON has no infinity: the ends of the dial show no threshold.
             threshold: Some(rounded(decision.threshold)).filter(|threshold| threshold.is_finite()),
             reason: decision.reason.as_str(),
             explanation: &shown.routed.sentence,
+            session: shown.routed.session.map(session),
             bundle: decision.bundle.as_ref().map(|bundle| bundle.as_str()),
             propensity: rounded(decision.propensity.get()),
             candidates: decision.considered.iter().map(candidate).collect(),
@@ -161,9 +178,20 @@ impl<'a> DecisionView<'a> {
 
 fn quality(aim: Aim, reason: Reason) -> Option<f64> {
     match (aim, reason) {
-        (_, Reason::Named) | (Aim::Threshold(_), _) => None,
+        (_, Reason::Named) | (Aim::Threshold(_) | Aim::Value(_), _) => None,
         (Aim::Quality(quality), _) => Some(quality.get()),
     }
+}
+
+fn value(aim: Aim) -> Option<f64> {
+    match aim {
+        Aim::Value(value) => Some(value.as_usd()),
+        Aim::Quality(_) | Aim::Threshold(_) => None,
+    }
+}
+
+fn session(turn: SessionTurn) -> SessionView {
+    SessionView { found_by: turn.found_by.as_str(), event: turn.event.as_str(), cached_tokens: turn.cached_tokens }
 }
 
 fn candidate(one: &Considered) -> CandidateView<'_> {
@@ -179,6 +207,9 @@ fn candidate(one: &Considered) -> CandidateView<'_> {
             Origin::Own | Origin::Price | Origin::Tier => None,
         },
         cost_usd: one.cost.map(cost),
+        relative_cost: one.worth.map(|worth| rounded(worth.relative_cost)),
+        switching_cost: one.worth.map(|worth| rounded(worth.switching)),
+        utility: one.worth.and_then(|worth| worth.utility).map(rounded),
         eligible: one.excluded.is_none(),
         excluded_by: one.excluded,
     }
@@ -186,7 +217,7 @@ fn candidate(one: &Considered) -> CandidateView<'_> {
 
 fn cost(cost: ExpectedCost) -> CostView {
     let usd = |amount: NanoUsd| amount.as_usd();
-    CostView { p50: usd(cost.p50), p90: usd(cost.p90) }
+    CostView { p50: usd(cost.p50), p90: usd(cost.p90), mean: usd(cost.mean) }
 }
 
 fn signals<'a>(shown: &Shown<'a>, scores: &Scores) -> SignalsView<'a> {

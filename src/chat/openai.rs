@@ -67,6 +67,8 @@ impl ChatRequest {
             tools: length(field("tools")) + length(field("functions")),
             json_schema: field("response_format").is_some_and(is_json_schema),
             system_digest: messages.system_digest(),
+            opening_digest: messages.opening_digest(),
+            is_answered: messages.turns.iter().any(|turn| turn.role == "assistant"),
         };
         let (ask, truncated) = clip(&ask(&messages.turns));
         let prompt = Prompt { signals: Signals::of(&ask), ask, truncated, shape };
@@ -254,10 +256,23 @@ impl Messages {
         if texts.peek().is_none() {
             return 0;
         }
-        texts
-            .flat_map(|turn| turn.text.bytes().chain([0]))
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        fnv(texts.flat_map(|turn| turn.text.bytes().chain([0])))
     }
+
+    /// FNV-1a over the system's digest, the length of the first user message and its first bytes; zero where there is no such message.
+    /// Only its beginning is read, so that a long document costs no time; its length tells most documents with one beginning apart.
+    fn opening_digest(&self) -> u64 {
+        const READ: usize = 4_096;
+        let Some(first) = self.turns.iter().find(|turn| turn.role == "user") else { return 0 };
+        let system = self.system_digest().to_le_bytes();
+        let length = (first.text.len() as u64).to_le_bytes();
+        fnv(system.into_iter().chain(length).chain(first.text.bytes().take(READ))).max(1)
+    }
+}
+
+/// The FNV-1a hash of some bytes.
+fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn not_json(error: &serde_json::Error) -> ChatError {

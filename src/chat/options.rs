@@ -6,21 +6,22 @@ use serde_json::Value;
 use crate::chat::error::ChatError;
 use crate::domain::ids::PolicyName;
 use crate::domain::money::NanoUsd;
-use crate::domain::policy::{Aim, Limits};
+use crate::domain::policy::{Aim, Limits, MAX_SUCCESS_VALUE_USD, MIN_SUCCESS_VALUE_USD};
 use crate::domain::probability::Probability;
 
 /// The most candidates, tags, and characters of a session or a tag that are accepted.
 const MAX_LIST: usize = 256;
 const MAX_TEXT: usize = 256;
 
-const KNOWN: [&str; 8] = ["policy", "quality", "threshold", "max_cost_usd", "candidates", "session", "tags", "explain"];
+const KNOWN: [&str; 9] =
+    ["policy", "quality", "threshold", "success_value_usd", "max_cost_usd", "candidates", "session", "tags", "explain"];
 
 /// Options of one request. Everything is optional.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RouterOptions {
     /// The policy to use, instead of the one the model name says.
     pub policy: Option<PolicyName>,
-    /// Quality or threshold, ceiling and candidates.
+    /// Quality, threshold or the value of a success; ceiling and candidates.
     pub limits: Limits,
     /// What binds calls into a session.
     pub session: Option<String>,
@@ -58,7 +59,7 @@ impl RouterOptions {
             let name = name.replace('-', "_");
             let list = || text.split(',').map(|item| Value::from(item.trim())).collect::<Vec<_>>();
             let value = match name.as_str() {
-                "quality" | "threshold" | "max_cost_usd" => number(&name, text)?,
+                "quality" | "threshold" | "success_value_usd" | "max_cost_usd" => number(&name, text)?,
                 "candidates" | "tags" => Value::Array(list()),
                 "explain" => Value::Bool(matches!(text.trim(), "true" | "1")),
                 _ => Value::from(text.trim()),
@@ -101,6 +102,12 @@ impl RouterOptions {
                 let threshold = value.as_f64().filter(|number| (-1.0..=1.0).contains(number));
                 self.set_aim(Aim::Threshold(threshold.ok_or_else(|| wrong(name, "a number from -1 to 1"))?))?;
             }
+            "success_value_usd" => {
+                let range = MIN_SUCCESS_VALUE_USD..=MAX_SUCCESS_VALUE_USD;
+                let value = value.as_f64().filter(|usd| range.contains(usd)).and_then(NanoUsd::from_usd);
+                let expected = "a number of dollars from 0.000001 to 1000000";
+                self.set_aim(Aim::Value(value.ok_or_else(|| wrong(name, expected))?))?;
+            }
             "max_cost_usd" => {
                 let cost = value.as_f64().and_then(NanoUsd::from_usd);
                 self.limits.max_cost = Some(cost.ok_or_else(|| wrong(name, "a number of dollars, zero or more"))?);
@@ -116,10 +123,20 @@ impl RouterOptions {
 
     fn set_aim(&mut self, aim: Aim) -> Result<(), ChatError> {
         if self.limits.aim.is_some() {
-            return Err(wrong("threshold", "left out where `trimtab.quality` is given"));
+            let expected = "alone among `quality`, `threshold` and `success_value_usd`; leave the others out";
+            return Err(wrong(aim_name(aim), expected));
         }
         self.limits.aim = Some(aim);
         Ok(())
+    }
+}
+
+/// The option that says an aim.
+const fn aim_name(aim: Aim) -> &'static str {
+    match aim {
+        Aim::Quality(_) => "quality",
+        Aim::Threshold(_) => "threshold",
+        Aim::Value(_) => "success_value_usd",
     }
 }
 
@@ -177,16 +194,26 @@ mod tests {
         }
         assert_eq!(field(&json!({ "threshold": 2 })), "trimtab.threshold");
         assert_eq!(field(&json!({ "max_cost_usd": -1 })), "trimtab.max_cost_usd");
+        for bad in [json!(0), json!(-0.01), json!(1e9), json!("much"), json!(false)] {
+            assert_eq!(field(&json!({ "success_value_usd": bad })), "trimtab.success_value_usd");
+        }
+        for bad in [json!(7), json!(""), json!(["s"]), json!({ "id": "s" }), json!(true), json!("s".repeat(257))] {
+            assert_eq!(field(&json!({ "session": bad })), "trimtab.session");
+        }
         assert_eq!(field(&json!({ "candidates": [] })), "trimtab.candidates");
         assert_eq!(field(&json!({ "qualty": 1 })), "trimtab.qualty");
         assert_eq!(field(&json!([])), "trimtab");
         assert_eq!(field(&json!({ "quality": 1, "threshold": 0 })), "trimtab.threshold");
+        assert_eq!(field(&json!({ "quality": 1, "success_value_usd": 0.1 })), "trimtab.success_value_usd");
+        assert_eq!(field(&json!({ "success_value_usd": 0.1, "threshold": 0 })), "trimtab.threshold");
     }
 
     #[test]
     fn refuses_nan_in_a_header() {
         for bad in ["NaN", "inf", "-1", "much"] {
-            assert!(RouterOptions::from_headers([("quality", bad)].into_iter()).is_err(), "{bad}");
+            for name in ["quality", "success-value-usd"] {
+                assert!(RouterOptions::from_headers([(name, bad)].into_iter()).is_err(), "{name}: {bad}");
+            }
         }
     }
 

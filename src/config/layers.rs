@@ -152,13 +152,16 @@ fn overlay(base: &mut Table, layer: Table) {
     }
 }
 
-/// A policy aims by quality or by threshold. The layer that says one takes the other away from the layers below it.
+/// A policy aims by one of these keys. The layer that says one takes the others away from the layers below it.
 fn forget_other_aim(base: &mut Table, layer: &Table) {
-    for (said, other) in [("quality", "threshold"), ("threshold", "quality")] {
-        // A table of that name is a policy called `quality`, not an aim.
-        let is_aim = |value: Option<&Value>| value.is_some_and(|value| !value.is_table());
-        if is_aim(layer.get(said)) && !layer.contains_key(other) && is_aim(base.get(other)) {
-            base.remove(other);
+    const AIMS: [&str; 3] = ["quality", "threshold", "success_value_usd"];
+    // A table of that name is a policy called `quality`, not an aim.
+    let is_aim = |value: Option<&Value>| value.is_some_and(|value| !value.is_table());
+    if AIMS.iter().any(|said| is_aim(layer.get(*said))) {
+        for other in AIMS {
+            if !layer.contains_key(other) && is_aim(base.get(other)) {
+                base.remove(other);
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod units;
 mod validate;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ use crate::config::error::ConfigErrors;
 use crate::config::secret::Secret;
 use crate::domain::candidate::Candidate;
 use crate::domain::ids::{CallerId, ModelName, PolicyName, TierId, UpstreamId};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Policy, SessionMode};
+use crate::domain::probability::Probability;
 
 /// The annotated defaults, for people to read.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
@@ -71,6 +73,8 @@ pub struct Config {
     pub server: Server,
     /// The learned part.
     pub model: Model,
+    /// Conversations.
+    pub sessions: Sessions,
     /// The records.
     pub store: Store,
     /// Retraining.
@@ -172,6 +176,19 @@ pub enum Device {
     Cpu,
     /// CUDA, or an error.
     Cuda,
+}
+
+/// `[sessions]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sessions {
+    /// Whether later turns of a conversation keep its model, under policies that do not say.
+    pub mode: SessionMode,
+    /// After this long without a turn a session starts anew.
+    pub idle_reset: Duration,
+    /// Most sessions remembered.
+    pub max_sessions: NonZeroUsize,
+    /// The gain in success probability without which a session keeps its model.
+    pub switch_margin: Probability,
 }
 
 /// `[store]`.

@@ -8,12 +8,12 @@ use url::Url;
 
 use crate::config::reader::{Section, nearest, quoted};
 use crate::config::secret::Secret;
-use crate::config::validate::Keys;
-use crate::config::{Target, Tier, Timeouts, Upstream, UpstreamKind, units};
+use crate::config::validate::{Keys, SESSION_MODES};
+use crate::config::{Sessions, Target, Tier, Timeouts, Upstream, UpstreamKind, units};
 use crate::domain::candidate::{Candidate, Capability};
 use crate::domain::ids::PolicyName;
 use crate::domain::money::{NanoUsd, Price};
-use crate::domain::policy::{Aim, CarefulMode, Policy};
+use crate::domain::policy::{Aim, CarefulMode, MAX_SUCCESS_VALUE_USD, MIN_SUCCESS_VALUE_USD, Policy};
 use crate::domain::probability::Probability;
 
 /// The parts of a configuration that refer to one another.
@@ -31,8 +31,29 @@ const RESERVED_HEADERS: [&str; 8] =
 /// Headers that carry secrets, so that their values may not stand in the file.
 const SECRET_HEADERS: [&str; 4] = ["api-key", "authorization", "proxy-authorization", "x-api-key"];
 
-/// Reads upstreams, tiers and policies. `longest` is the longest a request may take.
-pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, longest: Duration) -> Option<Routing> {
+/// What a second look costs where the policy does not say: a hundredth of a cent. The processor time is a thousandth of that; the rest is
+/// what some milliseconds of waiting are worth.
+const CAREFUL_COST: NanoUsd = NanoUsd(100_000);
+
+/// What the other sections say that routing goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Defaults {
+    /// The longest a request may take.
+    pub(super) longest: Duration,
+    /// How conversations are kept together, where that could be read.
+    pub(super) sessions: Option<Sessions>,
+}
+
+/// What a policy may refer to.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    tiers: &'a [Tier],
+    sessions: Option<Sessions>,
+}
+
+/// Reads upstreams, tiers and policies.
+pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) -> Option<Routing> {
+    let longest = defaults.longest;
     let sections = root.named("upstreams");
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
     let tiers = tiers(root, &names);
@@ -46,8 +67,9 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, longest: Duration) -
         .collect();
     let sections = root.named("policies");
     let default_policy = default_policy(root, &sections);
+    let known = Known { tiers: &tiers, sessions: defaults.sessions };
     let policies: Vec<Option<Policy>> =
-        sections.into_iter().map(|(name, section)| policy(&name, section, &tiers)).collect();
+        sections.into_iter().map(|(name, section)| policy(&name, section, known)).collect();
     Some(Routing {
         upstreams: upstreams.into_iter().collect::<Option<_>>()?,
         tiers,
@@ -257,24 +279,44 @@ fn price(target: &mut Section<'_>, key: &'static str) -> Option<Price> {
     Some(Price { input_per_mtok: input?, cached_input_per_mtok: cached, output_per_mtok: output? })
 }
 
-fn policy(name: &str, mut section: Section<'_>, tiers: &[Tier]) -> Option<Policy> {
-    check_name(&section, "", name, "a policy");
-    let probability = |section: &mut Section<'_>, key| {
-        section.number(key, 0.0..=1.0).and_then(|number| Probability::try_from(number).ok())
-    };
-    let has = (section.has("quality"), section.has("threshold"));
-    let aim = match has {
-        (true, false) => probability(&mut section, "quality").map(Aim::Quality),
-        (false, true) => section.number("threshold", -1.0..=1.0).map(Aim::Threshold),
-        (true, true) | (false, false) => {
-            section.problem(
-                "quality",
-                "the policy needs either a quality or a threshold",
-                "set exactly one of the two",
-            );
+/// Reads the one aim of a policy.
+fn aim(section: &mut Section<'_>, tiers: &[Tier]) -> Option<Aim> {
+    const NAMES: [&str; 3] = ["quality", "threshold", "success_value_usd"];
+    let given: Vec<&'static str> = NAMES.into_iter().filter(|name| section.has(name)).collect();
+    match given[..] {
+        ["quality"] => probability(section, "quality").map(Aim::Quality),
+        ["threshold"] => section.number("threshold", -1.0..=1.0).map(Aim::Threshold),
+        ["success_value_usd"] => {
+            let value = section.number("success_value_usd", MIN_SUCCESS_VALUE_USD..=MAX_SUCCESS_VALUE_USD);
+            let is_priced = tiers.iter().flat_map(|tier| &tier.models).any(|model| model.candidate.price.is_some());
+            if !is_priced && !tiers.is_empty() {
+                section.problem(
+                    "success_value_usd",
+                    "no model has a price, so that nothing can be weighed in money",
+                    "give the models a price = { input, output }, or set a quality instead",
+                );
+            }
+            value.and_then(NanoUsd::from_usd).map(Aim::Value)
+        }
+        _ => {
+            let (problem, at) = match given.first() {
+                None => ("the policy needs a quality, a threshold or a success_value_usd".to_owned(), "quality"),
+                Some(first) => (format!("the policy sets {}, which exclude one another", quoted(&given)), *first),
+            };
+            section.problem(at, problem, "set exactly one of `quality`, `threshold` and `success_value_usd`");
             None
         }
-    };
+    }
+}
+
+fn probability(section: &mut Section<'_>, key: &'static str) -> Option<Probability> {
+    section.number(key, 0.0..=1.0).and_then(|number| Probability::try_from(number).ok())
+}
+
+fn policy(name: &str, mut section: Section<'_>, known: Known<'_>) -> Option<Policy> {
+    let tiers = known.tiers;
+    check_name(&section, "", name, "a policy");
+    let aim = aim(&mut section, tiers);
     let default_tier = section.optional("default_tier", Section::text);
     if let Some(tier) = default_tier.as_ref().filter(|tier| !tiers.iter().any(|one| one.id.as_str() == tier.as_str())) {
         let ids = tiers.iter().map(|tier| tier.id.as_str());
@@ -287,7 +329,10 @@ fn policy(name: &str, mut section: Section<'_>, tiers: &[Tier]) -> Option<Policy
     let words =
         [("never", CarefulMode::Never), ("when_close", CarefulMode::WhenClose), ("always", CarefulMode::Always)];
     let careful = section.optional("careful", |section, key| section.word(key, &words));
+    let careful_cost = section.optional("careful_cost_usd", |section, key| section.number(key, 0.0..=1000.0));
+    let sessions = section.optional("sessions", |section, key| section.word(key, &SESSION_MODES));
     section.finish();
+    let usual = known.sessions?;
     let strongest = || tiers.last().map(|tier| tier.id.clone());
     Some(Policy {
         name: name.into(),
@@ -296,6 +341,9 @@ fn policy(name: &str, mut section: Section<'_>, tiers: &[Tier]) -> Option<Policy
         allow_weaker_fallback,
         exploration,
         careful: careful.unwrap_or(CarefulMode::WhenClose),
+        careful_cost: careful_cost.map_or(Some(CAREFUL_COST), NanoUsd::from_usd)?,
+        sessions: sessions.unwrap_or(usual.mode),
+        switch_margin: usual.switch_margin,
     })
 }
 

@@ -1,3 +1,5 @@
+mod choice;
+
 use std::path::Path;
 
 use super::*;
@@ -171,7 +173,7 @@ fn flags_beat_the_environment_and_the_environment_beats_the_file() {
     assert_eq!(config.store.queue, 512);
     assert!(config.log.prompts);
     let aim = |name| config.policy(name).map(|policy| policy.aim);
-    assert_eq!(aim("balanced"), Some(Aim::Quality(crate::domain::probability::Probability::clamped(0.25))));
+    assert_eq!(aim("balanced"), Some(Aim::Quality(Probability::clamped(0.25))));
     assert_eq!(aim("economy"), Some(Aim::Threshold(0.1)));
     assert_eq!(config.tiers[1].class.as_str(), "medium");
     assert!(config.tiers[1].models[0].candidate.price.is_some());

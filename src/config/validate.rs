@@ -1,6 +1,7 @@
 //! From merged tables to a checked [`Config`]: the listeners, the learned part, the records and the log.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use tracing_subscriber::EnvFilter;
 use crate::config::error::ConfigErrors;
 use crate::config::layers::Layers;
 use crate::config::reader::{Notes, Section};
-use crate::config::routing::{self, Routing};
+use crate::config::routing::{self, Defaults, Routing};
 use crate::config::secret::{BadSecret, Secret};
 use crate::config::{
-    CallerKey, Config, Device, FeedbackScope, KeptPrompts, Log, LogFormat, Model, Secrets, Server, Sources, Store,
-    Training,
+    CallerKey, Config, Device, FeedbackScope, KeptPrompts, Log, LogFormat, Model, Secrets, Server, Sessions, Sources,
+    Store, Training,
 };
+use crate::domain::policy::SessionMode;
+use crate::domain::probability::Probability;
 
 /// The longest duration of anything.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -35,16 +38,18 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let mut root = Section::root(&layers.table, notes);
     let server = server(root.section("server"), keys);
     let model = model(root.section("model"));
+    let sessions = sessions(root.section("sessions"));
     let store = store(root.section("store"));
     let training = training(root.section("training"));
     let log = log(root.section("log"));
     let longest = server.as_ref().map_or(DAY, |server| server.request_timeout);
-    let routing = routing::read(&mut root, keys, longest);
+    let routing = routing::read(&mut root, keys, Defaults { longest, sessions });
     root.finish();
     let Routing { upstreams, tiers, policies, default_policy } = routing?;
     Some(Config {
         server: server?,
         model: model?,
+        sessions: sessions?,
         store: store?,
         training: training?,
         log: log?,
@@ -56,6 +61,9 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         file: layers.file.clone(),
     })
 }
+
+/// Whether a conversation keeps its model, in words.
+pub(super) const SESSION_MODES: [(&str, SessionMode); 2] = [("sticky", SessionMode::Sticky), ("off", SessionMode::Off)];
 
 /// Reads secrets, or refrains from it.
 pub(super) struct Keys<'a> {
@@ -210,6 +218,20 @@ fn model(mut section: Section<'_>) -> Option<Model> {
         careful_workers: careful_workers?,
         careful_queue: careful_queue?,
         careful_timeout: careful_timeout?,
+    })
+}
+
+fn sessions(mut section: Section<'_>) -> Option<Sessions> {
+    let mode = section.word("mode", &SESSION_MODES);
+    let idle_reset = section.duration("idle_reset", Duration::from_secs(1)..=7 * DAY);
+    let max_sessions = section.count("max_sessions", 1..=10_000_000);
+    let switch_margin = section.number("switch_margin", 0.0..=1.0);
+    section.finish();
+    Some(Sessions {
+        mode: mode?,
+        idle_reset: idle_reset?,
+        max_sessions: NonZeroUsize::new(max_sessions?)?,
+        switch_margin: Probability::try_from(switch_margin?).ok()?,
     })
 }
 

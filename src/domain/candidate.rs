@@ -73,7 +73,7 @@ pub enum Exclusion {
     NotInCandidates,
     /// The expected cost is above the caller's ceiling.
     AboveMaxCost,
-    /// A ceiling was set and the model has no price.
+    /// Costs are to be held against an amount of money, and the model has no price.
     NoPrice,
 }
 
@@ -88,7 +88,7 @@ impl Exclusion {
             Self::ContextTooSmall => "has too small a context",
             Self::NotInCandidates => "is not among the candidates asked for",
             Self::AboveMaxCost => "is expected to cost more than allowed",
-            Self::NoPrice => "has no price to hold against the cost limit",
+            Self::NoPrice => "has no price to hold against an amount of money",
         }
     }
 }
@@ -100,4 +100,8 @@ pub struct ExpectedCost {
     pub p50: NanoUsd,
     /// With an answer longer than nine in ten.
     pub p90: NanoUsd,
+    /// With an answer of mean length: what calls like this one cost on average, which is what a decision weighs.
+    pub mean: NanoUsd,
+    /// The mean were no input cached. The same as `mean` outside sessions.
+    pub uncached: NanoUsd,
 }

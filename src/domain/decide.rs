@@ -1,4 +1,4 @@
-//! The decision: the cheapest adequate model.
+//! The decision: the model that is worth most to the request, after its cost and after what leaving the session's model loses.
 
 use serde::Serialize;
 
@@ -12,6 +12,7 @@ use crate::domain::probability::Probability;
 use crate::domain::prompt::Shape;
 use crate::domain::scores::{LabelSpace, OutputTokens, ScoreFailure, Scores};
 use crate::domain::unknown::{Origin, Stranger, believe};
+use crate::domain::utility::{Leaves, Scale, Trade, Worth, best, cheapest};
 
 /// The answer length assumed where no scores predict one.
 const UNKNOWN_OUTPUT: OutputTokens = OutputTokens { p50: 300.0, p90: 1200.0 };
@@ -31,8 +32,19 @@ pub struct Question<'a> {
     pub policy: &'a Policy,
     /// The caller's wishes.
     pub limits: &'a Limits,
+    /// What the request's session holds, where it has one.
+    pub held: Option<Held<'a>>,
     /// The only randomness, uniform in 0..1. Used for exploration alone.
     pub draw: Probability,
+}
+
+/// The model that answered a session's earlier turns.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// The model.
+    pub model: &'a ModelName,
+    /// The input tokens that its provider has probably kept from the turn before, and bills at the cached price.
+    pub cached_tokens: u64,
 }
 
 /// The parts of a bundle that a decision reads.
@@ -57,7 +69,7 @@ pub struct Decision {
     pub policy: PolicyName,
     /// The aim in force, the caller's where one was given.
     pub aim: Aim,
-    /// The least gain that justified a stronger model.
+    /// The least gain that justified the dearest model instead of the cheapest.
     pub threshold: f64,
     /// Every configured model, in configured order.
     pub considered: Vec<Considered>,
@@ -86,6 +98,8 @@ pub struct Considered {
     pub origin: Origin,
     /// What the call should cost, where the price is known.
     pub cost: Option<ExpectedCost>,
+    /// What choosing it is worth; `None` where it is excluded or nothing was weighed.
+    pub worth: Option<Worth>,
     /// Why it could not be chosen, if so.
     pub excluded: Option<Exclusion>,
 }
@@ -94,7 +108,7 @@ pub struct Considered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The cheapest eligible model whose success is within the threshold of the best.
+    /// The highest utility: of two models, the cheaper one unless the other gains more than the threshold.
     CheapestAdequate,
     /// The dial asks for the strongest whatever the scores say.
     StrongestAsked,
@@ -104,6 +118,12 @@ pub enum Reason {
     OnlyEligible,
     /// There were no scores, so the default tier answers.
     ScoringFailed(ScoreFailure),
+    /// The bundle predicts nothing for any eligible model or its tier, so the default tier answers.
+    NoEstimate,
+    /// The session keeps its model: no stronger one gains enough, and sessions do not move down.
+    SessionKept,
+    /// The session moves up to a stronger tier.
+    SessionRaised,
     /// Drawn at random to keep the feedback honest.
     Exploration,
     /// The caller named the model. Nothing was decided.
@@ -120,8 +140,26 @@ impl Reason {
             Self::CheapestAsked => "cheapest_asked",
             Self::OnlyEligible => "only_eligible",
             Self::ScoringFailed(_) => "scoring_failed",
+            Self::NoEstimate => "no_estimate",
+            Self::SessionKept => "session_kept",
+            Self::SessionRaised => "session_raised",
             Self::Exploration => "exploration",
             Self::Named => "named",
+        }
+    }
+
+    /// Whether a session holds on to a model that was chosen for this reason. A turn that could not be judged moves no session, and the
+    /// cheapest end of the dial is an order for one request.
+    #[must_use]
+    pub const fn settles(self) -> bool {
+        match self {
+            Self::CheapestAdequate
+            | Self::StrongestAsked
+            | Self::OnlyEligible
+            | Self::SessionKept
+            | Self::SessionRaised
+            | Self::Exploration => true,
+            Self::CheapestAsked | Self::ScoringFailed(_) | Self::NoEstimate | Self::Named => false,
         }
     }
 }
@@ -133,24 +171,45 @@ pub struct NoCandidate {
     pub considered: Vec<Considered>,
 }
 
-/// Picks the cheapest eligible model whose success probability is within the threshold of the best eligible one.
+/// Picks the eligible model with the highest utility: success probability, less the threshold times its relative cost, less the
+/// margin where that leaves the session's model. [`crate::domain::utility`] defines the terms, and what holds where a price is missing.
 ///
-/// Models are ordered by tier, then expected cost, then configured order. Quality 0 means the first of that order and quality 1
-/// the strongest tier, whatever the scores say. Without scores the policy's default tier answers, or the nearest stronger tier that
-/// is eligible, or the nearest weaker.
+/// Ties go to the cheaper model, then to the first in configured order. Quality 0 means the cheapest model and quality 1 the strongest
+/// tier, whatever the scores say. Without scores, or without an estimate for any eligible model, the policy's default tier answers, or the
+/// nearest stronger tier that is eligible, or the nearest weaker. A model of which nothing is known is not chosen while something is
+/// known of another.
+///
+/// A session keeps its model while that is eligible and no stronger tier is worth leaving it; it never moves down. Only quality 0 looks past it.
 ///
 /// # Errors
 /// When every model is excluded.
 pub fn decide(question: &Question<'_>) -> Result<Decision, NoCandidate> {
     let aim = question.limits.aim.unwrap_or(question.policy.aim);
-    let threshold = threshold(aim, question.learned.map(|learned| learned.dial));
-    let considered: Vec<Considered> =
-        question.candidates.iter().map(|candidate| consider(question, candidate)).collect();
+    let mut considered: Vec<Considered> =
+        question.candidates.iter().map(|candidate| consider(question, aim, candidate)).collect();
+    let scale = Scale::of(&considered);
+    let threshold = scale.threshold(aim, question.learned.map(|learned| learned.dial));
+    let trade = Trade { threshold, margin: question.policy.switch_margin.get() };
+    let can_stay = |held: &Held<'_>| considered.iter().any(|one| one.excluded.is_none() && one.model == *held.model);
+    let kept = question.held.filter(can_stay);
+    for one in considered.iter_mut().filter(|one| one.excluded.is_none()) {
+        let stays = kept.is_none_or(|held| *held.model == one.model);
+        one.worth = Some(scale.worth(one, trade, if stays { Leaves::Nothing } else { Leaves::Session }));
+    }
     let ladder = ladder(&considered);
-    let Some(greedy) = greedy(question, &ladder, threshold) else {
+    let Some(free) = free(question, &ladder, threshold) else {
         return Err(NoCandidate { considered });
     };
-    let (chosen, reason, propensity) = explore(question, &ladder, greedy);
+    let held = question.held.filter(|_| free.1 != Reason::CheapestAsked);
+    let own = held.and_then(|held| considered.iter().find(|one| one.model == *held.model));
+    let (chosen, reason, propensity) = match own {
+        // Nothing is drawn inside a session: given its model, the choice is certain.
+        Some(own) => {
+            let (chosen, reason) = in_session(own, &ladder, free);
+            (chosen, reason, Probability::ONE)
+        }
+        None => explore(question, &ladder, free),
+    };
     Ok(Decision {
         model: chosen.model.clone(),
         tier: chosen.tier.clone(),
@@ -164,33 +223,14 @@ pub fn decide(question: &Question<'_>) -> Result<Decision, NoCandidate> {
     })
 }
 
-/// The least gain that justifies a stronger model. Without a dial the quality is read as `1 - threshold`.
-fn threshold(aim: Aim, dial: Option<&Dial>) -> f64 {
-    match (aim, dial) {
-        (Aim::Threshold(threshold), _) => threshold,
-        (Aim::Quality(quality), Some(dial)) => dial.threshold(quality),
-        (Aim::Quality(quality), None) => quality.complement().get(),
-    }
-}
-
-/// Whether the choice is a close one: the success that would just have been adequate lies inside the chosen model's interval, so a
-/// better look at the prompt could change the choice.
-#[must_use]
-pub fn is_close(decision: &Decision) -> bool {
-    if decision.reason != Reason::CheapestAdequate || !decision.threshold.is_finite() {
-        return false;
-    }
-    let eligible = || decision.considered.iter().filter(|one| one.excluded.is_none());
-    let best = eligible().filter_map(|one| one.success).map(|success| success.mean.get()).fold(0.0, f64::max);
-    let bar = best - decision.threshold;
-    let chosen = eligible().find(|one| one.model == decision.model).and_then(|one| one.success);
-    chosen.is_some_and(|success| (success.low.get()..=success.high.get()).contains(&bar))
-}
-
-fn consider(question: &Question<'_>, candidate: &Candidate) -> Considered {
+fn consider(question: &Question<'_>, aim: Aim, candidate: &Candidate) -> Considered {
     let output = question.scores.map_or(UNKNOWN_OUTPUT, |scores| scores.output_tokens);
-    let cost = expected_cost(candidate, question.shape, output);
-    let excluded = candidate.capability.lacks(question.shape).or_else(|| question.limits.rule_out(candidate, cost));
+    let held = question.held.filter(|held| *held.model == candidate.model);
+    let cached_tokens = held.map_or(0, |held| held.cached_tokens);
+    let cost = expected_cost(candidate, question.shape, Tokens { output, cached: cached_tokens });
+    let unpriced = || (matches!(aim, Aim::Value(_)) && cost.is_none()).then_some(Exclusion::NoPrice);
+    let ruled_out = || question.limits.rule_out(candidate, cost);
+    let excluded = candidate.capability.lacks(question.shape).or_else(ruled_out).or_else(unpriced);
     let (success, origin) = estimate(question, candidate);
     Considered {
         model: candidate.model.clone(),
@@ -200,6 +240,7 @@ fn consider(question: &Question<'_>, candidate: &Candidate) -> Considered {
         known: origin == Origin::Own,
         origin,
         cost,
+        worth: None,
         excluded,
     }
 }
@@ -223,27 +264,44 @@ fn estimate(question: &Question<'_>, candidate: &Candidate) -> (Option<Estimate>
     }
 }
 
-/// The cost of a call with a median and with a long answer, never longer than the caller allows.
-#[must_use]
-pub fn expected_cost(candidate: &Candidate, shape: &Shape, output: OutputTokens) -> Option<ExpectedCost> {
-    let price = candidate.price?;
-    let limit = shape.max_output_tokens.map_or(f64::INFINITY, |most| most as f64);
-    let cost = |tokens: f64| {
-        let output_tokens = tokens.min(limit).clamp(0.0, 1e9).round() as u64;
-        price.cost(&Usage { input_tokens: shape.input_tokens, cached_input_tokens: 0, output_tokens })
-    };
-    Some(ExpectedCost { p50: cost(output.p50), p90: cost(output.p90) })
+/// The tokens of a call that has not been made, but for its input.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokens {
+    /// How long the answer may be.
+    pub output: OutputTokens,
+    /// The input tokens that the provider has probably cached.
+    pub cached: u64,
 }
 
-/// The eligible models from cheapest to strongest. The sort is stable, so ties keep the configured order.
+/// The cost of a call with a median, a mean and a long answer, never longer than the caller allows. `None` without a price.
+#[must_use]
+pub fn expected_cost(candidate: &Candidate, shape: &Shape, tokens: Tokens) -> Option<ExpectedCost> {
+    let price = candidate.price?;
+    let limit = shape.max_output_tokens.map_or(f64::INFINITY, |most| most as f64);
+    let cost = |output: f64, cached: u64| {
+        let output_tokens = output.min(limit).clamp(0.0, 1e9).round() as u64;
+        price.cost(&Usage { input_tokens: shape.input_tokens, cached_input_tokens: cached, output_tokens })
+    };
+    let mean = tokens.output.mean();
+    Some(ExpectedCost {
+        p50: cost(tokens.output.p50, tokens.cached),
+        p90: cost(tokens.output.p90, tokens.cached),
+        mean: cost(mean, tokens.cached),
+        uncached: cost(mean, 0),
+    })
+}
+
+/// The eligible models from the weakest tier to the strongest, each tier from cheap to dear. The sort is stable, so ties keep the
+/// configured order.
 fn ladder(considered: &[Considered]) -> Vec<&Considered> {
     let mut ladder: Vec<&Considered> = considered.iter().filter(|one| one.excluded.is_none()).collect();
-    // A model without a price sorts as the dearest of its tier: unknown is never taken for free.
-    ladder.sort_by_key(|one| (one.rank, one.cost.map_or(u64::MAX, |cost| cost.p50.0)));
+    let cost = |one: &Considered| one.worth.map_or(f64::INFINITY, |worth| worth.relative_cost);
+    ladder.sort_by(|a, b| a.rank.cmp(&b.rank).then(cost(a).total_cmp(&cost(b))));
     ladder
 }
 
-fn greedy<'a>(question: &Question<'_>, ladder: &[&'a Considered], threshold: f64) -> Option<(&'a Considered, Reason)> {
+/// The choice as if there were no session but for the price of leaving its model.
+fn free<'a>(question: &Question<'_>, ladder: &[&'a Considered], threshold: f64) -> Option<(&'a Considered, Reason)> {
     let first = *ladder.first()?;
     if ladder.len() == 1 {
         return Some((first, Reason::OnlyEligible));
@@ -251,17 +309,37 @@ fn greedy<'a>(question: &Question<'_>, ladder: &[&'a Considered], threshold: f64
     if let Err(failure) = question.scores {
         return Some((default_model(question, ladder, first), Reason::ScoringFailed(failure)));
     }
+    let models = || ladder.iter().copied();
     if threshold == f64::INFINITY {
-        return Some((first, Reason::CheapestAsked));
+        return Some((cheapest(models()).unwrap_or(first), Reason::CheapestAsked));
     }
-    let mean = |one: &Considered| one.success.map_or(0.0, |success| success.mean.get());
-    let best = ladder.iter().map(|one| mean(one)).fold(0.0, f64::max);
-    let adequate = ladder.iter().find(|one| best - mean(one) <= threshold);
-    // A threshold below zero asks for more than the best: the strongest tier answers, its first model.
-    Some(
-        adequate
-            .map_or_else(|| (strongest(ladder, first), Reason::StrongestAsked), |one| (*one, Reason::CheapestAdequate)),
-    )
+    if threshold == f64::NEG_INFINITY {
+        return Some((strongest(ladder, first), Reason::StrongestAsked));
+    }
+    Some(match best(models()) {
+        Some(best) => (best, Reason::CheapestAdequate),
+        None => (default_model(question, ladder, first), Reason::NoEstimate),
+    })
+}
+
+/// The choice of a session that holds `own`: it moves up where the free choice is of a stronger tier, and otherwise stays. Where its own model
+/// may not answer, the nearest that is not weaker stands in, if there is one.
+fn in_session<'a>(
+    own: &'a Considered,
+    ladder: &[&'a Considered],
+    (free, reason): (&'a Considered, Reason),
+) -> (&'a Considered, Reason) {
+    match (own.excluded, reason) {
+        (Some(_), _) if free.rank < own.rank => {
+            let not_weaker = || ladder.iter().copied().filter(|one| one.rank >= own.rank);
+            (best(not_weaker()).or_else(|| not_weaker().next()).unwrap_or(free), reason)
+        }
+        (Some(_), _) | (None, Reason::OnlyEligible) => (free, reason),
+        // A turn that cannot be judged is answered by a stronger default tier without moving the session.
+        (None, Reason::ScoringFailed(_) | Reason::NoEstimate) if free.rank > own.rank => (free, reason),
+        (None, _) if free.rank > own.rank => (free, Reason::SessionRaised),
+        (None, _) => (own, Reason::SessionKept),
+    }
 }
 
 fn strongest<'a>(ladder: &[&'a Considered], otherwise: &'a Considered) -> &'a Considered {

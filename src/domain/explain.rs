@@ -16,10 +16,19 @@ pub fn sentence(decision: &Decision, scores: Option<&Scores>) -> String {
     let aim = match decision.aim {
         Aim::Quality(quality) => format!("quality {}", quality.get()),
         Aim::Threshold(threshold) => format!("threshold {threshold}"),
+        Aim::Value(value) => format!("${} for a right answer", value.as_usd()),
     };
     let because = match decision.reason {
-        Reason::CheapestAdequate => adequate(decision, &aim),
-        Reason::StrongestAsked => format!("{aim} asks for the strongest eligible tier"),
+        Reason::CheapestAdequate => arithmetic(decision, &aim),
+        Reason::SessionKept => kept(decision, &aim),
+        Reason::SessionRaised => format!("the session moves up to it: {}", raised(decision, &aim)),
+        Reason::NoEstimate => {
+            format!(
+                "the bundle predicts nothing for the eligible models, so the default tier `{}` answers",
+                decision.tier
+            )
+        }
+        Reason::StrongestAsked => strongest(&aim),
         Reason::CheapestAsked => format!("{aim} asks for the cheapest eligible model"),
         Reason::OnlyEligible => format!("it is the only eligible model{}", exclusions(decision)),
         Reason::ScoringFailed(failure) => format!("{failure}, so the default tier `{}` answers", decision.tier),
@@ -40,22 +49,55 @@ pub fn difficulty_word(difficulty: f64) -> &'static str {
     }
 }
 
-fn adequate(decision: &Decision, aim: &str) -> String {
-    let mean = |one: &&Considered| one.success.map_or(0.0, |success| success.mean.get());
+/// The arithmetic of a choice by utility: what the chosen model is worth, and what the next best is.
+fn arithmetic(decision: &Decision, aim: &str) -> String {
+    let worth = |one: &&Considered| one.worth.and_then(|worth| worth.utility).unwrap_or(f64::NEG_INFINITY);
     let eligible = || decision.considered.iter().filter(|one| one.excluded.is_none());
     let chosen = eligible().find(|one| one.model == decision.model);
-    let best = eligible().max_by(|a, b| mean(a).total_cmp(&mean(b)));
-    match (chosen, best) {
-        (Some(chosen), Some(best)) if chosen.model == best.model => {
-            format!("at {:.0} % expected success it is the cheapest that {aim} accepts", 100.0 * mean(&chosen))
+    let next = eligible().filter(|one| one.model != decision.model).max_by(|a, b| worth(a).total_cmp(&worth(b)));
+    match (chosen.and_then(|one| sum(one, decision)), next.and_then(|one| Some((&one.model, sum(one, decision)?)))) {
+        (Some(own), Some((next, other))) => format!("{own} at {aim}, against {other} for `{next}`"),
+        (Some(own), None) => format!("{own} at {aim}"),
+        (None, _) => format!("nothing is worth more at {aim}"),
+    }
+}
+
+/// A success in percent, what is taken from it in points, and what is left.
+fn sum(one: &Considered, decision: &Decision) -> Option<String> {
+    let (success, worth) = (one.success?.mean.get(), one.worth?);
+    let utility = worth.utility?;
+    let charged = success - utility - worth.switching;
+    let what = if decision.threshold < 0.0 { "tier" } else { "cost" };
+    let sign = if charged < 0.0 { "plus" } else { "less" };
+    let leaving = if worth.switching > 0.0 {
+        format!(" and {:.1} for leaving the session's model", 100.0 * worth.switching)
+    } else {
+        String::new()
+    };
+    let (success, charged, utility) = (100.0 * success, 100.0 * charged.abs(), 100.0 * utility);
+    Some(format!("{success:.1} % expected success {sign} {charged:.1} for its {what}{leaving} is worth {utility:.1}"))
+}
+
+/// Why a session moves up. At the end of the dial nothing is weighed.
+fn raised(decision: &Decision, aim: &str) -> String {
+    if decision.threshold == f64::NEG_INFINITY { strongest(aim) } else { arithmetic(decision, aim) }
+}
+
+fn strongest(aim: &str) -> String {
+    format!("{aim} asks for the strongest eligible tier")
+}
+
+/// Why a session keeps its model: what leaving it for the best stronger one would be worth.
+fn kept(decision: &Decision, aim: &str) -> String {
+    let rank = decision.considered.iter().find(|one| one.model == decision.model).map_or(0, |one| one.rank);
+    let weighed = |one: &Considered| one.worth.and_then(|worth| worth.utility);
+    let utility = |one: &&Considered| weighed(one).unwrap_or(f64::NEG_INFINITY);
+    let stronger = decision.considered.iter().filter(|one| one.rank > rank && weighed(one).is_some());
+    match stronger.max_by(|a, b| utility(a).total_cmp(&utility(b))).and_then(|one| Some((one, sum(one, decision)?))) {
+        Some((one, other)) => {
+            format!("the session keeps its model at {aim}: moving up to `{}`, {other}, does not pay", one.model)
         }
-        (Some(chosen), Some(best)) => format!(
-            "its {:.0} % expected success is close enough to the {:.0} % of `{}` at {aim}, and it is cheaper",
-            100.0 * mean(&chosen),
-            100.0 * mean(&best),
-            best.model,
-        ),
-        (None, _) | (_, None) => format!("it is the cheapest that {aim} accepts"),
+        None => "the session keeps its model, and sessions do not move down".to_owned(),
     }
 }
 

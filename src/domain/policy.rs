@@ -22,6 +22,22 @@ pub struct Policy {
     pub exploration: Probability,
     /// When a second, slower look is taken.
     pub careful: CarefulMode,
+    /// What a second look costs: a close decision gets one where more than this is expected to be at stake.
+    pub careful_cost: NanoUsd,
+    /// Whether later turns of a conversation keep its model.
+    pub sessions: SessionMode,
+    /// The gain in success probability without which a session keeps its model.
+    pub switch_margin: Probability,
+}
+
+/// Whether later turns of a conversation keep its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionMode {
+    /// They keep it, move up where that pays, and never down until the session was idle for long.
+    Sticky,
+    /// Every request is decided by itself.
+    Off,
 }
 
 /// Where the line between tiers lies.
@@ -32,7 +48,15 @@ pub enum Aim {
     Quality(Probability),
     /// The least gain in success probability that justifies a stronger tier; lower means better quality. For experts.
     Threshold(f64),
+    /// What a right answer is worth in money. A dearer model answers where it gains more than it costs.
+    Value(NanoUsd),
 }
+
+/// The least that a right answer can be worth, in dollars. Who wants the cheapest model whatever it is worth asks for quality 0.
+pub const MIN_SUCCESS_VALUE_USD: f64 = 1e-6;
+
+/// The most that a right answer can be worth, in dollars. Who wants the strongest model whatever it costs asks for quality 1.
+pub const MAX_SUCCESS_VALUE_USD: f64 = 1e6;
 
 /// When the careful scorer is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +64,7 @@ pub enum Aim {
 pub enum CarefulMode {
     /// Never.
     Never,
-    /// When the fast scorer's interval straddles the threshold.
+    /// When the fast scorer's interval straddles the threshold and enough money is at stake.
     WhenClose,
     /// For every prompt.
     Always,

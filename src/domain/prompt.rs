@@ -46,6 +46,10 @@ pub struct Shape {
     pub json_schema: bool,
     /// A short digest of the system prompt, zero where there is none.
     pub system_digest: u64,
+    /// A digest of the system prompt and the first user message, by which a conversation is recognised; zero where there is no user message.
+    pub opening_digest: u64,
+    /// Whether a model has answered in this conversation before.
+    pub is_answered: bool,
 }
 
 /// Estimates tokens from bytes: four bytes to a token, at least one for a text that is not empty.

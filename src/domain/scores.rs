@@ -135,6 +135,22 @@ pub struct OutputTokens {
     pub p90: f64,
 }
 
+impl OutputTokens {
+    /// The mean of the lognormal distribution with these quantiles, at most `p90`.
+    ///
+    /// Answer lengths have a long tail, so their mean lies well above their median, and over many calls it is the mean that is
+    /// paid for. The median alone would make models with a dear output look cheaper than they are.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        if self.p50.is_nan() || self.p50 <= 0.0 || self.p90.is_nan() || self.p90 <= self.p50 {
+            return self.p50.max(0.0);
+        }
+        // 1.2816 standard deviations lie between the median and the 90th percentile.
+        let deviation = (self.p90 / self.p50).ln() / 1.2816;
+        (self.p50 * (deviation * deviation / 2.0).exp()).min(self.p90)
+    }
+}
+
 /// The labelled prompts near this one.
 #[derive(Clone, Debug, Default)]
 pub struct Neighbourhood {

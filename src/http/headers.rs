@@ -14,6 +14,7 @@ const TIER: HeaderName = HeaderName::from_static("x-trimtab-tier");
 const REASON: HeaderName = HeaderName::from_static("x-trimtab-reason");
 const LATENCY_US: HeaderName = HeaderName::from_static("x-trimtab-latency-us");
 const BUNDLE: HeaderName = HeaderName::from_static("x-trimtab-bundle");
+const SESSION: HeaderName = HeaderName::from_static("x-trimtab-session-event");
 const COST_USD: HeaderName = HeaderName::from_static("x-trimtab-cost-usd");
 
 /// What the headers say beyond the decision.
@@ -30,7 +31,7 @@ pub struct Served<'a> {
 pub fn decision_headers(id: DecisionId, routed: &Routed, served: Served<'_>) -> HeaderMap {
     let decision = &routed.decision;
     let (model, tier) = served.by.unwrap_or((decision.model.as_str(), decision.tier.as_str()));
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(9);
     let mut put = |name: HeaderName, text: &str| {
         // Names come from the configuration, which allows nothing that a header could not hold; a name that slipped through is left out.
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -43,6 +44,9 @@ pub fn decision_headers(id: DecisionId, routed: &Routed, served: Served<'_>) -> 
     put(REASON, decision.reason.as_str());
     put(LATENCY_US, &routed.took.as_micros().to_string());
     put(BUNDLE, decision.bundle.as_ref().map_or("none", |bundle| bundle.as_str()));
+    if let Some(session) = routed.session {
+        put(SESSION, session.event.as_str());
+    }
     if let Some(cost) = served.cost {
         put(COST_USD, &format!("{:.9}", cost.as_usd()));
     }

@@ -15,6 +15,7 @@ use crate::model::session::Device;
 use crate::retrain::bundles::Bundles;
 use crate::retrain::{RetrainSettings, Retrainer};
 use crate::serve::ServeError;
+use crate::sessions::SessionSettings;
 use crate::store::{PromptRetention, Store, StoreSettings};
 use crate::upstream::client::{Timeouts, Upstream, UpstreamError, UpstreamSettings};
 use crate::upstream::dispatch::Target;
@@ -27,6 +28,10 @@ pub(super) fn store(config: &Config) -> StoreSettings {
     };
     let usual = StoreSettings::at(config.store.path.clone());
     StoreSettings { prompts, queue: NonZeroUsize::new(config.store.queue).unwrap_or(usual.queue), ..usual }
+}
+
+pub(super) fn sessions(config: &Config) -> SessionSettings {
+    SessionSettings { idle_reset: config.sessions.idle_reset, max_sessions: config.sessions.max_sessions }
 }
 
 /// How a bundle is prepared under this configuration.

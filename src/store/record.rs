@@ -1,5 +1,7 @@
 //! The records themselves: plain values, made on the request path and turned into rows by the writer.
 
+mod extended;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -174,6 +176,8 @@ pub enum AimRecord {
     Quality(Probability),
     /// A raw threshold.
     Threshold(#[serde(with = "extended")] f64),
+    /// What a right answer is worth.
+    Value(NanoUsd),
 }
 
 impl From<Aim> for AimRecord {
@@ -181,6 +185,7 @@ impl From<Aim> for AimRecord {
         match aim {
             Aim::Quality(quality) => Self::Quality(quality),
             Aim::Threshold(threshold) => Self::Threshold(threshold),
+            Aim::Value(value) => Self::Value(value),
         }
     }
 }
@@ -345,30 +350,6 @@ pub fn halves_of_floats(floats: &[f32]) -> Vec<u8> {
 pub fn floats_of_halves(bytes: &[u8]) -> Option<Vec<f32>> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     rest.is_empty().then(|| pairs.iter().map(|&pair| half::f16::from_le_bytes(pair).to_f32()).collect())
-}
-
-/// Writes infinite thresholds as text, since JSON has no number for them.
-mod extended {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Extended {
-        Number(f64),
-        Word(String),
-    }
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde decides the signature")]
-    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        if value.is_finite() { serializer.serialize_f64(*value) } else { serializer.collect_str(value) }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        match Extended::deserialize(deserializer)? {
-            Extended::Number(number) => Ok(number),
-            Extended::Word(word) => word.parse().map_err(serde::de::Error::custom),
-        }
-    }
 }
 
 #[cfg(test)]

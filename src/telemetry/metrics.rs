@@ -2,6 +2,8 @@
 //!
 //! Labels are bounded: tiers, policies and upstreams come from the configuration, models that it does not name become `other`.
 
+pub mod choice;
+
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -50,6 +52,7 @@ pub struct Metrics {
     bundle: Family<Labels<1>, Gauge>,
     prepare_failures: Counter,
     activations: Counter,
+    choice: choice::Choice,
     resident: Gauge,
 }
 
@@ -158,6 +161,7 @@ impl Metrics {
             prepare_failures: new
                 .plain("model_prepare_failures", "Bundles that could not be loaded, while the old one kept serving"),
             activations: new.plain("model_activations", "Bundles that began to serve"),
+            choice: choice::Choice::new(&mut new),
             resident,
             registry: root,
         }

@@ -1,10 +1,12 @@
+mod choice;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::candidate::Capability;
 use crate::domain::embedding::Embedding;
 use crate::domain::money::{NanoUsd, Price};
-use crate::domain::policy::CarefulMode;
+use crate::domain::policy::{CarefulMode, SessionMode};
 use crate::domain::scores::{Neighbourhood, ScoreTimings, Scorer};
 
 const ALL_ROUND: Capability = Capability { context_tokens: Some(1_000), tools: true, images: false, json_schema: true };
@@ -36,6 +38,9 @@ fn policy(aim: Aim) -> Policy {
         allow_weaker_fallback: false,
         exploration: Probability::ZERO,
         careful: CarefulMode::Never,
+        careful_cost: NanoUsd::ZERO,
+        sessions: SessionMode::Sticky,
+        switch_margin: Probability::ZERO,
     }
 }
 
@@ -87,6 +92,7 @@ impl Case {
             shape: &self.shape,
             policy: &policy,
             limits: &self.limits,
+            held: None,
             draw: Probability::clamped(self.draw),
         })
     }
@@ -97,8 +103,8 @@ impl Case {
 }
 
 #[test]
-fn picks_the_cheapest_model_within_the_threshold_of_the_best() {
-    assert_eq!(Case::new([0.80, 0.86, 0.90], Aim::Threshold(0.15)).model(), "m-small");
+fn picks_the_model_whose_gain_over_every_cheaper_one_is_worth_its_cost() {
+    assert_eq!(Case::new([0.85, 0.86, 0.90], Aim::Threshold(0.15)).model(), "m-small");
     assert_eq!(Case::new([0.70, 0.86, 0.90], Aim::Threshold(0.15)).model(), "m-medium");
     assert_eq!(Case::new([0.40, 0.50, 0.90], Aim::Threshold(0.15)).model(), "m-large");
 }
