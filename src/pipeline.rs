@@ -20,12 +20,14 @@ use crate::catalog::{Catalog, UnknownName, Wanted};
 use crate::chat::openai::ChatRequest;
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, NoCandidate, Question, Reason, decide, is_close};
+use crate::domain::drift::Sighting;
 use crate::domain::explain::sentence;
 use crate::domain::ids::{CallerId, DecisionId, PolicyName};
 use crate::domain::policy::{Aim, CarefulMode, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
 use crate::domain::scores::{ScoreFailure, ScoreTimings, Scorer, Scores};
+use crate::drift::{Drift, Judgeable, Seen};
 use crate::model::generation::{CarefulStatus, Generation};
 use crate::model::registry::Registry;
 use crate::records;
@@ -46,6 +48,8 @@ pub struct App {
     pub journal: Option<Journal>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
+    /// The watch over drift.
+    pub drift: Arc<Drift>,
     /// Longest time of a whole call.
     pub request_timeout: Duration,
     /// Longest time that the careful scorer may take.
@@ -206,6 +210,9 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
             decision = decider.decide(&scores)?;
         }
     }
+    if let (Ok(scores), Some(generation)) = (&scores, generation.as_deref()) {
+        app.drift.saw(&seen(call, scores, generation));
+    }
     let sentence = sentence(&decision, scores.as_ref().ok());
     Ok(Routed {
         decision,
@@ -219,6 +226,18 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
         took: call.started.elapsed(),
         allow_weaker_fallback: policy.allow_weaker_fallback,
     })
+}
+
+/// What a decision tells about the traffic.
+fn seen<'a>(call: &Call, scores: &Scores, generation: &'a Generation) -> Seen<'a> {
+    let prompt = &call.chat.prompt;
+    let unfamiliar = scores.familiarity.unfamiliar.is_some();
+    Seen {
+        bundle: generation.id(),
+        sighting: Sighting::of(scores, generation.labels().tiers().len(), prompt.signals.chars),
+        judged: if unfamiliar { Judgeable::No } else { Judgeable::Yes },
+        at_unix_ms: call.at_unix_ms,
+    }
 }
 
 /// What both looks at one prompt share.

@@ -1,5 +1,6 @@
 //! The composition root: builds the rooms from the configuration, serves, and takes everything down again.
 
+mod drift;
 pub mod settings;
 
 use std::io;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::demo;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
+use crate::drift::Drift;
 use crate::http;
 use crate::http::admission::now_unix_ms;
 use crate::http::auth::Keys;
@@ -36,6 +38,7 @@ use crate::model::runtime::{self, RuntimeError, RuntimeMissing};
 use crate::model::shelf::Shelf;
 use crate::model::watch::{Watch, Watcher};
 use crate::pipeline::{App, Call};
+use crate::serve::drift::{drift_file, look_for_drift, watch_drift};
 use crate::serve::settings::prepare_settings;
 use crate::store::{Journal, Store, StoreError, StoreHealth};
 use crate::telemetry::metrics::Metrics;
@@ -113,8 +116,14 @@ pub async fn serve(
     let store = open_store(&config).await?;
     let journal = store.as_ref().map(|store| store.journal().clone());
     let models = load_models(&config, &metrics)?;
-    let following = follow(&config, &models, &metrics);
-    let parts = Parts { models: models.registry, journal: journal.clone(), metrics: Arc::clone(&metrics) };
+    let drift = watch_drift(&config, &models.registry);
+    let following = follow(&config, &models, (&metrics, &drift));
+    let parts = Parts {
+        models: models.registry,
+        journal: journal.clone(),
+        metrics: Arc::clone(&metrics),
+        drift: Arc::clone(&drift),
+    };
     let server = Arc::new(server(&config, app(&config, parts)?, store.clone()));
 
     if let Some((watch, serving)) = following {
@@ -123,6 +132,7 @@ pub async fn serve(
     if let Some(journal) = journal {
         tasks.spawn(report_store(journal, metrics, over.clone()));
     }
+    tasks.spawn(look_for_drift(drift, drift_file(&config), over.clone()));
     tasks.spawn(announce_drain(Arc::clone(&server), stop.clone()));
     ready(addresses);
     let drain = config.server.drain_timeout;
@@ -152,7 +162,7 @@ pub async fn serve(
 pub fn build_app(config: &Config) -> Result<App, ServeError> {
     let metrics = Arc::new(Metrics::new([]));
     let models = load_models(config, &metrics)?.registry;
-    app(config, Parts { models, journal: None, metrics })
+    app(config, Parts { models, journal: None, metrics, drift: Arc::default() })
 }
 
 /// A call that came from this process.
@@ -240,11 +250,16 @@ struct Models {
 }
 
 /// Follows `CURRENT`, unless the configuration pins a bundle.
-fn follow(config: &Config, models: &Models, metrics: &Arc<Metrics>) -> Option<(Watch, PathBuf)> {
+fn follow(
+    config: &Config,
+    models: &Models,
+    (metrics, drift): (&Arc<Metrics>, &Arc<Drift>),
+) -> Option<(Watch, PathBuf)> {
     if config.model.bundle.is_some() {
         return None;
     }
-    let watcher = Arc::new(Reports { metrics: Arc::clone(metrics) });
+    let (registry, drift) = (Arc::clone(&models.registry), Arc::clone(drift));
+    let watcher = Arc::new(Reports { metrics: Arc::clone(metrics), registry, drift });
     let watch = Watch { registry: Arc::clone(&models.registry), settings: models.settings.clone(), watcher };
     Some((watch, models.settings.bundle.clone()))
 }
@@ -252,11 +267,16 @@ fn follow(config: &Config, models: &Models, metrics: &Arc<Metrics>) -> Option<(W
 /// Tells the metrics and the log what became of a change of `CURRENT`.
 struct Reports {
     metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
+    drift: Arc<Drift>,
 }
 
 impl Watcher for Reports {
     fn activated(&self, bundle: &BundleId) {
         self.metrics.bundle_activated(bundle);
+        if let Some(generation) = self.registry.current() {
+            self.drift.begin(generation.id(), generation.baseline());
+        }
     }
 
     fn refused(&self, bundle: &Path, error: &PrepareError) {
@@ -269,6 +289,7 @@ struct Parts {
     models: Arc<Registry>,
     journal: Option<Journal>,
     metrics: Arc<Metrics>,
+    drift: Arc<Drift>,
 }
 
 fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
@@ -277,6 +298,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         models: parts.models,
         journal: parts.journal,
         metrics: parts.metrics,
+        drift: parts.drift,
         request_timeout: config.server.request_timeout,
         careful_timeout: config.model.careful_timeout,
     })

@@ -13,7 +13,7 @@ use crate::config::{Target, Tier, Timeouts, Upstream, UpstreamKind, units};
 use crate::domain::candidate::{Candidate, Capability};
 use crate::domain::ids::PolicyName;
 use crate::domain::money::{NanoUsd, Price};
-use crate::domain::policy::{Aim, CarefulMode, Policy};
+use crate::domain::policy::{Aim, CarefulMode, Policy, SafeChoice};
 use crate::domain::probability::Probability;
 
 /// The parts of a configuration that refer to one another.
@@ -287,6 +287,12 @@ fn policy(name: &str, mut section: Section<'_>, tiers: &[Tier]) -> Option<Policy
     let words =
         [("never", CarefulMode::Never), ("when_close", CarefulMode::WhenClose), ("always", CarefulMode::Always)];
     let careful = section.optional("careful", |section, key| section.word(key, &words));
+    let words = [
+        ("default_tier", SafeChoice::DefaultTier),
+        ("strongest", SafeChoice::Strongest),
+        ("ignore", SafeChoice::Ignore),
+    ];
+    let unfamiliar = section.optional("unfamiliar", |section, key| section.word(key, &words));
     section.finish();
     let strongest = || tiers.last().map(|tier| tier.id.clone());
     Some(Policy {
@@ -296,6 +302,7 @@ fn policy(name: &str, mut section: Section<'_>, tiers: &[Tier]) -> Option<Policy
         allow_weaker_fallback,
         exploration,
         careful: careful.unwrap_or(CarefulMode::WhenClose),
+        unfamiliar: unfamiliar.unwrap_or_default(),
     })
 }
 

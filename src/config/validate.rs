@@ -12,7 +12,10 @@ use crate::config::layers::Layers;
 use crate::config::reader::{Notes, Section};
 use crate::config::routing::{self, Routing};
 use crate::config::secret::{BadSecret, Secret};
-use crate::config::{CallerKey, Config, Device, KeptPrompts, Log, LogFormat, Model, Secrets, Server, Sources, Store};
+use crate::config::{
+    CallerKey, Config, Device, Drift, KeptPrompts, Log, LogFormat, Model, Secrets, Server, Sources, Store,
+};
+use crate::domain::drift::ReferenceKind;
 
 /// The longest duration of anything.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -33,6 +36,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let server = server(root.section("server"), keys);
     let model = model(root.section("model"));
     let store = store(root.section("store"));
+    let drift = drift(root.section("drift"));
     let log = log(root.section("log"));
     let longest = server.as_ref().map_or(DAY, |server| server.request_timeout);
     let routing = routing::read(&mut root, keys, longest);
@@ -42,6 +46,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         server: server?,
         model: model?,
         store: store?,
+        drift: drift?,
         log: log?,
         upstreams,
         tiers,
@@ -207,6 +212,15 @@ fn store(mut section: Section<'_>) -> Option<Store> {
     let queue = section.count("queue", 64..=1_000_000);
     section.finish();
     Some(Store { enabled: enabled?, path: path?, prompts: prompts?, queue: queue? })
+}
+
+fn drift(mut section: Section<'_>) -> Option<Drift> {
+    let words = [("traffic", ReferenceKind::Traffic), ("training", ReferenceKind::Training)];
+    let reference = section.word("reference", &words);
+    let decisions = section.count("reference_decisions", 100..=1_000_000);
+    let window = section.duration("window", HOUR..=7 * DAY);
+    section.finish();
+    Some(Drift { reference: reference?, reference_decisions: decisions? as u64, window: window? })
 }
 
 fn log(mut section: Section<'_>) -> Option<Log> {

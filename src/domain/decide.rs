@@ -5,9 +5,10 @@ use serde::Serialize;
 use crate::domain::calibration::Dial;
 use crate::domain::candidate::{Candidate, Exclusion, ExpectedCost};
 use crate::domain::estimate::Estimate;
+use crate::domain::familiarity::Unfamiliar;
 use crate::domain::ids::{BundleId, ModelName, PolicyName, TierId};
 use crate::domain::money::Usage;
-use crate::domain::policy::{Aim, Limits, Policy};
+use crate::domain::policy::{Aim, Limits, Policy, SafeChoice};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Shape;
 use crate::domain::scores::{LabelSpace, OutputTokens, ScoreFailure, Scores};
@@ -101,6 +102,8 @@ pub enum Reason {
     OnlyEligible,
     /// There were no scores, so the default tier answers.
     ScoringFailed(ScoreFailure),
+    /// The bundle cannot judge the prompt, so the safe tier answers.
+    Unfamiliar(Unfamiliar),
     /// Drawn at random to keep the feedback honest.
     Exploration,
     /// The caller named the model. Nothing was decided.
@@ -117,6 +120,7 @@ impl Reason {
             Self::CheapestAsked => "cheapest_asked",
             Self::OnlyEligible => "only_eligible",
             Self::ScoringFailed(_) => "scoring_failed",
+            Self::Unfamiliar(_) => "unfamiliar",
             Self::Exploration => "exploration",
             Self::Named => "named",
         }
@@ -147,6 +151,7 @@ pub fn decide(question: &Question<'_>) -> Result<Decision, NoCandidate> {
     let Some(greedy) = greedy(question, &ladder, threshold) else {
         return Err(NoCandidate { considered });
     };
+    let greedy = safe(question, &ladder, greedy);
     let (chosen, reason, propensity) = explore(question, &ladder, greedy);
     Ok(Decision {
         model: chosen.model.clone(),
@@ -251,6 +256,24 @@ fn greedy<'a>(question: &Question<'_>, ladder: &[&'a Considered], threshold: f64
         adequate
             .map_or_else(|| (strongest(ladder, first), Reason::StrongestAsked), |one| (*one, Reason::CheapestAdequate)),
     )
+}
+
+/// The safe model in place of the learned choice, where the bundle cannot judge the prompt. Never a weaker tier than the learned choice, and
+/// nothing where the dial asked for an end of the scale or there is no choice.
+fn safe<'a>(
+    question: &Question<'_>,
+    ladder: &[&'a Considered],
+    (learned, reason): (&'a Considered, Reason),
+) -> (&'a Considered, Reason) {
+    let unfamiliar = question.scores.ok().and_then(|scores| scores.familiarity.unfamiliar);
+    let Some(why) = unfamiliar.filter(|_| reason == Reason::CheapestAdequate) else { return (learned, reason) };
+    let safe = match question.policy.unfamiliar {
+        SafeChoice::DefaultTier => default_model(question, ladder, learned),
+        SafeChoice::Strongest => strongest(ladder, learned),
+        SafeChoice::Ignore => return (learned, reason),
+    };
+    let chosen = if safe.rank > learned.rank { safe } else { learned };
+    if safe.rank >= learned.rank { (chosen, Reason::Unfamiliar(why)) } else { (learned, reason) }
 }
 
 fn strongest<'a>(ladder: &[&'a Considered], otherwise: &'a Considered) -> &'a Considered {

@@ -22,6 +22,8 @@ pub struct Policy {
     pub exploration: Probability,
     /// When a second, slower look is taken.
     pub careful: CarefulMode,
+    /// Where a prompt goes that the bundle cannot judge.
+    pub unfamiliar: SafeChoice,
 }
 
 /// Where the line between tiers lies.
@@ -44,6 +46,19 @@ pub enum CarefulMode {
     WhenClose,
     /// For every prompt.
     Always,
+}
+
+/// Where a prompt goes that the bundle cannot judge. Never to a weaker tier than the scores would choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SafeChoice {
+    /// To the policy's default tier.
+    #[default]
+    DefaultTier,
+    /// To the strongest eligible tier.
+    Strongest,
+    /// Wherever the scores say.
+    Ignore,
 }
 
 /// What one caller asked of one decision. Everything is optional.

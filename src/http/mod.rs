@@ -4,6 +4,7 @@ pub mod admission;
 pub mod auth;
 pub mod body;
 pub mod chat_completions;
+pub mod drift;
 pub mod error;
 pub mod export;
 pub mod feedback;
@@ -51,6 +52,7 @@ pub fn admin(server: Arc<Server>, keys: Keys) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))
         .route("/admin/bundle", get(health::bundle))
+        .route("/admin/drift", get(drift::report))
         .route("/v1/feedback/export", get(export::export))
         .route_layer(from_fn_with_state(Arc::new(keys), admission::administer))
         .merge(open())

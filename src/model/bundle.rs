@@ -18,6 +18,9 @@ pub const ENCODER_FILE: &str = "encoder.json";
 /// The name of the golden rows inside a bundle.
 pub const GOLDEN_FILE: &str = "golden.jsonl";
 
+/// The name of the optional description of the calibration prompts inside a bundle.
+pub const BASELINE_FILE: &str = "baseline.json";
+
 /// A bundle directory whose manifest is sound and whose every file has the size and digest the manifest says.
 #[derive(Clone, Debug)]
 pub struct Bundle {

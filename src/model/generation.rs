@@ -5,7 +5,9 @@ mod prepare;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::domain::baseline::Baseline;
 use crate::domain::decide::Learned;
+use crate::domain::familiarity::{Familiarity, Known};
 use crate::domain::ids::BundleId;
 use crate::domain::neighbour::Neighbour;
 use crate::domain::prompt::Prompt;
@@ -27,6 +29,8 @@ pub struct Generation {
     manifest: Manifest,
     labels: LabelSpace,
     calibration: Calibration,
+    baseline: Option<Baseline>,
+    known: Known,
     tokenizer: Tokenizer,
     slots: SlotPool,
     index: NeighbourIndex,
@@ -86,6 +90,12 @@ impl Generation {
         &self.calibration
     }
 
+    /// What its calibration prompts looked like, where the bundle says so.
+    #[must_use]
+    pub const fn baseline(&self) -> Option<&Baseline> {
+        self.baseline.as_ref()
+    }
+
     /// What a decision needs to know of it.
     #[must_use]
     pub const fn learned(&self) -> Learned<'_> {
@@ -124,7 +134,7 @@ impl Generation {
     /// The ask is empty or in words that the encoder does not know, or the model failed. A failure is evidence for the decision, never an error of the call.
     pub fn score(&self, prompt: &Prompt) -> Result<Scores, ScoreFailure> {
         let found = self.read(prompt)?;
-        Ok(found.calibrate(Scorer::Fast, &self.calibration, prompt.truncated))
+        Ok(self.calibrate(found, Scorer::Fast, prompt))
     }
 
     /// Scores a prompt with the careful encoder and heads, and the neighbours of its fast embedding. Milliseconds, in a worker thread.
@@ -145,7 +155,7 @@ impl Generation {
         let start = Instant::now();
         careful.tokenizer.tokenize(&prompt.ask, &mut buffer).map_err(|error| failed(&error))?;
         found.reading.timings.tokenize += start.elapsed();
-        found.reading.tokens = buffer.text_tokens();
+        (found.reading.tokens, found.reading.unknown) = (buffer.text_tokens(), buffer.unknown());
         found.reading.truncated = buffer.truncated();
         let request = CarefulRequest { tokens: buffer.ids().to_vec(), signals: prompt.signals.features(), deadline };
         let answer = careful.engine.ask(request).await?;
@@ -153,7 +163,7 @@ impl Generation {
         found.reading.timings.encode += answer.encode;
         found.reading.timings.heads += answer.heads;
         found.reading.output = answer.output;
-        Ok(found.calibrate(Scorer::Careful, &careful.calibration, prompt.truncated))
+        Ok(self.calibrate_with(found, (Scorer::Careful, &careful.calibration), prompt))
     }
 
     /// Reads a prompt with the fast scorer and finds its neighbours. Nothing that unwinds inside a library gets out of here.
@@ -183,11 +193,27 @@ struct Found {
     neighbours: Vec<Neighbour>,
 }
 
-impl Found {
-    fn calibrate(self, scorer: Scorer, calibration: &Calibration, clipped: bool) -> Scores {
+impl Generation {
+    fn calibrate(&self, found: Found, scorer: Scorer, prompt: &Prompt) -> Scores {
+        self.calibrate_with(found, (scorer, &self.calibration), prompt)
+    }
+
+    fn calibrate_with(&self, found: Found, (scorer, calibration): (Scorer, &Calibration), prompt: &Prompt) -> Scores {
         let start = Instant::now();
-        let Self { reading: Reading { embedding, output, tokens, truncated, mut timings }, neighbours } = self;
+        let Found { reading, neighbours } = found;
+        let Reading { embedding, output, tokens, unknown, truncated, mut timings } = reading;
         let success = blend::success(&output, calibration, &neighbours);
+        let heads = output.success.iter().zip(&calibration.success).take(self.labels.tiers().len());
+        let heads = heads.map(|(&logit, map)| map.apply(f64::from(logit)).get());
+        let moved = success.iter().zip(heads).map(|(after, before)| (after.mean.get() - before).abs());
+        let mut familiarity = Familiarity {
+            language: prompt.language,
+            unknown_share: unknown as f64 / tokens.max(1) as f64,
+            disagreement: moved.fold(0.0, f64::max),
+            unfamiliar: None,
+        };
+        let neighbourhood = blend::neighbourhood(neighbours);
+        familiarity.unfamiliar = self.known.judge(familiarity, neighbourhood.density, tokens);
         timings.neighbours += start.elapsed();
         Scores {
             scorer,
@@ -195,9 +221,10 @@ impl Found {
             difficulty: calibration.difficulty.apply(f64::from(output.difficulty)),
             success,
             output_tokens: blend::output_tokens(&output),
-            neighbourhood: blend::neighbourhood(neighbours),
+            neighbourhood,
+            familiarity,
             tokens,
-            truncated: truncated || clipped,
+            truncated: truncated || prompt.truncated,
             timings,
             embedding,
         }

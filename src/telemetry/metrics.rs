@@ -2,6 +2,8 @@
 //!
 //! Labels are bounded: tiers, policies and upstreams come from the configuration, models that it does not name become `other`.
 
+mod drift;
+
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use crate::domain::ids::{BundleId, ModelName, PolicyName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Usage};
 use crate::domain::outcome::{Attempt, Outcome};
 use crate::domain::scores::{ScoreFailure, ScoreTimings};
+use crate::telemetry::metrics::drift::DriftGauges;
 use crate::telemetry::process;
 
 /// The content type of [`Metrics::render`].
@@ -50,6 +53,7 @@ pub struct Metrics {
     bundle: Family<Labels<1>, Gauge>,
     prepare_failures: Counter,
     activations: Counter,
+    drift: DriftGauges,
     resident: Gauge,
 }
 
@@ -158,6 +162,7 @@ impl Metrics {
             prepare_failures: new
                 .plain("model_prepare_failures", "Bundles that could not be loaded, while the old one kept serving"),
             activations: new.plain("model_activations", "Bundles that began to serve"),
+            drift: DriftGauges::register(&mut new),
             resident,
             registry: root,
         }

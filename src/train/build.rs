@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::domain::ids::{BundleId, ItemId};
-use crate::model::bundle::EncoderDirectory;
+use crate::model::bundle::{BASELINE_FILE, EncoderDirectory};
 use crate::model::manifest::TrainedOn;
 use crate::model::session::Device;
 use crate::train::adapt::{self, Experience};
 use crate::train::base::Base;
+use crate::train::baseline;
 use crate::train::clock;
 use crate::train::dataset::{Dataset, TaskSet, Unseen, trained_on};
 use crate::train::embed::TextEncoder;
@@ -117,6 +118,9 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
             Some((scorer, encoder.reference()))
         }
     };
+    let part = Part { features: &data.features, labels: &data.labels, prompts: &data.split.calibration };
+    let text_of = |prompt: usize| data.outcomes.prompts.get(prompt).map_or("", |prompt| &*prompt.text);
+    let baseline = baseline::baseline(&scorer, part, (&fit_index, &text_of));
     let all: Vec<usize> = (0..data.outcomes.prompts.len()).collect();
     let full = content(&all)?;
     let trained_on = data.trained_on();
@@ -146,6 +150,7 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
         settings,
         parent: None,
         trained_on,
+        baseline,
     };
     write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;
     report.seconds = start.elapsed().as_secs_f64();
@@ -286,6 +291,7 @@ fn adapt_base(
         settings,
         parent: Some(base.manifest.id),
         trained_on: rows,
+        baseline: bundle.read_json(BASELINE_FILE).ok(),
     };
     write(&parts, (&options.out, &options.models), (&mut encoder, &mut report), progress)?;
     report.seconds = start.elapsed().as_secs_f64();

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::domain::baseline::Baseline;
 use crate::domain::embedding::Embedding;
 use crate::domain::ids::BundleId;
 use crate::domain::scores::LabelSpace;
 use crate::domain::signals::SIGNALS_VERSION;
 use crate::domain::task::Task;
+use crate::model::bundle::BASELINE_FILE;
 use crate::model::digest_of;
 use crate::model::generation::{Generation, PrepareSettings};
 use crate::model::index::EXACT_BELOW;
@@ -50,6 +52,8 @@ pub struct Parts<'a> {
     pub parent: Option<BundleId>,
     /// The data it was trained on.
     pub trained_on: TrainedOn,
+    /// What the calibration prompts look like, where that is known. An adapted bundle keeps its base's.
+    pub baseline: Option<Baseline>,
 }
 
 /// A condition that a bundle should meet before it serves.
@@ -147,6 +151,9 @@ pub fn write(
         passed: golden.len() >= 50,
         detail: format!("{} golden prompts, answered again when the bundle was loaded", golden.len()),
     });
+    if let Some(baseline) = &parts.baseline {
+        writer.write(BASELINE_FILE, &json(baseline)?).map_err(failed)?;
+    }
     writer.write("report.json", &json(report)?).map_err(failed)?;
     let manifest = Manifest {
         schema: SCHEMA,

@@ -16,11 +16,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["domain", "config"]),
     ("train", &["domain", "model"]),
     ("catalog", &["domain", "chat", "upstream"]),
-    ("pipeline", &["domain", "chat", "model", "upstream", "store", "telemetry", "catalog", "records"]),
+    ("drift", &["domain"]),
+    ("pipeline", &["domain", "chat", "drift", "model", "upstream", "store", "telemetry", "catalog", "records"]),
     ("records", &["domain", "store", "pipeline"]),
     ("view", &["domain", "pipeline"]),
     ("learn", &["domain", "model", "store", "pipeline"]),
-    ("http", &["domain", "chat", "model", "store", "telemetry", "upstream", "catalog", "pipeline", "view", "learn"]),
+    (
+        "http",
+        &["domain", "chat", "drift", "model", "store", "telemetry", "upstream", "catalog", "pipeline", "view", "learn"],
+    ),
     ("shutdown", &[]),
     (
         "serve",
@@ -29,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "chat",
             "config",
             "demo",
+            "drift",
             "http",
             "model",
             "pipeline",
@@ -76,6 +81,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry/"]),
     ("anyhow", &["commands/"]),
     ("clap", &["cli.rs", "main.rs"]),
+    ("whatlang", &["domain/language"]),
 ];
 
 /// What the pure rooms may not touch.
