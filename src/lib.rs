@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod domain;
+pub mod drift;
 pub mod http;
 pub mod learn;
 pub mod model;

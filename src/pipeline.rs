@@ -22,6 +22,7 @@ use crate::catalog::{Catalog, UnknownName, Wanted};
 use crate::chat::openai::ChatRequest;
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, Held, NoCandidate, Question, Reason, decide};
+use crate::domain::drift::Sighting;
 use crate::domain::explain::sentence;
 use crate::domain::ids::{CallerId, DecisionId, PolicyName};
 use crate::domain::look::{Size, Stake};
@@ -29,6 +30,7 @@ use crate::domain::policy::{Aim, CarefulMode, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
 use crate::domain::scores::{ScoreFailure, ScoreTimings, Scorer, Scores};
+use crate::drift::{Drift, Judgeable, Seen};
 use crate::model::generation::{CarefulStatus, Generation};
 use crate::model::registry::Registry;
 use crate::records;
@@ -56,6 +58,8 @@ pub struct App {
     pub sessions: Option<Sessions>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
+    /// The watch over drift.
+    pub drift: Arc<Drift>,
     /// Longest time of a whole call.
     pub request_timeout: Duration,
     /// Longest time that the careful scorer may take.
@@ -230,6 +234,9 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
         };
         app.metrics.looked(look, began.elapsed());
     }
+    if let (Ok(scores), Some(generation)) = (&scores, generation.as_deref()) {
+        app.drift.saw(&seen(call, scores, generation));
+    }
     let session = conversation.and_then(|conversation| conversation.note(app, call, &decision));
     let sentence = sentence(&decision, scores.as_ref().ok());
     Ok(Routed {
@@ -245,6 +252,18 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
         took: call.started.elapsed(),
         allow_weaker_fallback: policy.allow_weaker_fallback,
     })
+}
+
+/// What a decision tells about the traffic.
+fn seen<'a>(call: &Call, scores: &Scores, generation: &'a Generation) -> Seen<'a> {
+    let prompt = &call.chat.prompt;
+    let unfamiliar = scores.familiarity.unfamiliar.is_some();
+    Seen {
+        bundle: generation.id(),
+        sighting: Sighting::of(scores, generation.labels().tiers().len(), prompt.signals.chars),
+        judged: if unfamiliar { Judgeable::No } else { Judgeable::Yes },
+        at_unix_ms: call.at_unix_ms,
+    }
 }
 
 /// What both looks at one prompt share.

@@ -1,5 +1,6 @@
 //! The composition root: builds the rooms from the configuration, serves, and takes everything down again.
 
+mod drift;
 pub mod settings;
 
 use std::io;
@@ -22,6 +23,7 @@ use crate::config::{Config, FeedbackScope};
 use crate::demo;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
+use crate::drift::Drift;
 use crate::http;
 use crate::http::admission::now_unix_ms;
 use crate::http::auth::Keys;
@@ -38,6 +40,7 @@ use crate::model::watch::{Watch, Watcher};
 use crate::pipeline::{App, Call};
 use crate::retrain::Retrainer;
 use crate::retrain::bundles::Bundles;
+use crate::serve::drift::{drift_file, look_for_drift, watch_drift};
 use crate::serve::settings::prepare_settings;
 use crate::sessions::Sessions;
 use crate::store::{Journal, Store, StoreError, StoreHealth};
@@ -119,9 +122,15 @@ pub async fn serve(
     let store = open_store(&config).await?;
     let journal = store.as_ref().map(|store| store.journal().clone());
     let models = load_models(&config, &metrics)?;
-    let following = follow(&config, &models, &metrics);
-    let sessions = Some(Sessions::new(settings::sessions(&config)));
-    let parts = Parts { models: models.registry, journal: journal.clone(), sessions, metrics: Arc::clone(&metrics) };
+    let drift = watch_drift(&config, &models.registry);
+    let following = follow(&config, &models, (&metrics, &drift));
+    let parts = Parts {
+        models: models.registry,
+        journal: journal.clone(),
+        sessions: Some(Sessions::new(settings::sessions(&config))),
+        metrics: Arc::clone(&metrics),
+        drift: Arc::clone(&drift),
+    };
     let bundles = Bundles::new(models.settings, config.model.bundle.clone());
     let retrainer = settings::retrainer(&config, bundles, store.as_ref());
     let server = Arc::new(server(&config, (app(&config, parts)?, retrainer), store.clone()));
@@ -132,6 +141,7 @@ pub async fn serve(
     if let Some(journal) = journal {
         tasks.spawn(report_store(journal, metrics, over.clone()));
     }
+    tasks.spawn(look_for_drift(drift, drift_file(&config), over.clone()));
     tasks.spawn(announce_drain(Arc::clone(&server), stop.clone()));
     ready(addresses);
     let drain = config.server.drain_timeout;
@@ -163,7 +173,7 @@ pub fn build_app(config: &Config) -> Result<App, ServeError> {
     let metrics = Arc::new(Metrics::new([]));
     let models = load_models(config, &metrics)?.registry;
     // Rows of a file are no turns of one conversation, whatever they have in common.
-    app(config, Parts { models, journal: None, sessions: None, metrics })
+    app(config, Parts { models, journal: None, sessions: None, metrics, drift: Arc::default() })
 }
 
 /// A call that came from this process.
@@ -251,11 +261,16 @@ struct Models {
 }
 
 /// Follows `CURRENT`, unless the configuration pins a bundle.
-fn follow(config: &Config, models: &Models, metrics: &Arc<Metrics>) -> Option<(Watch, PathBuf)> {
+fn follow(
+    config: &Config,
+    models: &Models,
+    (metrics, drift): (&Arc<Metrics>, &Arc<Drift>),
+) -> Option<(Watch, PathBuf)> {
     if config.model.bundle.is_some() {
         return None;
     }
-    let watcher = Arc::new(Reports { metrics: Arc::clone(metrics) });
+    let (registry, drift) = (Arc::clone(&models.registry), Arc::clone(drift));
+    let watcher = Arc::new(Reports { metrics: Arc::clone(metrics), registry, drift });
     let watch = Watch { registry: Arc::clone(&models.registry), settings: models.settings.clone(), watcher };
     Some((watch, models.settings.bundle.clone()))
 }
@@ -263,11 +278,16 @@ fn follow(config: &Config, models: &Models, metrics: &Arc<Metrics>) -> Option<(W
 /// Tells the metrics and the log what became of a change of `CURRENT`.
 struct Reports {
     metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
+    drift: Arc<Drift>,
 }
 
 impl Watcher for Reports {
     fn activated(&self, bundle: &BundleId) {
         self.metrics.bundle_activated(bundle);
+        if let Some(generation) = self.registry.current() {
+            self.drift.begin(generation.id(), generation.baseline());
+        }
     }
 
     fn refused(&self, bundle: &Path, error: &PrepareError) {
@@ -281,6 +301,7 @@ struct Parts {
     journal: Option<Journal>,
     sessions: Option<Sessions>,
     metrics: Arc<Metrics>,
+    drift: Arc<Drift>,
 }
 
 fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
@@ -290,6 +311,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         journal: parts.journal,
         sessions: parts.sessions,
         metrics: parts.metrics,
+        drift: parts.drift,
         request_timeout: config.server.request_timeout,
         careful_timeout: config.model.careful_timeout,
     })

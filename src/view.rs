@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::domain::candidate::ExpectedCost;
 use crate::domain::decide::{Considered, Reason};
+use crate::domain::familiarity::Unfamiliar;
 use crate::domain::ids::DecisionId;
 use crate::domain::money::NanoUsd;
 use crate::domain::policy::Aim;
@@ -94,10 +95,21 @@ struct SignalsView<'a> {
     input_tokens: u64,
     output_tokens: CostlessQuantiles,
     turns: usize,
+    language: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfamiliar: Option<Unfamiliar>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    familiarity: Option<FamiliarityView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tasks: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     structure: Option<&'a crate::domain::signals::Signals>,
+}
+
+#[derive(Debug, Serialize)]
+struct FamiliarityView {
+    unknown_share: f64,
+    disagreement: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -238,6 +250,12 @@ fn signals<'a>(shown: &Shown<'a>, scores: &Scores) -> SignalsView<'a> {
             p90: scores.output_tokens.p90.round() as u64,
         },
         turns: shown.prompt.shape.turns,
+        language: scores.familiarity.language.code(),
+        unfamiliar: scores.familiarity.unfamiliar,
+        familiarity: shown.explain.then(|| FamiliarityView {
+            unknown_share: rounded(scores.familiarity.unknown_share),
+            disagreement: rounded(scores.familiarity.disagreement),
+        }),
         tasks: shown.explain.then(|| Value::Object(tasks())),
         structure: shown.explain.then_some(&shown.prompt.signals),
     }

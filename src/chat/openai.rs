@@ -9,8 +9,7 @@ use serde_json::value::RawValue;
 use crate::chat::ask::{Turn, ask};
 use crate::chat::error::ChatError;
 use crate::chat::options::RouterOptions;
-use crate::domain::prompt::{Prompt, Shape, clip, estimate_tokens};
-use crate::domain::signals::Signals;
+use crate::domain::prompt::{Prompt, Shape, estimate_tokens};
 
 /// What an image is taken to cost in input tokens, about what providers charge for a small one.
 const IMAGE_TOKENS: u64 = 800;
@@ -70,8 +69,7 @@ impl ChatRequest {
             opening_digest: messages.opening_digest(),
             is_answered: messages.turns.iter().any(|turn| turn.role == "assistant"),
         };
-        let (ask, truncated) = clip(&ask(&messages.turns));
-        let prompt = Prompt { signals: Signals::of(&ask), ask, truncated, shape };
+        let prompt = Prompt::new(&ask(&messages.turns), shape);
         let fields = entries
             .into_iter()
             .filter(|(key, _)| key != "model" && key != "trimtab")

@@ -21,6 +21,7 @@ use crate::config::env::Environment;
 use crate::config::error::ConfigErrors;
 use crate::config::secret::Secret;
 use crate::domain::candidate::Candidate;
+use crate::domain::drift::ReferenceKind;
 use crate::domain::ids::{CallerId, ModelName, PolicyName, TierId, UpstreamId};
 use crate::domain::policy::{Policy, SessionMode};
 use crate::domain::probability::Probability;
@@ -79,6 +80,8 @@ pub struct Config {
     pub store: Store,
     /// Retraining.
     pub training: Training,
+    /// The watch over drift.
+    pub drift: Drift,
     /// The log.
     pub log: Log,
     /// Every configured upstream, by name.
@@ -213,6 +216,17 @@ pub enum KeptPrompts {
     Redacted,
     /// Its digest and embedding only.
     None,
+}
+
+/// `[drift]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// What recent traffic is compared with.
+    pub reference: ReferenceKind,
+    /// How many decisions make a reference of traffic.
+    pub reference_decisions: u64,
+    /// How long a decision counts as recent, whole hours.
+    pub window: Duration,
 }
 
 /// `[log]`.

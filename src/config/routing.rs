@@ -13,7 +13,7 @@ use crate::config::{Sessions, Target, Tier, Timeouts, Upstream, UpstreamKind, un
 use crate::domain::candidate::{Candidate, Capability};
 use crate::domain::ids::PolicyName;
 use crate::domain::money::{NanoUsd, Price};
-use crate::domain::policy::{Aim, CarefulMode, MAX_SUCCESS_VALUE_USD, MIN_SUCCESS_VALUE_USD, Policy};
+use crate::domain::policy::{Aim, CarefulMode, MAX_SUCCESS_VALUE_USD, MIN_SUCCESS_VALUE_USD, Policy, SafeChoice};
 use crate::domain::probability::Probability;
 
 /// The parts of a configuration that refer to one another.
@@ -331,6 +331,12 @@ fn policy(name: &str, mut section: Section<'_>, known: Known<'_>) -> Option<Poli
     let careful = section.optional("careful", |section, key| section.word(key, &words));
     let careful_cost = section.optional("careful_cost_usd", |section, key| section.number(key, 0.0..=1000.0));
     let sessions = section.optional("sessions", |section, key| section.word(key, &SESSION_MODES));
+    let words = [
+        ("default_tier", SafeChoice::DefaultTier),
+        ("strongest", SafeChoice::Strongest),
+        ("ignore", SafeChoice::Ignore),
+    ];
+    let unfamiliar = section.optional("unfamiliar", |section, key| section.word(key, &words));
     section.finish();
     let usual = known.sessions?;
     let strongest = || tiers.last().map(|tier| tier.id.clone());
@@ -344,6 +350,7 @@ fn policy(name: &str, mut section: Section<'_>, known: Known<'_>) -> Option<Poli
         careful_cost: careful_cost.map_or(Some(CAREFUL_COST), NanoUsd::from_usd)?,
         sessions: sessions.unwrap_or(usual.mode),
         switch_margin: usual.switch_margin,
+        unfamiliar: unfamiliar.unwrap_or_default(),
     })
 }
 

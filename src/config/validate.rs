@@ -14,9 +14,10 @@ use crate::config::reader::{Notes, Section};
 use crate::config::routing::{self, Defaults, Routing};
 use crate::config::secret::{BadSecret, Secret};
 use crate::config::{
-    CallerKey, Config, Device, FeedbackScope, KeptPrompts, Log, LogFormat, Model, Secrets, Server, Sessions, Sources,
-    Store, Training,
+    CallerKey, Config, Device, Drift, FeedbackScope, KeptPrompts, Log, LogFormat, Model, Secrets, Server, Sessions,
+    Sources, Store, Training,
 };
+use crate::domain::drift::ReferenceKind;
 use crate::domain::policy::SessionMode;
 use crate::domain::probability::Probability;
 
@@ -41,6 +42,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let sessions = sessions(root.section("sessions"));
     let store = store(root.section("store"));
     let training = training(root.section("training"));
+    let drift = drift(root.section("drift"));
     let log = log(root.section("log"));
     let longest = server.as_ref().map_or(DAY, |server| server.request_timeout);
     let routing = routing::read(&mut root, keys, Defaults { longest, sessions });
@@ -52,6 +54,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         sessions: sessions?,
         store: store?,
         training: training?,
+        drift: drift?,
         log: log?,
         upstreams,
         tiers,
@@ -243,6 +246,15 @@ fn store(mut section: Section<'_>) -> Option<Store> {
     let queue = section.count("queue", 64..=1_000_000);
     section.finish();
     Some(Store { enabled: enabled?, path: path?, prompts: prompts?, queue: queue? })
+}
+
+fn drift(mut section: Section<'_>) -> Option<Drift> {
+    let words = [("traffic", ReferenceKind::Traffic), ("training", ReferenceKind::Training)];
+    let reference = section.word("reference", &words);
+    let decisions = section.count("reference_decisions", 100..=1_000_000);
+    let window = section.duration("window", HOUR..=7 * DAY);
+    section.finish();
+    Some(Drift { reference: reference?, reference_decisions: decisions? as u64, window: window? })
 }
 
 fn log(mut section: Section<'_>) -> Option<Log> {

@@ -5,9 +5,10 @@ use serde::Serialize;
 use crate::domain::calibration::Dial;
 use crate::domain::candidate::{Candidate, Exclusion, ExpectedCost};
 use crate::domain::estimate::Estimate;
+use crate::domain::familiarity::Unfamiliar;
 use crate::domain::ids::{BundleId, ModelName, PolicyName, TierId};
 use crate::domain::money::Usage;
-use crate::domain::policy::{Aim, Limits, Policy};
+use crate::domain::policy::{Aim, Limits, Policy, SafeChoice};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Shape;
 use crate::domain::scores::{LabelSpace, OutputTokens, ScoreFailure, Scores};
@@ -118,6 +119,8 @@ pub enum Reason {
     OnlyEligible,
     /// There were no scores, so the default tier answers.
     ScoringFailed(ScoreFailure),
+    /// The bundle cannot judge the prompt, so the safe tier answers.
+    Unfamiliar(Unfamiliar),
     /// The bundle predicts nothing for any eligible model or its tier, so the default tier answers.
     NoEstimate,
     /// The session keeps its model: no stronger one gains enough, and sessions do not move down.
@@ -143,6 +146,7 @@ impl Reason {
             Self::NoEstimate => "no_estimate",
             Self::SessionKept => "session_kept",
             Self::SessionRaised => "session_raised",
+            Self::Unfamiliar(_) => "unfamiliar",
             Self::Exploration => "exploration",
             Self::Named => "named",
         }
@@ -159,7 +163,9 @@ impl Reason {
             | Self::SessionKept
             | Self::SessionRaised
             | Self::Exploration => true,
-            Self::CheapestAsked | Self::ScoringFailed(_) | Self::NoEstimate | Self::Named => false,
+            Self::CheapestAsked | Self::ScoringFailed(_) | Self::Unfamiliar(_) | Self::NoEstimate | Self::Named => {
+                false
+            }
         }
     }
 }
@@ -200,6 +206,7 @@ pub fn decide(question: &Question<'_>) -> Result<Decision, NoCandidate> {
     let Some(free) = free(question, &ladder, threshold) else {
         return Err(NoCandidate { considered });
     };
+    let free = safe(question, &ladder, free);
     let held = question.held.filter(|_| free.1 != Reason::CheapestAsked);
     let own = held.and_then(|held| considered.iter().find(|one| one.model == *held.model));
     let (chosen, reason, propensity) = match own {
@@ -336,10 +343,30 @@ fn in_session<'a>(
         }
         (Some(_), _) | (None, Reason::OnlyEligible) => (free, reason),
         // A turn that cannot be judged is answered by a stronger default tier without moving the session.
-        (None, Reason::ScoringFailed(_) | Reason::NoEstimate) if free.rank > own.rank => (free, reason),
+        (None, Reason::ScoringFailed(_) | Reason::Unfamiliar(_) | Reason::NoEstimate) if free.rank > own.rank => {
+            (free, reason)
+        }
         (None, _) if free.rank > own.rank => (free, Reason::SessionRaised),
         (None, _) => (own, Reason::SessionKept),
     }
+}
+
+/// The safe model in place of the learned choice, where the bundle cannot judge the prompt. Never a weaker tier than the learned choice, and
+/// nothing where the dial asked for an end of the scale or there is no choice.
+fn safe<'a>(
+    question: &Question<'_>,
+    ladder: &[&'a Considered],
+    (learned, reason): (&'a Considered, Reason),
+) -> (&'a Considered, Reason) {
+    let unfamiliar = question.scores.ok().and_then(|scores| scores.familiarity.unfamiliar);
+    let Some(why) = unfamiliar.filter(|_| reason == Reason::CheapestAdequate) else { return (learned, reason) };
+    let safe = match question.policy.unfamiliar {
+        SafeChoice::DefaultTier => default_model(question, ladder, learned),
+        SafeChoice::Strongest => strongest(ladder, learned),
+        SafeChoice::Ignore => return (learned, reason),
+    };
+    let chosen = if safe.rank > learned.rank { safe } else { learned };
+    if safe.rank >= learned.rank { (chosen, Reason::Unfamiliar(why)) } else { (learned, reason) }
 }
 
 fn strongest<'a>(ladder: &[&'a Considered], otherwise: &'a Considered) -> &'a Considered {

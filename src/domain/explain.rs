@@ -1,6 +1,7 @@
 //! One plain sentence that says why.
 
 use crate::domain::decide::{Considered, Decision, Reason};
+use crate::domain::familiarity::Unfamiliar;
 use crate::domain::policy::Aim;
 use crate::domain::scores::Scores;
 
@@ -32,10 +33,24 @@ pub fn sentence(decision: &Decision, scores: Option<&Scores>) -> String {
         Reason::CheapestAsked => format!("{aim} asks for the cheapest eligible model"),
         Reason::OnlyEligible => format!("it is the only eligible model{}", exclusions(decision)),
         Reason::ScoringFailed(failure) => format!("{failure}, so the default tier `{}` answers", decision.tier),
+        Reason::Unfamiliar(why) => unfamiliar(why, decision, scores),
         Reason::Exploration => "it was drawn at random to keep feedback honest".to_owned(),
         Reason::Named => "the request named it".to_owned(),
     };
     format!("{subject}`{model}` was chosen: {because}.")
+}
+
+fn unfamiliar(why: Unfamiliar, decision: &Decision, scores: Option<&Scores>) -> String {
+    let because = match why {
+        Unfamiliar::Language => {
+            let language = scores.map_or("another language", |scores| scores.familiarity.language.name());
+            format!("the prompt is in {language}, which the bundle was not trained on")
+        }
+        Unfamiliar::UnknownWords => "the scoring model does not know most words of the prompt".to_owned(),
+        Unfamiliar::FarAway => "the prompt is unlike every labelled prompt".to_owned(),
+        Unfamiliar::Disagreement => "the prediction and the labelled prompts nearby contradict each other".to_owned(),
+    };
+    format!("{because}, so the safe tier `{}` answers", decision.tier)
 }
 
 /// A word for a difficulty between 0 and 1.

@@ -65,6 +65,7 @@ impl Stake {
             | Reason::CheapestAsked
             | Reason::OnlyEligible
             | Reason::ScoringFailed(_)
+            | Reason::Unfamiliar(_)
             | Reason::NoEstimate
             | Reason::Exploration
             | Reason::Named => false,

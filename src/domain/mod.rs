@@ -3,14 +3,18 @@
 //! Everything here is pure: no clock, no randomness, no files, no network and no runtime. Time and
 //! draws arrive as arguments, so that every law can be a test. This room imports none of ours.
 
+pub mod baseline;
 pub mod calibration;
 pub mod candidate;
 pub mod decide;
+pub mod drift;
 pub mod embedding;
 pub mod estimate;
 pub mod explain;
+pub mod familiarity;
 pub mod feedback;
 pub mod ids;
+pub mod language;
 pub mod look;
 pub mod money;
 pub mod neighbour;

@@ -28,6 +28,8 @@ pub struct Policy {
     pub sessions: SessionMode,
     /// The gain in success probability without which a session keeps its model.
     pub switch_margin: Probability,
+    /// Where a prompt goes that the bundle cannot judge.
+    pub unfamiliar: SafeChoice,
 }
 
 /// Whether later turns of a conversation keep its model.
@@ -68,6 +70,19 @@ pub enum CarefulMode {
     WhenClose,
     /// For every prompt.
     Always,
+}
+
+/// Where a prompt goes that the bundle cannot judge. Never to a weaker tier than the scores would choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SafeChoice {
+    /// To the policy's default tier.
+    #[default]
+    DefaultTier,
+    /// To the strongest eligible tier.
+    Strongest,
+    /// Wherever the scores say.
+    Ignore,
 }
 
 /// What one caller asked of one decision. Everything is optional.

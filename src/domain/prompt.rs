@@ -1,5 +1,9 @@
 //! What is scored: the human's ask, and the shape of the conversation around it.
 
+mod tidy;
+
+use crate::domain::language::Language;
+use crate::domain::prompt::tidy::tidy;
 use crate::domain::signals::Signals;
 
 /// Most characters of an ask that are read. Longer asks keep their head and tail and say so.
@@ -12,6 +16,8 @@ pub struct Prompt {
     pub ask: String,
     /// Whether the ask was cut to [`MAX_ASK_CHARS`].
     pub truncated: bool,
+    /// The language of the ask.
+    pub language: Language,
     /// Structural signals of the ask.
     pub signals: Signals,
     /// Facts about the whole request.
@@ -22,10 +28,16 @@ impl Prompt {
     /// A prompt that is only an ask, as training rows and the command line have it.
     #[must_use]
     pub fn from_ask(text: &str) -> Self {
-        let (ask, truncated) = clip(text.trim());
         let input_tokens = estimate_tokens(text.len());
-        let shape = Shape { turns: 1, input_tokens, ..Shape::default() };
-        Self { signals: Signals::of(&ask), ask, truncated, shape }
+        Self::new(text, Shape { turns: 1, input_tokens, ..Shape::default() })
+    }
+
+    /// Prepares an ask for scoring. Serving and training both come through here, so that what is learned is what is met.
+    #[must_use]
+    pub fn new(ask: &str, shape: Shape) -> Self {
+        let (ask, truncated) = clip(ask.trim());
+        let ask = tidy(&ask);
+        Self { language: Language::of(&ask), signals: Signals::of(&ask), ask, truncated, shape }
     }
 }
 

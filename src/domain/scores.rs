@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::domain::embedding::Embedding;
 use crate::domain::estimate::Estimate;
+use crate::domain::familiarity::Familiarity;
 use crate::domain::ids::{ModelName, TierId};
 use crate::domain::neighbour::Neighbour;
 use crate::domain::probability::Probability;
@@ -97,6 +98,8 @@ pub struct Scores {
     pub output_tokens: OutputTokens,
     /// What the neighbours said.
     pub neighbourhood: Neighbourhood,
+    /// The language, and whether the bundle can judge the prompt at all.
+    pub familiarity: Familiarity,
     /// Tokens of the ask that were scored.
     pub tokens: usize,
     /// Whether the ask was longer than the encoder reads.

@@ -16,6 +16,7 @@ use crate::domain::probability::Probability;
 use crate::domain::task::Task;
 use crate::http::admission::Admitted;
 use crate::http::body::{json_text, read_json};
+use crate::http::drift;
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
 use crate::learn::learn;
@@ -74,6 +75,9 @@ pub async fn create(
         Err(FeedbackError::Unavailable { .. }) => FeedbackResult::Failed,
     });
     let receipt = result?;
+    if !receipt.replayed {
+        drift::judge(&server, store, &receipt.learnable).await;
+    }
     let learned = !receipt.replayed && learn(&server.app, &receipt.learnable);
     Ok(Json(json!({
         "object": "feedback",

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod auth;
 pub mod body;
 pub mod chat_completions;
+pub mod drift;
 pub mod error;
 pub mod export;
 pub mod feedback;
@@ -52,6 +53,7 @@ pub fn admin(server: Arc<Server>, keys: Keys) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))
         .route("/admin/bundle", get(health::bundle))
+        .route("/admin/drift", get(drift::report))
         .route("/admin/bundles", get(admin::list))
         .route("/admin/bundle/promote", post(admin::promote))
         .route("/admin/bundle/rollback", post(admin::rollback))

@@ -18,6 +18,8 @@ pub const ENCODER_FILE: &str = "encoder.json";
 /// The name of the golden rows inside a bundle.
 pub const GOLDEN_FILE: &str = "golden.jsonl";
 
+/// The name of the optional description of the calibration prompts inside a bundle.
+pub const BASELINE_FILE: &str = "baseline.json";
 /// The name of the points of comparison for models without labels inside a bundle. Optional.
 pub const MARKET_FILE: &str = "market.json";
 

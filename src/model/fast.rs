@@ -28,6 +28,7 @@ pub(crate) struct Reading {
     pub(crate) embedding: Embedding,
     pub(crate) output: HeadOutput,
     pub(crate) tokens: usize,
+    pub(crate) unknown: usize,
     pub(crate) truncated: bool,
     pub(crate) timings: ScoreTimings,
 }
@@ -63,7 +64,8 @@ impl Slot {
         let outputs = self.heads.score(&[HeadInput { embedding: embedding.as_slice(), signals }])?;
         timings.heads = start.elapsed();
         let (tokens, truncated) = (self.tokens.text_tokens(), self.tokens.truncated());
-        Ok(outputs.into_iter().next().map(|output| Reading { embedding, output, tokens, truncated, timings }))
+        let unknown = self.tokens.unknown();
+        Ok(outputs.into_iter().next().map(|output| Reading { embedding, output, tokens, unknown, truncated, timings }))
     }
 }
 

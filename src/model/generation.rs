@@ -5,9 +5,12 @@ mod prepare;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::domain::baseline::Baseline;
 use crate::domain::decide::Learned;
 use crate::domain::embedding::Embedding;
+use crate::domain::familiarity::{Familiarity, Known};
 use crate::domain::ids::BundleId;
+use crate::domain::language::Language;
 use crate::domain::neighbour::Neighbour;
 use crate::domain::prompt::Prompt;
 use crate::domain::scores::{LabelSpace, ScoreFailure, ScoreTimings, Scorer, Scores};
@@ -29,6 +32,8 @@ pub struct Generation {
     manifest: Manifest,
     labels: LabelSpace,
     calibration: Calibration,
+    baseline: Option<Baseline>,
+    known: Known,
     tokenizer: Tokenizer,
     slots: SlotPool,
     index: NeighbourIndex,
@@ -88,6 +93,12 @@ impl Generation {
         &self.calibration
     }
 
+    /// What its calibration prompts looked like, where the bundle says so.
+    #[must_use]
+    pub const fn baseline(&self) -> Option<&Baseline> {
+        self.baseline.as_ref()
+    }
+
     /// What a decision needs to know of it.
     #[must_use]
     pub const fn learned(&self) -> Learned<'_> {
@@ -126,7 +137,7 @@ impl Generation {
     /// The ask is empty or in words that the encoder does not know, or the model failed. A failure is evidence for the decision, never an error of the call.
     pub fn score(&self, prompt: &Prompt) -> Result<Scores, ScoreFailure> {
         let found = self.read(prompt)?;
-        Ok(found.calibrate(Scorer::Fast, &self.calibration, prompt.truncated))
+        Ok(self.calibrate(found, (Scorer::Fast, &self.calibration), Seen::of(prompt)))
     }
 
     /// Scores a prompt of which only the fast embedding and the structural signals were kept, as the records of a server have it.
@@ -142,12 +153,12 @@ impl Generation {
             let outputs = slot.heads.score(&[HeadInput { embedding: embedding.as_slice(), signals }])?;
             let output = outputs.into_iter().next().ok_or(InferenceError::WorkerGone)?;
             let timings = ScoreTimings::default();
-            let reading = Reading { embedding, output, tokens: 0, truncated: false, timings };
+            let reading = Reading { embedding, output, tokens: 0, unknown: 0, truncated: false, timings };
             Ok(self.with_neighbours(&mut slot, reading))
         }));
         let read = read.unwrap_or_else(|payload| Err(InferenceError::Panicked(panic_text(&*payload))));
         let found = read.map_err(|error| failed(&error))?;
-        Ok(found.calibrate(Scorer::Fast, &self.calibration, false))
+        Ok(self.calibrate(found, (Scorer::Fast, &self.calibration), Seen::default()))
     }
 
     /// Scores a prompt with the careful encoder and heads, and the neighbours of its fast embedding. Milliseconds, in a worker thread.
@@ -168,7 +179,7 @@ impl Generation {
         let start = Instant::now();
         careful.tokenizer.tokenize(&prompt.ask, &mut buffer).map_err(|error| failed(&error))?;
         found.reading.timings.tokenize += start.elapsed();
-        found.reading.tokens = buffer.text_tokens();
+        (found.reading.tokens, found.reading.unknown) = (buffer.text_tokens(), buffer.unknown());
         found.reading.truncated = buffer.truncated();
         let request = CarefulRequest { tokens: buffer.ids().to_vec(), signals: prompt.signals.features(), deadline };
         let answer = careful.engine.ask(request).await?;
@@ -176,7 +187,7 @@ impl Generation {
         found.reading.timings.encode += answer.encode;
         found.reading.timings.heads += answer.heads;
         found.reading.output = answer.output;
-        Ok(found.calibrate(Scorer::Careful, &careful.calibration, prompt.truncated))
+        Ok(self.calibrate(found, (Scorer::Careful, &careful.calibration), Seen::of(prompt)))
     }
 
     /// Reads a prompt with the fast scorer and finds its neighbours. Nothing that unwinds inside a library gets out of here.
@@ -200,17 +211,42 @@ impl Generation {
     }
 }
 
+/// What was seen of a prompt before it came here.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    language: Language,
+    truncated: bool,
+}
+
+impl Seen {
+    fn of(prompt: &Prompt) -> Self {
+        Self { language: prompt.language, truncated: prompt.truncated }
+    }
+}
+
 /// What was read off a prompt, before calibration.
 struct Found {
     reading: Reading,
     neighbours: Vec<Neighbour>,
 }
 
-impl Found {
-    fn calibrate(self, scorer: Scorer, calibration: &Calibration, clipped: bool) -> Scores {
+impl Generation {
+    fn calibrate(&self, found: Found, (scorer, calibration): (Scorer, &Calibration), seen: Seen) -> Scores {
         let start = Instant::now();
-        let Self { reading: Reading { embedding, output, tokens, truncated, mut timings }, neighbours } = self;
+        let Found { reading, neighbours } = found;
+        let Reading { embedding, output, tokens, unknown, truncated, mut timings } = reading;
         let success = blend::success(&output, calibration, &neighbours);
+        let heads = output.success.iter().zip(&calibration.success).take(self.labels.tiers().len());
+        let heads = heads.map(|(&logit, map)| map.apply(f64::from(logit)).get());
+        let moved = success.iter().zip(heads).map(|(after, before)| (after.mean.get() - before).abs());
+        let mut familiarity = Familiarity {
+            language: seen.language,
+            unknown_share: unknown as f64 / tokens.max(1) as f64,
+            disagreement: moved.fold(0.0, f64::max),
+            unfamiliar: None,
+        };
+        let neighbourhood = blend::neighbourhood(neighbours);
+        familiarity.unfamiliar = self.known.judge(familiarity, neighbourhood.density, tokens);
         timings.neighbours += start.elapsed();
         Scores {
             scorer,
@@ -218,9 +254,10 @@ impl Found {
             difficulty: calibration.difficulty.apply(f64::from(output.difficulty)),
             success,
             output_tokens: blend::output_tokens(&output),
-            neighbourhood: blend::neighbourhood(neighbours),
+            neighbourhood,
+            familiarity,
             tokens,
-            truncated: truncated || clipped,
+            truncated: truncated || seen.truncated,
             timings,
             embedding,
         }

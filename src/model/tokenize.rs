@@ -21,6 +21,8 @@ pub struct Tokenizer {
     /// `[CLS]` and `[SEP]`, where the encoder wants them.
     specials: Option<(i64, i64)>,
     max_tokens: usize,
+    /// The token that stands for words that the vocabulary lacks, if there is one.
+    unknown: Option<i64>,
 }
 
 /// The token ids of one text, with room that is used again for the next.
@@ -28,6 +30,7 @@ pub struct Tokenizer {
 pub struct TokenBuffer {
     ids: Vec<i64>,
     text_tokens: usize,
+    unknown: usize,
     truncated: bool,
     head: Vec<PipelineToken>,
     tail: Vec<PipelineToken>,
@@ -44,6 +47,12 @@ impl TokenBuffer {
     #[must_use]
     pub const fn text_tokens(&self) -> usize {
         self.text_tokens
+    }
+
+    /// How many of them stand for words that the vocabulary lacks.
+    #[must_use]
+    pub const fn unknown(&self) -> usize {
+        self.unknown
     }
 
     /// Whether the text had more tokens than the encoder reads.
@@ -77,7 +86,9 @@ impl Tokenizer {
         let options =
             EncodeOptions { truncation: Override::Off, padding: Override::Off, ..EncodeOptions::no_specials() };
         let description = encoder.description();
-        let mut tokenizer = Self { pipeline, options, specials: None, max_tokens: description.max_tokens };
+        let mut tokenizer =
+            Self { pipeline, options, specials: None, max_tokens: description.max_tokens, unknown: None };
+        tokenizer.unknown = tokenizer.special("[UNK]");
         if description.add_special_tokens {
             let (first, last) = (tokenizer.special("[CLS]"), tokenizer.special("[SEP]"));
             let missing =
@@ -126,6 +137,7 @@ impl Tokenizer {
         ids.extend(self.specials.map(|(first, _)| first));
         ids.extend(head.iter().chain(tail.iter()).map(|token| i64::from(token.id())));
         ids.extend(self.specials.map(|(_, last)| last));
+        buffer.unknown = buffer.ids.iter().filter(|id| Some(**id) == self.unknown).count();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Labels are bounded: tiers, policies and upstreams come from the configuration, models that it does not name become `other`.
 
 pub mod choice;
+mod drift;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
@@ -22,6 +23,7 @@ use crate::domain::ids::{BundleId, ModelName, PolicyName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Usage};
 use crate::domain::outcome::{Attempt, Outcome};
 use crate::domain::scores::{ScoreFailure, ScoreTimings};
+use crate::telemetry::metrics::drift::DriftGauges;
 use crate::telemetry::process;
 
 /// The content type of [`Metrics::render`].
@@ -53,6 +55,7 @@ pub struct Metrics {
     prepare_failures: Counter,
     activations: Counter,
     choice: choice::Choice,
+    drift: DriftGauges,
     resident: Gauge,
 }
 
@@ -162,6 +165,7 @@ impl Metrics {
                 .plain("model_prepare_failures", "Bundles that could not be loaded, while the old one kept serving"),
             activations: new.plain("model_activations", "Bundles that began to serve"),
             choice: choice::Choice::new(&mut new),
+            drift: DriftGauges::register(&mut new),
             resident,
             registry: root,
         }

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::domain::ids::{BundleId, ItemId};
+use crate::model::bundle::BASELINE_FILE;
 use crate::model::manifest::TrainedOn;
 use crate::model::session::Device;
+use crate::train::baseline;
 use crate::train::clock;
 use crate::train::dataset::{Dataset, TaskSet, Unseen};
+use crate::train::derive::json;
 use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;
 use crate::train::features::Features;
@@ -117,10 +120,16 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
             Some((scorer, encoder.reference()))
         }
     };
+    let part = Part { features: &data.features, labels: &data.labels, prompts: &data.split.calibration };
+    let text_of = |prompt: usize| data.outcomes.prompts.get(prompt).map_or("", |prompt| &*prompt.text);
+    let described = baseline::baseline(&scorer, part, (&fit_index, &text_of));
     let all: Vec<usize> = (0..data.outcomes.prompts.len()).collect();
     let full = content(&all)?;
     let part = Part { features: &data.features, labels: &data.labels, prompts: &data.split.fit };
-    let extra = crate::train::extra::learned((&scorer, &held_out), (part, options), (&data, &tiers), progress)?;
+    let mut extra = crate::train::extra::learned((&scorer, &held_out), (part, options), (&data, &tiers), progress)?;
+    if let Some(baseline) = described {
+        extra.insert(BASELINE_FILE.to_owned(), json(&baseline)?);
+    }
     let trained_on = data.trained_on();
     let mut report = TrainReport {
         id: id(options, &trained_on),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::probability::logit;
 use crate::domain::unknown::{KnownModel, Market};
-use crate::model::bundle::{Bundle, MARKET_FILE};
+use crate::model::bundle::{BASELINE_FILE, Bundle, MARKET_FILE};
 use crate::train::build::TrainOptions;
 use crate::train::dataset::Dataset;
 use crate::train::derive::json;
@@ -18,7 +18,7 @@ use crate::train::scorer::{Scorer, apply};
 use crate::train::tiers::Tiers;
 
 /// Files that stay true when a bundle is adapted: its encoder and the order of its positions stay.
-const INHERITED: [&str; 2] = [DIRECTIONS_FILE, MARKET_FILE];
+const INHERITED: [&str; 3] = [BASELINE_FILE, DIRECTIONS_FILE, MARKET_FILE];
 
 /// What a training from nothing adds.
 pub(super) fn learned(

@@ -6,6 +6,7 @@
 
 pub mod adapt;
 pub mod base;
+pub mod baseline;
 pub mod build;
 pub mod calibrate;
 mod clock;

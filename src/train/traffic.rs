@@ -142,8 +142,7 @@ fn of_log(path: &Path, generation: &Generation, progress: &dyn Progress) -> Resu
         Ok(())
     })?;
     if !info.has("model") {
-        let (path, found) = (path.to_path_buf(), info.columns.join(", "));
-        return Err(TrainError::MissingColumn { path, column: "model".to_owned(), found });
+        return Err(table::missing_column(path, "model", &info));
     }
     if traffic.asks.is_empty() {
         let reasons: Vec<String> = traffic.skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();

@@ -17,7 +17,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("train", &["domain", "model"]),
     ("catalog", &["domain", "chat", "upstream"]),
     ("sessions", &["domain"]),
-    ("pipeline", &["domain", "chat", "model", "upstream", "store", "telemetry", "catalog", "records", "sessions"]),
+    ("drift", &["domain"]),
+    (
+        "pipeline",
+        &["domain", "chat", "drift", "model", "upstream", "store", "telemetry", "catalog", "records", "sessions"],
+    ),
     ("records", &["domain", "store", "pipeline"]),
     ("view", &["domain", "pipeline"]),
     ("learn", &["domain", "model", "store", "pipeline"]),
@@ -26,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "domain",
             "chat",
+            "drift",
             "model",
             "store",
             "telemetry",
@@ -46,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "chat",
             "config",
             "demo",
+            "drift",
             "http",
             "model",
             "pipeline",
@@ -96,6 +102,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry/"]),
     ("anyhow", &["commands/"]),
     ("clap", &["cli.rs", "main.rs"]),
+    ("whatlang", &["domain/language"]),
 ];
 
 /// What the pure rooms may not touch.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::candidate::Capability;
 use crate::domain::embedding::Embedding;
+use crate::domain::familiarity::Familiarity;
 use crate::domain::money::{NanoUsd, Price};
 use crate::domain::policy::{CarefulMode, SessionMode};
 use crate::domain::scores::{Neighbourhood, ScoreTimings, Scorer};
@@ -41,6 +42,7 @@ fn policy(aim: Aim) -> Policy {
         careful_cost: NanoUsd::ZERO,
         sessions: SessionMode::Sticky,
         switch_margin: Probability::ZERO,
+        unfamiliar: SafeChoice::DefaultTier,
     }
 }
 
@@ -52,6 +54,7 @@ fn scores(success: [f64; 3]) -> Scores {
         success: success.map(|mean| Estimate::from_beta(mean * 50.0, (1.0 - mean) * 50.0)).to_vec(),
         output_tokens: OutputTokens { p50: 100.0, p90: 500.0 },
         neighbourhood: Neighbourhood::default(),
+        familiarity: Familiarity::default(),
         tokens: 10,
         truncated: false,
         timings: ScoreTimings::default(),
@@ -100,6 +103,49 @@ impl Case {
     fn model(&self) -> String {
         self.decide().unwrap().model.to_string()
     }
+}
+
+/// A prompt that the bundle cannot judge, under a policy whose default tier is the medium one.
+fn unfamiliar(success: [f64; 3], aim: Aim, wish: SafeChoice) -> (String, Reason) {
+    let mut scores = scores(success);
+    scores.familiarity.unfamiliar = Some(Unfamiliar::Language);
+    let bundle = BundleId::from("b");
+    let labels = LabelSpace::new(["small", "medium", "large"].map(TierId::from).to_vec(), vec![]);
+    let dial = Dial::from_gains((0..100).map(|i| f64::from(i) / 100.0).collect()).unwrap();
+    let decision = decide(&Question {
+        scores: Ok(&scores),
+        learned: Some(Learned { bundle: &bundle, labels: &labels, dial: &dial }),
+        candidates: &candidates(),
+        shape: &Shape::default(),
+        policy: &Policy { unfamiliar: wish, ..policy(aim) },
+        limits: &Limits::default(),
+        draw: Probability::clamped(0.9),
+    });
+    let decision = decision.unwrap();
+    (decision.tier.to_string(), decision.reason)
+}
+
+#[test]
+fn what_the_bundle_cannot_judge_goes_to_the_safe_tier_and_never_to_a_weaker_one() {
+    let aim = Aim::Threshold(0.1);
+    let why = Reason::Unfamiliar(Unfamiliar::Language);
+    let easy = [0.88, 0.89, 0.90];
+    let hard = [0.2, 0.3, 0.9];
+
+    assert_eq!(unfamiliar(easy, aim, SafeChoice::DefaultTier), ("medium".to_owned(), why));
+    assert_eq!(unfamiliar(easy, aim, SafeChoice::Strongest), ("large".to_owned(), why));
+    assert_eq!(unfamiliar(easy, aim, SafeChoice::Ignore), ("small".to_owned(), Reason::CheapestAdequate));
+    assert_eq!(unfamiliar(hard, aim, SafeChoice::DefaultTier), ("large".to_owned(), Reason::CheapestAdequate));
+    assert_eq!(unfamiliar(hard, aim, SafeChoice::Strongest), ("large".to_owned(), why));
+}
+
+#[test]
+fn the_ends_of_the_dial_hold_for_what_the_bundle_cannot_judge_too() {
+    let quality = |quality| Aim::Quality(Probability::clamped(quality));
+    let ask = |q| unfamiliar([0.5, 0.6, 0.7], quality(q), SafeChoice::DefaultTier);
+
+    assert_eq!(ask(0.0), ("small".to_owned(), Reason::CheapestAsked));
+    assert_eq!(ask(1.0), ("large".to_owned(), Reason::StrongestAsked));
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn an_ask_without_text_is_a_failure_of_its_own() {
     let generation = TinyModels::new().generation();
 
     for (ask, failure) in
-        [("", ScoreFailure::EmptyAsk), ("   ", ScoreFailure::EmptyAsk), ("\u{200b}", ScoreFailure::UnknownText)]
+        [("", ScoreFailure::EmptyAsk), ("   ", ScoreFailure::EmptyAsk), ("\u{200b}", ScoreFailure::EmptyAsk)]
     {
         assert_eq!(generation.score(&Prompt::from_ask(ask)).unwrap_err(), failure);
     }

@@ -7,6 +7,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use crate::domain::drift::{Dimension, Sighting, Tally};
 use crate::domain::prompt::Prompt;
 use crate::model::generation::Generation;
 use crate::model::testing::TinyModels;
@@ -330,4 +331,30 @@ fn a_disk_that_refuses_leaves_nothing() {
 
     assert!(error.contains("writing the bundle") && error.contains("file"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), b"in the way");
+}
+
+#[test]
+fn a_bundle_says_what_its_calibration_prompts_looked_like_and_an_adapted_one_keeps_it() {
+    let (tiny, out, report) = trained();
+    let served = generation(&tiny, &out);
+    let mut random = StdRng::seed_from_u64(4);
+    let mut met = Tally::default();
+    for _ in 0..200 {
+        let asked = Prompt::from_ask(&prompt(&mut random).0);
+        let scores = served.score(&asked).unwrap();
+        met.add(&Sighting::of(&scores, served.labels().tiers().len(), asked.signals.chars));
+    }
+    let few = tiny.models().join("few.jsonl");
+    planted(&few, 60, 9);
+    let adapted = tiny.models().join("adapted");
+    train(&TrainOptions { base: Some(out), ..options(&tiny, &few, &adapted) }, &Silent).unwrap();
+
+    let baseline = served.baseline().unwrap();
+
+    assert_eq!(baseline.tally().total(), report.prompts.calibration as u64);
+    for dimension in [Dimension::Gain, Dimension::Density, Dimension::Disagreement] {
+        let (trained, met) = (baseline.tally().quantile(dimension, 0.5), met.quantile(dimension, 0.5));
+        assert!((trained - met).abs() < 0.2, "{dimension:?}: {trained} in training, {met} when serving");
+    }
+    assert_eq!(generation(&tiny, &adapted).baseline(), Some(baseline));
 }

@@ -1,11 +1,11 @@
 //! What every setting of the dial does with every ask, by the code that decides.
 
 use crate::domain::calibration::Dial;
-use crate::domain::candidate::{Candidate, ExpectedCost};
+use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, Learned, Question, decide};
-use crate::domain::policy::{Aim, CarefulMode, Limits, Policy};
+use crate::domain::money::NanoUsd;
+use crate::domain::policy::{Aim, CarefulMode, Limits, Policy, SafeChoice, SessionMode};
 use crate::domain::probability::Probability;
-use crate::domain::scores::OutputTokens;
 use crate::model::generation::Generation;
 use crate::train::error::TrainError;
 use crate::train::progress::{Phase, Progress, step};
@@ -13,9 +13,6 @@ use crate::train::traffic::Ask;
 
 /// Settings of the dial that are tried: every hundredth from 0 to 1.
 pub(super) const SETTINGS: usize = 101;
-
-/// The longest mean answer that a skewed length prediction may stand for, in medians.
-const MOST_SKEW: f64 = 3.0;
 
 /// One ask with what every candidate would do.
 #[derive(Clone, Debug)]
@@ -68,7 +65,6 @@ pub(super) fn sweep(
             decision.considered.iter().position(|one| one.model == decision.model).unwrap_or(0) as u16
         };
         let Some(first) = decisions.first() else { continue };
-        let output = ask.scores.as_ref().ok().map(|scores| scores.output_tokens);
         let means: Vec<f64> = first.considered.iter().map(mean).collect();
         let eligible = first.considered.iter().filter(|one| one.excluded.is_none());
         let best = eligible.map(mean).fold(0.0, f64::max);
@@ -76,7 +72,7 @@ pub(super) fn sweep(
         swept.push(Swept {
             ask: at,
             picks: decisions.iter().map(place).collect(),
-            costs: first.considered.iter().map(|one| one.cost.map(|cost| mean_cost(cost, output))).collect(),
+            costs: first.considered.iter().map(|one| one.cost.map(|cost| cost.mean.as_usd())).collect(),
             predicted: means,
             gain: best - cheapest,
         });
@@ -102,6 +98,10 @@ fn decide_one(
         allow_weaker_fallback: false,
         exploration: Probability::ZERO,
         careful: CarefulMode::Never,
+        careful_cost: NanoUsd::ZERO,
+        sessions: SessionMode::Off,
+        switch_margin: Probability::ZERO,
+        unfamiliar: SafeChoice::Ignore,
     };
     let learned = Learned { dial, ..generation.learned() };
     let question = Question {
@@ -111,19 +111,8 @@ fn decide_one(
         shape: &ask.shape,
         policy: &policy,
         limits: &Limits::default(),
+        held: None,
         draw: Probability::ONE,
     };
     decide(&question).ok()
-}
-
-/// The mean cost of a call whose answer's length is skewed as predicted: log-normal through its median and 90th percentile.
-fn mean_cost(cost: ExpectedCost, output: Option<OutputTokens>) -> f64 {
-    let (median, long) = (cost.p50.as_usd(), cost.p90.as_usd());
-    let ratio = output.map_or(1.0, |output| output.p90 / output.p50.max(1.0));
-    if ratio <= 1.0 + 1e-6 {
-        return median;
-    }
-    let answer = (long - median) / (ratio - 1.0);
-    let skew = (0.5 * (ratio.ln() / 1.2816).powi(2)).exp().min(MOST_SKEW);
-    median + answer * (skew - 1.0)
 }

@@ -100,8 +100,7 @@ fn candidates(path: &Path) -> Result<Vec<(String, String)>, TrainError> {
         Ok(())
     })?;
     if found.is_empty() {
-        let (path, found) = (path.to_path_buf(), info.columns.join(", "));
-        return Err(TrainError::MissingColumn { path, column: "prompt".to_owned(), found });
+        return Err(table::missing_column(path, "prompt", &info));
     }
     Ok(found)
 }
