@@ -30,7 +30,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(settings, &args),
         Command::Route(args) => route::run(&settings, &args),
         Command::Train(args) => train::run(&settings, *args),
-        Command::Eval(args) => eval::run(&settings, args),
+        Command::Eval(args) => eval::run(&settings, *args),
         Command::Export(args) => export::run(&settings, &args),
         Command::Bundle(command) => bundle::run(&settings, command),
         Command::Catalog => catalog::run(&settings),

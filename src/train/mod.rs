@@ -27,6 +27,7 @@ pub mod onnx;
 pub mod outcomes;
 pub mod progress;
 pub mod publish;
+pub mod report;
 pub mod scorer;
 pub mod split;
 mod table;

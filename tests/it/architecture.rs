@@ -69,6 +69,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("candle_core", &["train/"]),
     ("candle_nn", &["train/"]),
     ("parquet", &["train/", "store/"]),
+    ("plotters", &["train/report"]),
+    ("png", &["train/report"]),
     ("prost", &["train/onnx"]),
     ("rayon", &["train/", "model/index", "model/embedder"]),
     ("sqlx", &["store/"]),

@@ -14,6 +14,7 @@ mod bundles;
 mod chat_completions;
 mod clients;
 mod commands;
+mod evaluation;
 mod failures;
 mod feedback;
 mod feedback_loop;
