@@ -40,10 +40,9 @@ lint: | need-cargo ## Checks format, lints and documentation
 bench: runtime ## Measures speed
 	cargo bench --locked
 
-eval: runtime ## Evaluates the default bundle on the published outcomes, where DATA has them
-	@test -f $(DATA)/outcomes.parquet || { echo "make eval needs outcomes: $(DATA)/outcomes.parquet is not there; set DATA to a directory that has it"; exit 1; }
-	cargo run --release --locked -- eval --bundle $(BUNDLE) --outcomes $(DATA)/outcomes.parquet --dataset routellm_mmlu \
-		--weak mistralai/Mixtral-8x7B-Instruct-v0.1 --strong gpt-4-1106-preview
+eval: runtime ## Measures the bundle's quality against its bars on the outcomes under DATA; QUICK=1 draws fewer seeds
+	@test -d $(DATA) || { echo "make eval needs published outcomes (outcomes.parquet, tasks.parquet): $(DATA) is not there; set DATA to a directory that has them"; exit 1; }
+	cargo bench --locked --bench quality -- --data $(DATA) --bundle $(BUNDLE) $(if $(QUICK),--quick)
 
 clean: ## Removes what was built and fetched, but no data and no models
 	rm -rf target .runtime .venv training/.venv training/.cache $(CLIENTS)/node/node_modules

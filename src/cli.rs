@@ -27,7 +27,7 @@ pub enum Command {
     /// Train a bundle from outcomes and feedback.
     Train(Box<TrainArgs>),
     /// Measure a bundle on outcomes that it has not seen.
-    Eval(EvalArgs),
+    Eval(Box<EvalArgs>),
     /// Add one model to a bundle from a few dozen labels, and say which prompts would teach most about it.
     Onboard(Box<OnboardArgs>),
     /// Find the setting of the dial that does what is asked on your own traffic.
@@ -155,20 +155,38 @@ pub struct TrainArgs {
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// The bundle.
-    #[arg(long)]
-    pub bundle: PathBuf,
-    /// Outcomes: Parquet or JSON Lines.
-    #[arg(long)]
-    pub outcomes: PathBuf,
+    #[arg(long, required_unless_present = "compare", conflicts_with = "compare")]
+    pub bundle: Option<PathBuf>,
+    /// Two bundles: say whether the second is better than the first.
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    pub compare: Vec<PathBuf>,
+    /// Outcomes: Parquet or JSON Lines. Repeat for more files.
+    #[arg(long, required = true)]
+    pub outcomes: Vec<PathBuf>,
     /// Only this dataset.
     #[arg(long)]
     pub dataset: Option<String>,
-    /// The weaker model, as the file names it.
+    /// Keep only rows whose column has this value. Repeat for more.
+    #[arg(long = "where", value_name = "COLUMN=VALUE")]
+    pub filters: Vec<String>,
+    /// The weaker of two models, as the file names it. Without a pair, all models that answered the same prompts are compared.
+    #[arg(long, requires = "strong")]
+    pub weak: Option<String>,
+    /// The stronger of two models, as the file names it.
+    #[arg(long, requires = "weak")]
+    pub strong: Option<String>,
+    /// Only these models, instead of a pair.
+    #[arg(long = "only", value_name = "MODEL", value_delimiter = ',', conflicts_with = "weak")]
+    pub only: Vec<String>,
+    /// What a call costs, in any unit. Without it the cost columns of the file count or, where it has none, units. Repeat per model.
+    #[arg(long = "price", value_name = "MODEL=NUMBER")]
+    pub prices: Vec<String>,
+    /// A TOML table from models to tiers, for models that the bundle does not know.
     #[arg(long)]
-    pub weak: String,
-    /// The stronger model, as the file names it.
-    #[arg(long)]
-    pub strong: String,
+    pub tiers: Option<PathBuf>,
+    /// Write a page with plots, and the plots as PNG files, to this directory, which must not exist.
+    #[arg(long, value_name = "DIR", conflicts_with = "compare")]
+    pub report: Option<PathBuf>,
     /// The seed of ties and of the bootstrap.
     #[arg(long, default_value_t = 17)]
     pub seed: u64,

@@ -32,7 +32,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(settings, &args),
         Command::Route(args) => route::run(&settings, &args),
         Command::Train(args) => train::run(&settings, *args),
-        Command::Eval(args) => eval::run(&settings, args),
+        Command::Eval(args) => eval::run(&settings, *args),
         Command::Onboard(args) => onboard::run(&settings, *args),
         Command::Calibrate(args) => calibrate::run(&settings, *args),
         Command::Export(args) => export::run(&settings, &args),

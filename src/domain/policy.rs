@@ -32,6 +32,25 @@ pub struct Policy {
     pub unfamiliar: SafeChoice,
 }
 
+impl Policy {
+    /// A policy of its aim alone, as measurements use it: every request is decided by itself, once, from its scores; nothing is drawn.
+    #[must_use]
+    pub const fn plain(name: PolicyName, aim: Aim, default_tier: TierId) -> Self {
+        Self {
+            name,
+            aim,
+            default_tier,
+            allow_weaker_fallback: false,
+            exploration: Probability::ZERO,
+            careful: CarefulMode::Never,
+            careful_cost: NanoUsd::ZERO,
+            sessions: SessionMode::Off,
+            switch_margin: Probability::ZERO,
+            unfamiliar: SafeChoice::Ignore,
+        }
+    }
+}
+
 /// Whether later turns of a conversation keep its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -323,8 +323,7 @@ fn carried(
     let settings = IndexSettings::seeded(seed);
     let (old, new) = (base.content.index(&settings), content.index(&settings));
     let mut scratch = SearchScratch::default();
-    let own: HashSet<ItemId> =
-        experience.ids.iter().map(|id| ItemId::from(format!("{:016x}", digest(id)))).collect();
+    let own: HashSet<ItemId> = experience.ids.iter().map(|id| ItemId::from(format!("{:016x}", digest(id)))).collect();
     let gain = |means: &[f64]| {
         let best = means.iter().take(tiers).copied().fold(0.0, f64::max);
         best - means.first().copied().unwrap_or(0.0)

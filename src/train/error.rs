@@ -191,9 +191,52 @@ pub enum TrainError {
         /// Why, with the best that can be.
         detail: String,
     },
+    /// Prices were given for some models only.
+    #[error("no price was given for `{model}`; add `--price {model}=NUMBER`, or give none")]
+    NoPrice {
+        /// The model.
+        model: String,
+    },
+    /// A tier file names a tier that the bundle does not have.
+    #[error(
+        "the tier file puts `{model}` in the tier `{tier}`, which the bundle does not have; use the bundle's tiers"
+    )]
+    NoTier {
+        /// The model.
+        model: String,
+        /// The tier.
+        tier: String,
+    },
+    /// Nothing says how strong a model is.
+    #[error("the bundle does not know `{model}` and it has no cost to go by; name its tier with `--tiers FILE`")]
+    NoPlace {
+        /// The model.
+        model: String,
+    },
+    /// There is nothing to route between.
+    #[error(
+        "`{model}` is both the cheapest model and the best one ({score:.3}), so nothing is gained by routing; choose other models with `--models`, or give costs with `--price`"
+    )]
+    CheapestIsBest {
+        /// The model.
+        model: String,
+        /// Its mean score.
+        score: f64,
+    },
     /// The output directory holds something else.
     #[error("`{}` exists already; bundles are immutable, choose another output directory", .0.display())]
     OutputExists(PathBuf),
+    /// The directory of a report holds something.
+    #[error("`{}` exists already; choose another directory for the report, or remove it", .0.display())]
+    ReportExists(PathBuf),
+    /// A plot could not be drawn.
+    #[error("drawing the plot of {what}: {detail}")]
+    Plot {
+        /// What it shows.
+        what: &'static str,
+        /// What the drawing library said.
+        detail: String,
+    },
     /// The encoder, heads, index or bundle code failed.
     #[error("{doing}: {detail}")]
     Model {

@@ -1,5 +1,8 @@
 //! The measures a router is judged by, exactly as they are defined.
 
+pub mod frontier;
+pub mod weighted;
+
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};

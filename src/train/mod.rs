@@ -38,6 +38,7 @@ pub mod operating;
 pub mod outcomes;
 pub mod progress;
 pub mod publish;
+pub mod report;
 mod retrain;
 pub mod scorer;
 pub mod split;

@@ -91,6 +91,12 @@ impl Tiers {
         self.prices.get(&key(model)).copied()
     }
 
+    /// The tier that the file gives a model, if it names it.
+    #[must_use]
+    pub fn named(&self, model: &str) -> Option<&TierId> {
+        self.of.get(&key(model)).and_then(|&at| self.names.get(at))
+    }
+
     /// Whether the rows of this model are not used.
     #[must_use]
     pub fn leaves_out(&self, model: &str) -> bool {

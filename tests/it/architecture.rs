@@ -94,6 +94,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("candle_core", &["train/"]),
     ("candle_nn", &["train/"]),
     ("parquet", &["train/", "store/"]),
+    ("plotters", &["train/report"]),
+    ("png", &["train/report"]),
     ("prost", &["train/onnx"]),
     ("rayon", &["train/", "model/index", "model/embedder", "retrain.rs"]),
     ("rustix", &["retrain.rs"]),

@@ -17,6 +17,7 @@ mod choice;
 mod clients;
 mod commands;
 mod drift;
+mod evaluation;
 mod failures;
 mod feedback;
 mod feedback_loop;

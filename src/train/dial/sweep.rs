@@ -3,8 +3,7 @@
 use crate::domain::calibration::Dial;
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, Learned, Question, decide};
-use crate::domain::money::NanoUsd;
-use crate::domain::policy::{Aim, CarefulMode, Limits, Policy, SafeChoice, SessionMode};
+use crate::domain::policy::{Aim, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::model::generation::Generation;
 use crate::train::error::TrainError;
@@ -91,18 +90,8 @@ fn decide_one(
     (candidates, quality): (&[Candidate], f64),
 ) -> Option<Decision> {
     let scores = ask.scores.as_ref().ok()?;
-    let policy = Policy {
-        name: "calibrated".into(),
-        aim: Aim::Quality(Probability::clamped(quality)),
-        default_tier: candidates.last()?.tier.clone(),
-        allow_weaker_fallback: false,
-        exploration: Probability::ZERO,
-        careful: CarefulMode::Never,
-        careful_cost: NanoUsd::ZERO,
-        sessions: SessionMode::Off,
-        switch_margin: Probability::ZERO,
-        unfamiliar: SafeChoice::Ignore,
-    };
+    let aim = Aim::Quality(Probability::clamped(quality));
+    let policy = Policy::plain("calibrated".into(), aim, candidates.last()?.tier.clone());
     let learned = Learned { dial, ..generation.learned() };
     let question = Question {
         scores: Ok(scores),

@@ -1,0 +1,162 @@
+//! Figures with intervals: whatever is recorded once is recorded again in every round of the bootstrap.
+
+use std::collections::BTreeMap;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+use serde::Serialize;
+
+/// A figure with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// The figure on all prompts.
+    pub value: f64,
+    /// Its interval by a bootstrap over prompts; absent without rounds.
+    pub ci: Option<[f64; 2]>,
+}
+
+impl Figure {
+    /// Whether zero lies outside the interval, so that a difference can be claimed.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.ci.is_some_and(|[low, high]| low > 0.0 || high < 0.0)
+    }
+}
+
+/// Takes figures by name.
+#[derive(Debug, Default)]
+pub(super) struct Recorder {
+    names: Vec<String>,
+    values: Vec<f64>,
+    naming: bool,
+}
+
+impl Recorder {
+    /// Records a figure. One that does not exist on these prompts is a gap.
+    pub(super) fn put(&mut self, name: impl FnOnce() -> String, value: Option<f64>) {
+        if self.naming {
+            self.names.push(name());
+        }
+        self.values.push(value.unwrap_or(f64::NAN));
+    }
+
+    /// A recorder that keeps names.
+    pub(super) fn naming() -> Self {
+        Self { naming: true, ..Self::default() }
+    }
+
+    /// What was recorded, in order, gaps as NaN.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The names, in order.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+/// Figures by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Sheet {
+    figures: BTreeMap<String, Figure>,
+}
+
+/// How often prompts are drawn anew, and from which seed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rounds {
+    pub(super) count: usize,
+    pub(super) seed: u64,
+}
+
+impl Sheet {
+    /// Records figures of so many prompts once, and again in every round with prompts drawn with replacement.
+    ///
+    /// `record` gets how often each prompt counts, and must record the same figures in the same order every time. All figures of a
+    /// round see the same draw, so that differences are paired.
+    pub(super) fn fill(prompts: usize, rounds: Rounds, record: &(dyn Fn(&[f64], &mut Recorder) + Sync)) -> Self {
+        let mut once = Recorder::naming();
+        record(&vec![1.0; prompts], &mut once);
+        let round = |round: usize| {
+            let mut random =
+                StdRng::seed_from_u64(rounds.seed ^ (round as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let mut weights = vec![0.0; prompts];
+            for _ in 0..prompts {
+                if let Some(weight) = weights.get_mut(random.random_range(0..prompts)) {
+                    *weight += 1.0;
+                }
+            }
+            let mut recorder = Recorder::default();
+            record(&weights, &mut recorder);
+            recorder.values
+        };
+        let drawn: Vec<Vec<f64>> = (0..rounds.count).into_par_iter().map(round).collect();
+        let figure = |(at, (name, &value)): (usize, (&String, &f64))| {
+            let column = drawn.iter().filter_map(|values| values.get(at)).copied().filter(|x| x.is_finite()).collect();
+            let ci = interval(column);
+            // A calibration error cannot average out: resampling only ever adds to it. Its interval is reflected about the figure.
+            let reflected = |[low, high]: [f64; 2]| [(2.0 * value - high).max(0.0), (2.0 * value - low).max(0.0)];
+            let ci = if name.starts_with("ece") { ci.map(reflected) } else { ci };
+            value.is_finite().then(|| (name.clone(), Figure { value, ci }))
+        };
+        let figures = once.names.iter().zip(&once.values).enumerate().filter_map(figure).collect();
+        Self { figures }
+    }
+
+    /// A figure, where it exists.
+    pub(super) fn get(&self, name: &str) -> Option<Figure> {
+        self.figures.get(name).copied()
+    }
+
+    /// Its value alone.
+    pub(super) fn value(&self, name: &str) -> Option<f64> {
+        self.get(name).map(|figure| figure.value)
+    }
+
+    /// Its interval alone.
+    pub(super) fn ci(&self, name: &str) -> Option<[f64; 2]> {
+        self.get(name).and_then(|figure| figure.ci)
+    }
+}
+
+/// The middle 95 % of some draws. `None` without draws.
+fn interval(mut values: Vec<f64>) -> Option<[f64; 2]> {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)? as f64;
+    let at = |share: f64| values.get((share * last).round() as usize).copied();
+    Some([at(0.025)?, at(0.975)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_of_a_mean_is_as_wide_as_theory_says() {
+        let items: Vec<f64> = (0..1000).map(|i| f64::from(i % 2)).collect();
+        let mean =
+            |weights: &[f64]| items.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>() / weights.iter().sum::<f64>();
+        let record = |weights: &[f64], recorder: &mut Recorder| {
+            recorder.put(|| "mean".to_owned(), Some(mean(weights)));
+            recorder.put(|| "missing".to_owned(), None);
+        };
+
+        let sheet = Sheet::fill(items.len(), Rounds { count: 2000, seed: 3 }, &record);
+        let again = Sheet::fill(items.len(), Rounds { count: 2000, seed: 3 }, &record);
+
+        // 1.96 · 0.5 / √1000 = 0.031.
+        let [low, high] = sheet.ci("mean").unwrap();
+        assert!((low - 0.469).abs() < 0.004 && (high - 0.531).abs() < 0.004, "{low} {high}");
+        assert_eq!(sheet.value("missing"), None);
+        assert_eq!(sheet, again);
+    }
+
+    #[test]
+    fn without_rounds_there_is_a_figure_and_no_interval() {
+        let sheet =
+            Sheet::fill(2, Rounds { count: 0, seed: 1 }, &|_, recorder| recorder.put(|| "x".to_owned(), Some(1.0)));
+
+        assert_eq!(sheet.get("x"), Some(Figure { value: 1.0, ci: None }));
+    }
+}
