@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::app::chat;
+use crate::support::fake::{FakeUpstream, json as whole, refused_url};
 use crate::support::{Reply, Setup, TestApp};
 
 /// A conversation that opened with a question, after so many answers.
@@ -162,6 +163,39 @@ async fn the_table_of_sessions_is_bounded() {
     let metrics = app.get("/metrics").await.text;
     assert!(metrics.contains("trimtab_sessions_live 2\n"), "{metrics}");
     assert!(metrics.contains("trimtab_session_events_total{event=\"evicted\"} 2\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_fallback_after_a_failure_is_no_move() {
+    let answer = r#"{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}}"#;
+    let strong = FakeUpstream::script([whole(answer)]).await;
+    let app = TestApp::start(Setup::tiers(&[refused_url().await, strong.base_url()])).await;
+    let body = with(chat("auto", "Name a river."), json!({ "session": "s", "quality": CHEAP }));
+
+    for event in ["started", "kept"] {
+        let reply = app.post("/v1/chat/completions", &body).await;
+
+        assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, "dear"), "{}", reply.text);
+        assert_eq!(reply.header("x-trimtab-session-event"), event);
+    }
+    assert_eq!(told(&app.post("/v1/route", &body).await).0, "cheap", "the session is still where it was decided to be");
+}
+
+#[tokio::test]
+async fn what_the_provider_has_probably_cached_makes_staying_cheaper() {
+    let app = TestApp::start(Setup::default()).await;
+    let long = "The ferry leaves at nine and returns at noon. ".repeat(200);
+    let body = with(chat("auto", &long), json!({ "session": "s", "quality": CHEAP }));
+
+    let first = app.post("/v1/route", &body).await.json();
+    let second = app.post("/v1/route", &body).await.json();
+
+    let cost = |decision: &Value, model: usize| decision["candidates"][model]["cost_usd"]["mean"].as_f64().unwrap();
+    assert_eq!(second["session"]["cached_tokens"], first["signals"]["input_tokens"], "{second}");
+    assert!(cost(&second, 0) < cost(&first, 0), "{first} {second}");
+    assert_eq!(cost(&second, 2), cost(&first, 2));
+    assert!(second["candidates"][0]["relative_cost"].as_f64().unwrap() < 0.0, "{second}");
+    assert_eq!(second["candidates"][2]["switching_cost"], 0.02);
 }
 
 trait AsRoute {

@@ -129,6 +129,28 @@ fn sees_what_the_request_needs() {
 }
 
 #[test]
+fn a_conversation_is_recognised_by_its_opening_and_not_by_what_follows() {
+    let shape = |messages: Value| parse(&json!({ "messages": messages })).prompt.shape;
+    let user = |text: &str| json!({ "role": "user", "content": text });
+    let opening = |system: &str, first: &str| shape(json!([{ "role": "system", "content": system }, user(first)]));
+    let first = opening("Be brief.", "How do tides work?");
+    let later = shape(json!([
+        { "role": "system", "content": "Be brief." },
+        user("How do tides work?"),
+        { "role": "assistant", "content": "The moon." },
+        user("And the sun?"),
+    ]));
+
+    assert_eq!((first.is_answered, later.is_answered), (false, true));
+    assert_eq!(first.opening_digest, later.opening_digest);
+    assert_ne!(first.opening_digest, opening("Be thorough.", "How do tides work?").opening_digest);
+    assert_ne!(first.opening_digest, opening("Be brief.", "How do winds work?").opening_digest);
+    let long = |length: usize| opening("", &"a".repeat(length)).opening_digest;
+    assert_ne!(long(10_000), long(10_001), "the length counts beyond what is read");
+    assert_eq!(shape(json!([{ "role": "system", "content": "Be brief." }])).opening_digest, 0);
+}
+
+#[test]
 fn a_hundred_thousand_messages_are_read() {
     let message = r#"{"role":"user","content":"hi"},"#;
     let body = format!(r#"{{"messages":[{}{{"role":"user","content":"last"}}]}}"#, message.repeat(100_000));
