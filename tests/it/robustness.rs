@@ -186,7 +186,6 @@ async fn a_change_that_changes_nothing_rarely_changes_the_choice() {
         })
         .collect();
     let table = table.join("\n");
-    std::io::Write::write_all(&mut std::io::stderr(), table.as_bytes()).unwrap();
     let worst: Vec<_> = counts.iter().filter(|(_, count)| share(count) > MOST_FLIPS).collect();
     assert!(worst.is_empty(), "{worst:?}\n{table}\n{}", changed.join("\n"));
     let compared: usize = counts.values().map(|[all, ..]| all).sum();
