@@ -53,8 +53,13 @@ impl Scale {
         self.letters(colour).pos(Pos::new(HPos::Left, VPos::Center))
     }
 
-    /// The same, placed by their lower middle.
-    pub(super) fn above(self, colour: RGBColor) -> TextStyle<'static> {
-        self.letters(colour).pos(Pos::new(HPos::Center, VPos::Bottom))
+    /// The same, placed by the middle of their right edge.
+    pub(super) fn before(self, colour: RGBColor) -> TextStyle<'static> {
+        self.letters(colour).pos(Pos::new(HPos::Right, VPos::Center))
+    }
+
+    /// The same, placed by their upper middle.
+    pub(super) fn below(self, colour: RGBColor) -> TextStyle<'static> {
+        self.letters(colour).pos(Pos::new(HPos::Center, VPos::Top))
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::train::evaluate::{EvalReport, Figure, Slice};
 use crate::train::report::pictures::Plot;
-use crate::train::report::words::{findings, or_dash, percent, plain, signed};
+use crate::train::report::words::{count, findings, measure, or_dash, percent, plain, signed};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -17,8 +17,8 @@ pub(super) fn html(report: &EvalReport, drawings: &[(Plot, String)]) -> String {
     );
     let _ = writeln!(page, "<p class=\"lead\">{}</p>", escape(&subject(report)));
     page += "<h2>Findings</h2>\n<ul class=\"findings\">\n";
-    for finding in findings(report) {
-        let _ = writeln!(page, "<li>{}</li>", escape(&finding));
+    for (point, rest) in findings(report) {
+        let _ = writeln!(page, "<li><b>{}</b> {}</li>", escape(&point), escape(&rest));
     }
     page += "</ul>\n";
     for (plot, drawing) in drawings {
@@ -58,7 +58,7 @@ fn about(plot: Plot, report: &EvalReport) -> (&'static str, String) {
             "Quality over cost",
             format!(
                 "The dial moves along the blue line; the band is its 95 % interval. Above and to the left is better. The orange line is what mixing single models at random reaches. Here {}.",
-                report.costs.words
+                report.costs.words.replace('`', "")
             ),
         ),
         Plot::GapRecovered => (
@@ -97,12 +97,20 @@ fn table(heading: &str, columns: &[&str], rows: &[Vec<String>]) -> String {
         text += "<tr>";
         for (at, cell) in row.iter().enumerate() {
             let cell = figures(cell);
-            let _ =
-                if at == 0 { write!(text, "<th scope=\"row\">{cell}</th>") } else { write!(text, "<td>{cell}</td>") };
+            let _ = if at == 0 {
+                write!(text, "<th scope=\"row\">{cell}</th>")
+            } else {
+                write!(text, "<td{}>{cell}</td>", kind(&cell))
+            };
         }
         text += "</tr>\n";
     }
     text + "</tbody>\n</table></div>\n"
+}
+
+/// Figures stay on one line, words may break.
+fn kind(cell: &str) -> &'static str {
+    if cell.starts_with(|first: char| first.is_ascii_digit() || "+-–".contains(first)) { " class=\"n\"" } else { "" }
 }
 
 /// A cell whose interval is set back.
@@ -157,7 +165,7 @@ fn baselines(report: &EvalReport) -> String {
         .iter()
         .map(|one| {
             let claim = if one.clear { "shown" } else { "not shown: the interval holds zero" };
-            vec![format!("{} over {}", one.measure, one.over), signed(one.lead), claim.to_owned()]
+            vec![format!("{} over {}", measure(one.measure), one.over), signed(one.lead), claim.to_owned()]
         })
         .collect();
     text += &table("The router’s lead", &["Lead", "Figure", "Claim"], &rows);
@@ -206,14 +214,14 @@ fn slices(report: &EvalReport) -> String {
     let row = |slice: &Slice| {
         let name = format!("{}: {}", slice.by, slice.value);
         if !slice.measured {
-            let mut row = vec![name, slice.n.to_string(), "too few".to_owned()];
+            let mut row = vec![name, count(slice.n), "too few".to_owned()];
             row.resize(8, String::new());
             return row;
         }
         let saved = slice.savings.iter().find(|saving| saving.loss_points == 1).and_then(|saving| saving.calls);
         vec![
             name,
-            slice.n.to_string(),
+            count(slice.n),
             or_dash(slice.apgr, plain),
             or_dash(slice.apgr_minus_length, signed),
             or_dash(slice.aiq_minus_mix, signed),

@@ -42,8 +42,9 @@ fn axes<'a, DB: DrawingBackend>(
 ) -> Result<Chart<'a, DB>, DrawingAreaErrorKind<DB::ErrorType>> {
     let mut chart = ChartBuilder::on(area)
         .margin_right(s.px(28))
+        .margin_left(s.px(8))
         .margin_top(s.px(8))
-        .x_label_area_size(s.px(52))
+        .x_label_area_size(s.px(48))
         .y_label_area_size(s.px(72))
         .build_cartesian_2d(axes.x[0]..axes.x[1], axes.y[0]..axes.y[1])?;
     chart
@@ -51,6 +52,7 @@ fn axes<'a, DB: DrawingBackend>(
         .light_line_style(GRID.mix(0.0))
         .bold_line_style(GRID.stroke_width(s.px(1)))
         .axis_style(MUTED.stroke_width(s.px(1)))
+        .set_all_tick_mark_size(s.px(5))
         .x_desc(axes.x_words)
         .y_desc(axes.y_words)
         .label_style(s.letters(MUTED))
@@ -74,7 +76,7 @@ fn legend<DB: DrawingBackend>(area: &Area<DB>, entries: &[(&str, RGBColor, bool)
             area.draw(&Circle::new((x + s.at(11), y), s.px(5), colour.filled()))?;
         }
         let style = s.beside(INK);
-        area.draw(&Text::new(words.to_owned(), (x + s.at(30), y), style.clone()))?;
+        area.draw(&Text::new(words.to_owned(), (x + s.at(30), y + s.at(2)), style.clone()))?;
         let (width, _) = area.estimate_text_size(words, &style)?;
         x += s.at(30) + width as i32 + s.at(26);
     }
@@ -100,14 +102,28 @@ fn band<DB: DrawingBackend>(chart: &mut Chart<'_, DB>, ends: &[(f64, [f64; 2])],
     Ok(())
 }
 
+/// Where the words of a dot stand.
+#[derive(Clone, Copy)]
+enum Side {
+    Left,
+    Right,
+    Below,
+}
+
 fn dot<DB: DrawingBackend>(
     chart: &mut Chart<'_, DB>,
     at: (f64, f64),
-    (colour, size, words, s): (RGBColor, u32, &str, Scale),
+    (colour, words, side): (RGBColor, &str, Side),
+    s: Scale,
 ) -> Drawn<DB> {
+    let (offset, style) = match side {
+        Side::Left => ((s.at(-10), s.at(-10)), s.before(colour)),
+        Side::Right => ((s.at(10), s.at(12)), s.beside(colour)),
+        Side::Below => ((0, s.at(9)), s.below(colour)),
+    };
     let mark = EmptyElement::at(at)
-        + Circle::new((0, 0), s.px(size), colour.filled())
-        + Text::new(words.to_owned(), (0, s.at(-9)), s.above(colour));
+        + Circle::new((0, 0), s.px(5), colour.filled())
+        + Text::new(words.to_owned(), offset, style);
     chart.draw_series(std::iter::once(mark))?;
     Ok(())
 }
@@ -172,17 +188,30 @@ pub(super) fn cost_quality<DB: DrawingBackend>(area: &Area<DB>, report: &EvalRep
     let dial: Vec<(f64, f64)> =
         report.dial.iter().map(|point| (point.cost.value * factor, point.quality.value)).collect();
     line(&mut chart, &dial, (ROUTER, s.px(3)))?;
+    let middle = f64::midpoint(x[0], x[1]);
     for (model, point) in &singles {
         let named = mix.points().contains(point) || model.model == report.weak || model.model == report.strong;
+        let side = if point.cost * factor < middle { Side::Right } else { Side::Left };
         let words = if named { short(&model.model) } else { String::new() };
-        let (colour, size) = if named { (INK, 5) } else { (MUTED, 4) };
-        dot(&mut chart, at(point), (colour, size, &words, s))?;
+        dot(&mut chart, at(point), (if named { INK } else { MUTED }, &words, side), s)?;
     }
-    for point in report.dial.iter().filter(|point| MARKED.iter().any(|mark| (mark - point.dial).abs() < 1e-9)) {
-        let words = format!("dial {:.1}", point.dial);
-        dot(&mut chart, (point.cost.value * factor, point.quality.value), (ROUTER, 5, &words, s))?;
+    for (point, words) in marks(report, (x[1] - x[0]) / factor) {
+        dot(&mut chart, at(&point), (ROUTER, &words, Side::Below), s)?;
     }
     Ok(())
+}
+
+/// The marks of the dial; those that fall together share their words.
+fn marks(report: &EvalReport, width: f64) -> Vec<(Point, String)> {
+    let mut marks: Vec<(Point, String)> = Vec::new();
+    for point in report.dial.iter().filter(|point| MARKED.iter().any(|mark| (mark - point.dial).abs() < 1e-9)) {
+        let here = Point { cost: point.cost.value, quality: point.quality.value };
+        match marks.last_mut().filter(|(last, _)| (here.cost - last.cost).abs() < width * 0.08) {
+            Some((_, words)) => *words += &format!(", {:.1}", point.dial),
+            None => marks.push((here, format!("dial {:.1}", point.dial))),
+        }
+    }
+    marks
 }
 
 /// The gap between the two models that is recovered, over the share of prompts sent to the stronger one.
