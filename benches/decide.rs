@@ -278,17 +278,7 @@ fn candidates(count: usize) -> Vec<Candidate> {
 }
 
 fn bench_decision(criterion: &mut Criterion, generation: &Generation) {
-    let policy = Policy {
-        name: "bench".into(),
-        aim: Aim::Quality(Probability::HALF),
-        default_tier: "large".into(),
-        allow_weaker_fallback: false,
-        exploration: Probability::ZERO,
-        careful: CarefulMode::Never,
-        careful_cost: NanoUsd::ZERO,
-        sessions: SessionMode::Off,
-        switch_margin: Probability::ZERO,
-    };
+    let policy = Policy::plain("bench".into(), Aim::Quality(Probability::HALF), "large".into());
     let prompt = Prompt::from_ask(GOLDEN);
     let scores = generation.score(&prompt).unwrap();
     let Learned { bundle, labels, dial } = generation.learned();

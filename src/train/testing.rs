@@ -69,6 +69,7 @@ pub(crate) fn options(tiny: &TinyModels, outcomes: &Path, out: &Path) -> TrainOp
         id: Some("trained".to_owned()),
         seed: 5,
         threads: 1,
+        caller_share: 0.2,
         device: Device::Cpu,
     }
 }

@@ -119,6 +119,7 @@ fn unfamiliar(success: [f64; 3], aim: Aim, wish: SafeChoice) -> (String, Reason)
         shape: &Shape::default(),
         policy: &Policy { unfamiliar: wish, ..policy(aim) },
         limits: &Limits::default(),
+        held: None,
         draw: Probability::clamped(0.9),
     });
     let decision = decision.unwrap();

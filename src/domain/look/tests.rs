@@ -3,6 +3,7 @@ use crate::domain::candidate::ExpectedCost;
 use crate::domain::estimate::Estimate;
 use crate::domain::policy::Aim;
 use crate::domain::probability::Probability;
+use crate::domain::unknown::Origin;
 use crate::domain::utility::Worth;
 
 /// One model: its tier, utility, half the width of its interval, and cost in micro-dollars where known.
@@ -21,6 +22,7 @@ fn decision(chosen: usize, reason: Reason, models: &[Model]) -> Decision {
                 high: Probability::clamped(0.5 + reach),
             }),
             known: true,
+            origin: Origin::Own,
             cost: cost.map(|cost| ExpectedCost { p50: cost, p90: cost, mean: cost, uncached: cost }),
             worth: Some(Worth { relative_cost: 0.0, strength: 0.0, switching: 0.0, utility: Some(*utility) }),
             excluded: None,
