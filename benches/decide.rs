@@ -111,6 +111,7 @@ fn heads(dimension: usize, positions: usize, random: &mut StdRng) -> Vec<u8> {
         largest_gain: 0.6,
         place: vec![0.0; positions],
         level: vec![0.0; positions],
+        local: None,
     };
     trimtab::train::onnx::encode(&graph)
 }
