@@ -24,7 +24,7 @@ use trimtab::domain::decide::{Learned, Question, decide};
 use trimtab::domain::embedding::Embedding;
 use trimtab::domain::money::{NanoUsd, Price};
 use trimtab::domain::neighbour::BlendSettings;
-use trimtab::domain::policy::{Aim, CarefulMode, Limits, Policy, SessionMode};
+use trimtab::domain::policy::{Aim, Limits, Policy};
 use trimtab::domain::probability::Probability;
 use trimtab::domain::prompt::Prompt;
 use trimtab::domain::scores::ScoreTimings;
@@ -116,6 +116,7 @@ fn heads(dimension: usize, positions: usize, random: &mut StdRng) -> Vec<u8> {
         largest_gain: 0.6,
         place: vec![0.0; positions],
         level: vec![0.0; positions],
+        local: None,
     };
     trimtab::train::onnx::encode(&graph)
 }

@@ -1,15 +1,20 @@
 //! Moving a bundle towards what its users say: the base is the prior, their verdicts move it as far as they carry.
 
+mod basis;
 mod correction;
+mod dials;
+mod evidence;
+mod maps;
+mod movers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::domain::calibration::{Calibrator, Dial};
+use crate::domain::calibration::Calibrator;
 use crate::domain::ids::{ItemId, ModelName};
 use crate::domain::neighbour::Neighbour;
-use crate::domain::probability::{Probability, sigmoid};
+use crate::domain::probability::Probability;
 use crate::domain::scores::LabelSpace;
 use crate::domain::task::Task;
 use crate::model::index::SearchScratch;
@@ -18,12 +23,12 @@ use crate::train::base::Base;
 use crate::train::calibrate::blend::{self, BlendCase, MAX_K};
 use crate::train::error::TrainError;
 use crate::train::features::Features;
-use crate::train::fit::Matrix;
+use crate::train::fit::batches;
 use crate::train::graph::HeadsGraph;
 use crate::train::index_build::{IndexContent, IndexSettings};
 use crate::train::outcomes::{Outcomes, digest};
 use crate::train::progress::Progress;
-use crate::train::scorer::{Scorer, blended, neighbours};
+use crate::train::scorer::{Scorer, apply, neighbours};
 use crate::train::tiers::key;
 
 /// What one user or file says about one model on one prompt.
@@ -97,6 +102,23 @@ impl Experience {
         }
     }
 
+    /// Some of the prompts.
+    fn select(&self, prompts: &[usize]) -> Self {
+        let mut features = Features::new(self.features.dimension());
+        for &prompt in prompts {
+            features.push(Some(&self.features.embedding(prompt)), self.features.signals(prompt));
+        }
+        Self {
+            features,
+            ids: pick(&self.ids, prompts),
+            stems: pick(&self.stems, prompts),
+            tasks: pick(&self.tasks, prompts),
+            verdicts: pick(&self.verdicts, prompts),
+            skipped: BTreeMap::new(),
+            unindexed: HashSet::new(),
+        }
+    }
+
     /// How many verdicts there are.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -104,11 +126,19 @@ impl Experience {
     }
 }
 
+fn pick<T: Clone>(list: &[T], places: &[usize]) -> Vec<T> {
+    places.iter().filter_map(|&at| list.get(at).cloned()).collect()
+}
+
 /// Fewest verdicts from which a position moves, and a new model gets one.
 pub const LEAST_VERDICTS: usize = 20;
-/// Fewest prompts from which the blend and the dial are fitted anew.
-const LEAST_PROMPTS: usize = 200;
-/// Prompts used to choose the penalty at most; more would only cost time.
+/// Fewest prompts from which the blend with neighbours is chosen anew.
+const LEAST_FOR_BLEND: usize = 50;
+/// Fewest prompts from which the dial is fitted anew. With fewer the base's is carried over.
+const LEAST_FOR_DIAL: usize = 200;
+/// Prompts that the correction is fitted on at most; more would move it by less than their noise.
+const MOST_PROMPTS: usize = 50_000;
+/// Prompts on which the blend and the dial are chosen at most.
 const MOST_FOR_CHOICE: usize = 6_000;
 
 /// What changed.
@@ -128,7 +158,7 @@ pub struct AdaptReport {
     pub base_log_loss: f64,
     /// Log-loss of the moved heads on verdicts that they were not fitted on.
     pub log_loss: f64,
-    /// The penalty that was chosen; `None` if the base was best and nothing moved but the index.
+    /// How firmly the correction is held, in labels that say nothing; `None` if the base was best and nothing moved but the index.
     pub penalty: Option<f64>,
 }
 
@@ -148,16 +178,34 @@ pub struct Adapted {
 /// Labels of experience by position.
 struct Placed {
     space: LabelSpace,
+    /// Position, score and weight: of a model's own position, and of its tier.
     labels: Vec<Vec<(usize, f32, f32)>>,
+    /// The same, each verdict once: at its model's own position, or at its tier's where the model has too few.
+    movers: Vec<Vec<(usize, f32, f32)>>,
     counts: Vec<usize>,
     added: Vec<String>,
 }
 
+impl Placed {
+    /// The labels of some of the prompts.
+    fn select(&self, prompts: &[usize]) -> Self {
+        Self {
+            space: self.space.clone(),
+            labels: pick(&self.labels, prompts),
+            movers: pick(&self.movers, prompts),
+            counts: self.counts.clone(),
+            added: self.added.clone(),
+        }
+    }
+}
+
 /// Adapts a base.
 ///
-/// Every position with enough verdicts gets a correction that is affine in what the heads read, held to zero with a penalty chosen by
-/// cross-validation over questions; if no penalty beats the base on held-out verdicts, the heads stay. All prompts with verdicts join
-/// the index. Models that the base does not know start as their tier.
+/// The base's calibrated probability is the prior mean of every model with enough verdicts. On top of it the labels say how far off its
+/// level is, how much of its spread is right, and, as a smooth function of the prompt, what all models share and what tells the strong
+/// from the weak. How much of each is believed follows from how well it explains the labels; without evidence there is no change but of
+/// the level. If the base predicts verdicts it was not fitted on better, it stays as it is. All prompts with verdicts join the index.
+/// Models that the base does not know start as their tier.
 ///
 /// # Errors
 /// Numeric failure and interruption.
@@ -165,12 +213,12 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
     let mut heads = base.heads.clone();
     let mut success = base.calibration.success.clone();
     let placed = place(base, experience, (&mut heads, &mut success));
-    let fit = Correction::of(&heads, &success, (experience, &placed));
-    let (penalty, held_out, base_loss, loss) = fit.choose(seed, progress)?;
-    if let Some(penalty) = penalty {
-        let all: Vec<usize> = (0..experience.ids.len()).collect();
-        let (weights, bias) = fit.solve(&all, (penalty, seed), progress)?;
-        fit.write(&weights, &bias, (&mut heads, &mut success));
+    let drawn = draw(experience.ids.len(), seed).map(|drawn| (experience.select(&drawn), placed.select(&drawn)));
+    let (known, labelled) = drawn.as_ref().map_or((experience, &placed), |(experience, placed)| (experience, placed));
+    let correction = Correction::of((&heads, &success), (known, labelled), seed)?;
+    let fitted = correction.fit(progress)?;
+    if fitted.penalty.is_some() {
+        correction.write(&fitted, (&mut heads, &mut success));
     }
     let mut content = base.content.clone();
     for (row, labels) in placed.labels.iter().enumerate().filter(|(row, _)| !experience.unindexed.contains(row)) {
@@ -192,28 +240,33 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
         blend: base.calibration.blend,
         dial: base.calibration.dial.clone(),
     };
-    if experience.ids.len() >= LEAST_PROMPTS {
-        let cases = cases((experience, &placed), &held_out, (&content, seed));
-        scorer.blend = blend::choose((&cases, &[]), placed.space.tiers().len().saturating_sub(1), progress)?.0;
-        if let Some(dial) = dial(&cases, &scorer, placed.space.tiers().len()) {
-            scorer.dial = dial;
-        }
-    } else {
-        scorer.dial = carried(base, (experience, &held_out), (&content, seed), &scorer);
+    let cases = cases((known, labelled), (&scorer, &fitted.held_out), (&content, seed));
+    let tiers = placed.space.tiers().len();
+    if known.ids.len() >= LEAST_FOR_BLEND {
+        scorer.blend = blend::choose((&cases, &[]), tiers.saturating_sub(1), progress)?.0;
     }
+    let anew = if known.ids.len() >= LEAST_FOR_DIAL { dials::fitted(&cases, &scorer, tiers) } else { None };
+    scorer.dial = anew.unwrap_or_else(|| dials::carried(base, (known, &cases), (&scorer, seed)));
     let name = |position: usize| position_name(&placed.space, position);
-    let moved = placed.counts.iter().enumerate().filter(|(_, count)| penalty.is_some() && **count >= LEAST_VERDICTS);
+    let moved =
+        placed.counts.iter().enumerate().filter(|(_, count)| fitted.penalty.is_some() && **count >= LEAST_VERDICTS);
     let report = AdaptReport {
         prompts: experience.ids.len(),
         verdicts: experience.rows(),
         skipped: experience.skipped.clone(),
         moved: moved.map(|(position, &count)| (name(position), count)).collect(),
         added: placed.added.clone(),
-        base_log_loss: base_loss,
-        log_loss: loss,
-        penalty,
+        base_log_loss: fitted.base_loss,
+        log_loss: fitted.loss,
+        penalty: fitted.penalty,
     };
     Ok(Adapted { scorer, space: placed.space, content, report })
+}
+
+/// As many prompts as are fitted on, drawn by the seed; `None` where all are.
+fn draw(prompts: usize, seed: u64) -> Option<Vec<usize>> {
+    let chosen = (prompts > MOST_PROMPTS).then(|| batches(prompts, MOST_PROMPTS, seed).into_iter().next());
+    chosen.flatten()
 }
 
 /// The name of a tier or model.
@@ -243,9 +296,10 @@ fn place(base: &Base, experience: &Experience, (heads, success): (&mut HeadsGrap
         seen.iter().map(|(name, (n, sum, _))| (*name, sum / (*n).max(1) as f64)).collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
     for (&name, &(count, _, tier)) in &seen {
-        // A tier that the base does not name: by the place of the model's mean among the others.
+        // A tier that the base does not name: by the place of the model's mean among the others, the best at the top.
         let rank = ranked.iter().position(|(ranked, _)| *ranked == name).unwrap_or(0);
-        let by_rank = rank * tiers / ranked.len().max(1);
+        let by_rank = (rank * tiers.saturating_sub(1) + ranked.len() / 2) / ranked.len().saturating_sub(1).max(1);
+        let by_rank = if ranked.len() == 1 { tiers / 2 } else { by_rank.min(tiers.saturating_sub(1)) };
         let tier = tier.and_then(|tier| old.tiers().iter().position(|known| known.as_str() == tier)).unwrap_or(by_rank);
         tier_of.insert(name, tier);
         if count >= LEAST_VERDICTS && !position_of.contains_key(&key(name)) {
@@ -257,21 +311,21 @@ fn place(base: &Base, experience: &Experience, (heads, success): (&mut HeadsGrap
         }
     }
     let mut counts = vec![0; tiers + models.len()];
+    let mut movers = Vec::with_capacity(experience.verdicts.len());
     let labels = experience.verdicts.iter().map(|verdicts| {
-        let mut labels: Vec<(usize, f32, f32)> = Vec::new();
+        let (mut labels, mut moving) = (Vec::new(), Vec::new());
         for verdict in verdicts {
             let own = position_of.get(&key(&verdict.model)).copied();
+            let own = own.filter(|_| seen.get(verdict.model.as_str()).is_some_and(|seen| seen.0 >= LEAST_VERDICTS));
             let tier = tier_of.get(verdict.model.as_str()).copied();
-            for position in tier.into_iter().chain(own) {
-                match labels.iter_mut().find(|label| label.0 == position) {
-                    Some(label) => {
-                        label.2 += verdict.weight;
-                        label.1 += (verdict.score - label.1) * verdict.weight / label.2;
-                    }
-                    None => labels.push((position, verdict.score, verdict.weight)),
-                }
+            for position in tier.into_iter().chain(position_of.get(&key(&verdict.model)).copied()) {
+                merge(&mut labels, position, verdict);
+            }
+            if let Some(position) = own.or(tier) {
+                merge(&mut moving, position, verdict);
             }
         }
+        movers.push(moving);
         for &(position, ..) in &labels {
             if let Some(count) = counts.get_mut(position) {
                 *count += 1;
@@ -280,13 +334,24 @@ fn place(base: &Base, experience: &Experience, (heads, success): (&mut HeadsGrap
         labels
     });
     let labels = labels.collect();
-    Placed { space: LabelSpace::new(old.tiers().to_vec(), models), labels, counts, added }
+    Placed { space: LabelSpace::new(old.tiers().to_vec(), models), labels, movers, counts, added }
+}
+
+/// Adds a verdict to the labels of its prompt: verdicts of the same position become their mean.
+fn merge(labels: &mut Vec<(usize, f32, f32)>, position: usize, verdict: &Verdict) {
+    match labels.iter_mut().find(|label| label.0 == position) {
+        Some(label) => {
+            label.2 += verdict.weight;
+            label.1 += (verdict.score - label.1) * verdict.weight / label.2;
+        }
+        None => labels.push((position, verdict.score, verdict.weight)),
+    }
 }
 
 /// Cases for the blend: held-out head probabilities and the neighbours of every prompt but itself.
 fn cases(
     (experience, placed): (&Experience, &Placed),
-    held_out: &Matrix,
+    (scorer, held_out): (&Scorer, &[Vec<f64>]),
     (content, seed): (&IndexContent, u64),
 ) -> Vec<BlendCase> {
     let settings = IndexSettings::seeded(seed);
@@ -297,13 +362,25 @@ fn cases(
         stem_of.insert(ItemId::from(format!("{:016x}", digest(id))), *stem);
     }
     let few = experience.ids.len().min(MOST_FOR_CHOICE);
+    let moved: HashSet<usize> = placed.movers.iter().flatten().map(|label| label.0).collect();
+    // Of positions that move, what heads say that were not fitted on the prompt; tiers that follow them have no such answer.
+    let priors = |prompt: usize| {
+        let outputs = apply(&scorer.heads, &experience.features, prompt);
+        let unseen = held_out.get(prompt).map(Vec::as_slice).unwrap_or_default();
+        let now = scorer.priors(&outputs).into_iter().enumerate();
+        let prior = |(at, now)| match unseen.get(at) {
+            Some(&unseen) if moved.contains(&at) => Probability::clamped(unseen),
+            Some(_) | None => now,
+        };
+        now.map(prior).collect()
+    };
     let mut case = |prompt: usize| {
         let own = experience.stems.get(prompt);
         let near = neighbours(&index, (&experience.features, 2 * MAX_K), prompt, &mut scratch);
         let other = |near: &Neighbour| stem_of.get(&near.item) != own;
         let observed = placed.labels.get(prompt).into_iter().flatten();
         BlendCase {
-            priors: held_out.row(prompt).iter().map(|x| Probability::clamped(sigmoid(f64::from(*x)))).collect(),
+            priors: priors(prompt),
             neighbours: near.into_iter().filter(|near| other(near)).take(MAX_K).collect(),
             observed: observed.map(|&(at, score, weight)| (at, f64::from(score), f64::from(weight))).collect(),
             weight: 1.0,
@@ -312,45 +389,5 @@ fn cases(
     (0..few).map(&mut case).collect()
 }
 
-/// The base's dial with the meaning it had on these few prompts, for the scores as they are now.
-fn carried(
-    base: &Base,
-    (experience, held_out): (&Experience, &Matrix),
-    (content, seed): (&IndexContent, u64),
-    scorer: &Scorer,
-) -> Dial {
-    let tiers = base.space().tiers().len();
-    let settings = IndexSettings::seeded(seed);
-    let (old, new) = (base.content.index(&settings), content.index(&settings));
-    let mut scratch = SearchScratch::default();
-    let own: HashSet<ItemId> = experience.ids.iter().map(|id| ItemId::from(format!("{:016x}", digest(id)))).collect();
-    let gain = |means: &[f64]| {
-        let best = means.iter().take(tiers).copied().fold(0.0, f64::max);
-        best - means.first().copied().unwrap_or(0.0)
-    };
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    for prompt in 0..experience.ids.len() {
-        let outputs = crate::train::scorer::apply(&base.heads, &experience.features, prompt);
-        let known = |map: (&Calibrator, &f32)| map.0.apply(f64::from(*map.1));
-        let priors: Vec<Probability> = base.calibration.success.iter().zip(&outputs.success).map(known).collect();
-        let near = neighbours(&old, (&experience.features, MAX_K), prompt, &mut scratch);
-        before.push(gain(&blended(&priors, &near, &base.calibration.blend)));
-        let priors: Vec<Probability> =
-            held_out.row(prompt).iter().map(|x| Probability::clamped(sigmoid(f64::from(*x)))).collect();
-        let mut near = neighbours(&new, (&experience.features, 2 * MAX_K), prompt, &mut scratch);
-        near.retain(|near| !own.contains(&near.item));
-        near.truncate(MAX_K);
-        after.push(gain(&blended(&priors, &near, &scorer.blend)));
-    }
-    base.calibration.dial.carried(&before, &after)
-}
-
-/// The dial on the users' own prompts.
-fn dial(cases: &[BlendCase], scorer: &Scorer, tiers: usize) -> Option<Dial> {
-    let gain = |case: &BlendCase| {
-        let means = blended(&case.priors, &case.neighbours, &scorer.blend);
-        let best = means.iter().take(tiers).copied().fold(0.0, f64::max);
-        best - means.first().copied().unwrap_or(0.0)
-    };
-    Dial::from_gains(cases.iter().map(gain).collect())
-}
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,9 @@
 //! The heads as plain numbers: what fitting makes, ONNX stores and calibration applies.
 
+mod local;
+
+pub use local::{LOCAL_MARGIN, Local};
+
 use crate::domain::embedding::dot;
 use crate::domain::probability::{sigmoid, softmax};
 use crate::domain::signals::SIGNAL_NAMES;
@@ -101,6 +105,8 @@ pub struct HeadsGraph {
     pub place: Vec<f32>,
     /// What each position adds to the shared ability.
     pub level: Vec<f32>,
+    /// What a user's own labels changed, where there were any.
+    pub local: Option<Local>,
 }
 
 /// The affine outputs that are not residuals, by place.
@@ -147,6 +153,7 @@ impl HeadsGraph {
             largest_gain: 0.6,
             place: vec![0.0; positions],
             level: vec![0.0; positions],
+            local: None,
         }
     }
 
@@ -178,6 +185,8 @@ impl HeadsGraph {
     pub fn apply(&self, embedding: &[f32], signals: &[f32]) -> HeadOutputs {
         let mut x = self.input(embedding, signals);
         let task = self.tasks(&x);
+        let near =
+            self.local.as_ref().map(|local| local.features(embedding, x.get(self.dimension..).unwrap_or_default()));
         x.extend(softmax(&task).into_iter().map(|p| p as f32));
         let all = self.outputs.apply(&x);
         let at = |output: Output| all.get(output as usize).copied().unwrap_or(0.0);
@@ -189,9 +198,13 @@ impl HeadsGraph {
             let p = (ability + place * gain + level).clamp(MARGIN, 1.0 - MARGIN);
             (p / (1.0 - p)).ln() + residual
         });
+        let success: Vec<f32> = success.collect();
         HeadOutputs {
             difficulty: at(Output::Difficulty),
-            success: success.collect(),
+            success: match (&self.local, &near) {
+                (Some(local), Some(near)) => local.apply(&success, near),
+                _ => success,
+            },
             output_tokens: [at(Output::MedianTokens), at(Output::LongTokens)],
             task,
         }
@@ -205,5 +218,8 @@ impl HeadsGraph {
         self.outputs.push(&weights, bias);
         self.place.push(self.place.get(position).copied().unwrap_or(0.0));
         self.level.push(self.level.get(position).copied().unwrap_or(0.0));
+        if let Some(local) = &mut self.local {
+            local.push_like(position);
+        }
     }
 }

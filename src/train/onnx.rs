@@ -5,7 +5,7 @@ mod proto;
 use prost::Message;
 
 use crate::train::error::TrainError;
-use crate::train::graph::{Affine, FIXED_OUTPUTS, HeadsGraph, MARGIN, SIGNALS, TASKS};
+use crate::train::graph::{Affine, FIXED_OUTPUTS, HeadsGraph, LOCAL_MARGIN, Local, MARGIN, SIGNALS, TASKS};
 use crate::train::onnx::proto::{
     AttributeProto, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
     TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
@@ -18,7 +18,7 @@ const IR_VERSION: i64 = 8;
 
 /// Encodes the heads: inputs `embedding` and `signals`, outputs `task`, `difficulty`, `success` and `output_tokens`, any batch size.
 ///
-/// Nineteen nodes: at batch one a graph costs what its nodes cost, so every affine step is one `Gemm`.
+/// Two dozen nodes, and a dozen more after adapting: at batch one a graph costs what its nodes cost, so every affine step is one `Gemm`.
 #[must_use]
 pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
     let positions = heads.positions();
@@ -50,7 +50,13 @@ pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
     graph.node(("Sub", None), &["one", "probability"], &["complement"]);
     graph.node(("Div", None), &["probability", "complement"], &["odds"]);
     graph.node(("Log", None), &["odds"], &["logit"]);
-    graph.node(("Add", None), &["logit", "residual"], &["success"]);
+    match &heads.local {
+        None => graph.node(("Add", None), &["logit", "residual"], &["success"]),
+        Some(local) => {
+            graph.node(("Add", None), &["logit", "residual"], &["general"]);
+            local_step(&mut graph, local);
+        }
+    }
     let outputs = [("task", TASKS), ("difficulty", 1), ("success", positions), ("output_tokens", 2)];
     let graph = GraphProto {
         name: "heads".to_owned(),
@@ -67,6 +73,29 @@ pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
     };
     model.encode_to_vec()
+}
+
+/// The last step of adapted heads: see [`Local`].
+fn local_step(graph: &mut Builder, local: &Local) {
+    let positions = local.slope.len();
+    graph.affine("landmarks", &local.landmarks, ("embedding", "log_nearness"));
+    graph.node(("Exp", None), &["log_nearness"], &["nearness"]);
+    graph.node(("Concat", Some(("axis", 1))), &["bounded", "nearness"], &["local_features"]);
+    graph.affine("local_shift", &local.shift, ("local_features", "shift"));
+    graph.constant("local_slope", &[positions], &local.slope);
+    graph.constant("local_intercept", &[positions], &local.intercept);
+    graph.constant("local_keep", &[positions], &local.keep);
+    graph.constant("local_least", &[], &[LOCAL_MARGIN]);
+    graph.constant("local_largest", &[], &[1.0 - LOCAL_MARGIN]);
+    graph.node(("Mul", None), &["general", "local_slope"], &["sloped"]);
+    graph.node(("Add", None), &["sloped", "local_intercept"], &["mapped"]);
+    graph.node(("Sigmoid", None), &["mapped"], &["prior"]);
+    graph.node(("Mul", None), &["prior", "local_keep"], &["kept"]);
+    graph.node(("Add", None), &["kept", "shift"], &["moved"]);
+    graph.node(("Clip", None), &["moved", "local_least", "local_largest"], &["posterior"]);
+    graph.node(("Sub", None), &["one", "posterior"], &["posterior_complement"]);
+    graph.node(("Div", None), &["posterior", "posterior_complement"], &["posterior_odds"]);
+    graph.node(("Log", None), &["posterior_odds"], &["success"]);
 }
 
 /// From shared ability and gain to every position.
@@ -120,7 +149,19 @@ pub fn decode(bytes: &[u8]) -> Result<HeadsGraph, TrainError> {
     }
     let place = (0..positions).filter_map(|position| places.row(position).get(1).copied()).collect();
     let (least_gain, largest_gain) = (number("least_gain")?, number("largest_gain")?);
-    Ok(HeadsGraph { dimension, low, high, hidden, task, outputs, least_gain, largest_gain, place, level: places.bias })
+    let local = if graph.initializer.iter().any(|tensor| tensor.name == "local_keep") {
+        let (landmarks, shift) = (affine("landmarks")?, affine("local_shift")?);
+        let (slope, intercept) = (numbers("local_slope")?, numbers("local_intercept")?);
+        let local = Local { landmarks, slope, intercept, keep: numbers("local_keep")?, shift };
+        if !local.fits(dimension, positions) {
+            return Err(foreign("the sizes of what labels changed do not match"));
+        }
+        Some(local)
+    } else {
+        None
+    };
+    let level = places.bias;
+    Ok(HeadsGraph { dimension, low, high, hidden, task, outputs, least_gain, largest_gain, place, level, local })
 }
 
 fn floats(tensor: &TensorProto) -> Vec<f32> {

@@ -14,7 +14,7 @@ use crate::train::labels::Labels;
 use crate::train::progress::Progress;
 
 /// The position of the signal that stands for length: `log_words`.
-const LENGTH: usize = 1;
+pub(crate) const LENGTH: usize = 1;
 /// What the length adds to the wish for a stronger model, in standard deviations of it.
 const LENGTH_WEIGHT: f32 = 0.5;
 /// How much rows count on which models mostly succeed: there a stronger model has something to rescue.

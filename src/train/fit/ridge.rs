@@ -62,39 +62,72 @@ pub fn ridge(rows: &Matrix, (targets, weights): (&[f32], &[f32]), penalty: f64) 
 }
 
 /// Solves a symmetric positive definite system by Cholesky's method. `None` if it is not one.
-#[expect(clippy::indexing_slicing, reason = "a triangular kernel over a square whose size is checked first")]
-pub(crate) fn solve(mut a: Vec<f64>, mut b: Vec<f64>) -> Option<Vec<f64>> {
-    let n = b.len();
-    if a.len() != n * n {
-        return None;
-    }
-    for j in 0..n {
-        for k in 0..j {
-            let factor = a[j * n + k];
-            a[j * n + j] -= factor * factor;
-        }
-        let pivot = a[j * n + j];
-        if !pivot.is_finite() || pivot <= 0.0 {
+pub(crate) fn solve(a: Vec<f64>, b: Vec<f64>) -> Option<Vec<f64>> {
+    let factor = Cholesky::of(a, b.len())?;
+    Some(factor.backward(factor.forward(b)))
+}
+
+/// The lower triangle `L` of a symmetric positive definite matrix `L·Lᵀ`.
+#[derive(Clone, Debug)]
+pub(crate) struct Cholesky {
+    size: usize,
+    lower: Vec<f64>,
+}
+
+#[expect(clippy::indexing_slicing, reason = "triangular kernels over a square whose size is checked first")]
+impl Cholesky {
+    /// Factors a square matrix of this size. `None` if it is not positive definite or not of this size.
+    pub(crate) fn of(mut a: Vec<f64>, n: usize) -> Option<Self> {
+        if a.len() != n * n {
             return None;
         }
-        let root = pivot.sqrt();
-        a[j * n + j] = root;
-        for i in j + 1..n {
-            let (upper, lower) = a.split_at_mut(i * n);
-            let (row_j, row_i) = (&upper[j * n..j * n + j], &mut lower[..=j]);
-            let products: f64 = row_j.iter().zip(row_i.iter()).map(|(x, y)| x * y).sum();
-            row_i[j] = (row_i[j] - products) / root;
+        for j in 0..n {
+            for k in 0..j {
+                let factor = a[j * n + k];
+                a[j * n + j] -= factor * factor;
+            }
+            let pivot = a[j * n + j];
+            if !pivot.is_finite() || pivot <= 0.0 {
+                return None;
+            }
+            let root = pivot.sqrt();
+            a[j * n + j] = root;
+            for i in j + 1..n {
+                let (upper, lower) = a.split_at_mut(i * n);
+                let (row_j, row_i) = (&upper[j * n..j * n + j], &mut lower[..=j]);
+                let products: f64 = row_j.iter().zip(row_i.iter()).map(|(x, y)| x * y).sum();
+                row_i[j] = (row_i[j] - products) / root;
+            }
         }
+        Some(Self { size: n, lower: a })
     }
-    for i in 0..n {
-        let known: f64 = (0..i).map(|k| a[i * n + k] * b[k]).sum();
-        b[i] = (b[i] - known) / a[i * n + i];
+
+    /// `L⁻¹·b`. A vector of another length gives as many numbers as both have.
+    pub(crate) fn forward(&self, mut b: Vec<f64>) -> Vec<f64> {
+        let n = self.size;
+        b.resize(n, 0.0);
+        for i in 0..n {
+            let known: f64 = self.lower[i * n..i * n + i].iter().zip(&b).map(|(l, x)| l * x).sum();
+            b[i] = (b[i] - known) / self.lower[i * n + i];
+        }
+        b
     }
-    for i in (0..n).rev() {
-        let known: f64 = (i + 1..n).map(|k| a[k * n + i] * b[k]).sum();
-        b[i] = (b[i] - known) / a[i * n + i];
+
+    /// `L⁻ᵀ·b`.
+    pub(crate) fn backward(&self, mut b: Vec<f64>) -> Vec<f64> {
+        let n = self.size;
+        b.resize(n, 0.0);
+        for i in (0..n).rev() {
+            let known: f64 = (i + 1..n).map(|k| self.lower[k * n + i] * b[k]).sum();
+            b[i] = (b[i] - known) / self.lower[i * n + i];
+        }
+        b
     }
-    Some(b)
+
+    /// The logarithm of the matrix's determinant.
+    pub(crate) fn log_determinant(&self) -> f64 {
+        (0..self.size).map(|at| 2.0 * self.lower[at * self.size + at].ln()).sum()
+    }
 }
 
 #[cfg(test)]

@@ -21,11 +21,31 @@ pub(crate) fn random_heads(dimension: usize, positions: usize) -> HeadsGraph {
     }
 }
 
+/// The same heads after labels moved them.
+fn moved_heads(dimension: usize, positions: usize) -> HeadsGraph {
+    let mut heads = random_heads(dimension, positions);
+    let like = random_heads(dimension, positions);
+    let mut landmarks = Affine::zero(dimension, 0);
+    for unit in 0..6 {
+        let weights: Vec<f32> = like.hidden.row(unit).iter().cycle().take(dimension).map(|w| 4.0 * w).collect();
+        landmarks.push(&weights, -2.0);
+    }
+    let mut local = Local::identity(landmarks, positions);
+    for (at, weight) in local.shift.weights.iter_mut().enumerate() {
+        *weight = 0.02 * (at as f32 * 0.9).sin();
+    }
+    local.keep = vec![0.7; positions];
+    local.slope = vec![0.9; positions];
+    local.intercept = vec![-0.2; positions];
+    heads.local = Some(local);
+    heads
+}
+
 #[test]
 fn heads_survive_writing_and_reading() {
-    let heads = random_heads(16, 5);
-
-    assert_eq!(decode(&encode(&heads)).unwrap(), heads);
+    for heads in [random_heads(16, 5), moved_heads(16, 5)] {
+        assert_eq!(decode(&encode(&heads)).unwrap(), heads);
+    }
 }
 
 #[test]
@@ -37,21 +57,30 @@ fn refuses_what_is_not_such_a_graph() {
 
 #[test]
 fn a_new_position_starts_as_a_copy() {
-    let mut heads = random_heads(16, 5);
-    heads.push_like(2);
+    for mut heads in [random_heads(16, 5), moved_heads(16, 5)] {
+        heads.push_like(2);
 
-    let outputs = heads.apply(&[0.25; 16], &[1.0; SIGNALS]);
+        let outputs = heads.apply(&[0.25; 16], &[1.0; SIGNALS]);
 
-    assert_eq!(outputs.success.len(), 6);
-    assert_eq!(outputs.success[5], outputs.success[2]);
+        assert_eq!(outputs.success.len(), 6);
+        assert_eq!(outputs.success[5], outputs.success[2]);
+    }
 }
 
 #[test]
 fn the_runtime_computes_what_the_heads_say() {
+    computes(&random_heads(16, 5));
+}
+
+#[test]
+fn the_runtime_computes_what_moved_heads_say() {
+    computes(&moved_heads(16, 5));
+}
+
+fn computes(heads: &HeadsGraph) {
     use crate::model::heads::{HeadInput, Heads, HeadsShape};
-    let heads = random_heads(16, 5);
     let shape = HeadsShape { dimension: 16, tasks: TASKS, positions: 5 };
-    let mut session = Heads::open("heads.onnx", &encode(&heads), shape).unwrap();
+    let mut session = Heads::open("heads.onnx", &encode(heads), shape).unwrap();
     let inputs: Vec<(Vec<f32>, [f32; SIGNALS])> = (0..9)
         .map(|row| {
             let wave = |at: usize| ((row * 31 + at) as f32 * 0.61).sin();
