@@ -187,7 +187,8 @@ fn read_file(
         }
         outcomes.report.rows_kept += 1;
         builder.add(outcomes, builder::Source { path, row, model_at }, cells)
-    })?;
+    });
+    let info = info.map_err(|error| if_missing(path, error))?;
     progress.at(Phase::Read, seen, seen);
     let required = ["prompt_id", "prompt", "model", "score"];
     let asked = options.filters.iter().map(|filter| filter.column.as_str()).chain(options.model_column.as_deref());
@@ -206,6 +207,15 @@ fn read_file(
     outcomes.report.ignored_columns.sort();
     outcomes.report.ignored_columns.dedup();
     Ok(())
+}
+
+/// Where a value was not found because no row has its column, the error that says so; else the error as it is.
+fn if_missing(path: &Path, error: TrainError) -> TrainError {
+    let TrainError::Value { column, .. } = &error else { return error };
+    match table::read(path, &[], &mut |_, _| Ok(())) {
+        Ok(info) if !info.has(column) => table::missing_column(path, column, &info),
+        Ok(_) | Err(_) => error,
+    }
 }
 
 impl Outcomes {

@@ -59,13 +59,15 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
         let (_, moved) = contest.judge(&shipped, &some, progress)?;
         (shipped, gates::against_parent(&[], base.manifest.tiers.len(), options.seed), Moved { unseen: false, ..moved })
     };
+    let all = experience.ids.len();
+    let fitted = if judged && all > FITTED_AGAIN { trial.fit.len() } else { all };
     let learned = base.learned.iter().copied().chain(experience.stems.iter().copied());
     let mut report = TrainReport {
         id: id(options, &rows),
         path: PathBuf::new(),
         seed: options.seed,
         read,
-        prompts: PartSizes { fit: experience.ids.len(), ..PartSizes::default() },
+        prompts: PartSizes { fit: fitted, ..PartSizes::default() },
         left_out: 0,
         misfits: Vec::new(),
         held_out: None,
