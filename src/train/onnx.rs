@@ -21,7 +21,22 @@ const IR_VERSION: i64 = 8;
 /// Nineteen nodes: at batch one a graph costs what its nodes cost, so every affine step is one `Gemm`.
 #[must_use]
 pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
-    let positions = heads.positions();
+    encode_with(heads, 0)
+}
+
+/// The same with the last `added` positions in steps of their own, one by one.
+///
+/// A matrix product of another width rounds differently: only so does a position more leave the others as they are, to the bit.
+#[must_use]
+pub fn encode_with(heads: &HeadsGraph, added: usize) -> Vec<u8> {
+    let all = heads.positions();
+    let positions = all.saturating_sub(added);
+    let part = |affine: &Affine, from: usize, to: usize| Affine {
+        inputs: affine.inputs,
+        weights: affine.weights.get(from * affine.inputs..to * affine.inputs).unwrap_or_default().to_vec(),
+        bias: affine.bias.get(from..to).unwrap_or_default().to_vec(),
+    };
+    let place = places(heads);
     let mut graph = Builder::default();
     graph.constant("low", &[SIGNALS], &heads.low);
     graph.constant("high", &[SIGNALS], &heads.high);
@@ -33,7 +48,7 @@ pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
     graph.affine("tasks", &heads.task, ("active", "task"));
     graph.node(("Softmax", Some(("axis", 1))), &["task"], &["task_probabilities"]);
     graph.node(("Concat", Some(("axis", 1))), &["x", "task_probabilities"], &["features"]);
-    graph.affine("outputs", &heads.outputs, ("features", "all"));
+    graph.affine("outputs", &part(&heads.outputs, 0, FIXED_OUTPUTS + positions), ("features", "all"));
     graph.integers("sizes", &[1, 1, 1, 2, positions as i64]);
     let parts = ["ability", "wish", "difficulty", "output_tokens", "residual"];
     graph.node(("Split", Some(("axis", 1))), &["all", "sizes"], &parts);
@@ -42,16 +57,26 @@ pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
     graph.constant("largest_gain", &[], &[heads.largest_gain]);
     graph.node(("Clip", None), &["wish", "least_gain", "largest_gain"], &["gain"]);
     graph.node(("Concat", Some(("axis", 1))), &["shared", "gain"], &["pair"]);
-    graph.affine("places", &places(heads), ("pair", "places"));
+    graph.affine("places", &part(&place, 0, positions), ("pair", "places"));
     graph.constant("least", &[], &[MARGIN]);
     graph.constant("largest", &[], &[1.0 - MARGIN]);
     graph.constant("one", &[], &[1.0]);
-    graph.node(("Clip", None), &["places", "least", "largest"], &["probability"]);
-    graph.node(("Sub", None), &["one", "probability"], &["complement"]);
-    graph.node(("Div", None), &["probability", "complement"], &["odds"]);
-    graph.node(("Log", None), &["odds"], &["logit"]);
-    graph.node(("Add", None), &["logit", "residual"], &["success"]);
-    let outputs = [("task", TASKS), ("difficulty", 1), ("success", positions), ("output_tokens", 2)];
+    graph.logits("", ("places", "residual"), if added == 0 { "success" } else { "known" });
+    let mut successes = vec!["known".to_owned()];
+    for at in 0..added {
+        let (row, name) = (positions + at, added_name(at));
+        let (residual, placed) = (format!("{name}_residual"), format!("{name}_placed"));
+        let outputs = part(&heads.outputs, FIXED_OUTPUTS + row, FIXED_OUTPUTS + row + 1);
+        graph.affine(&format!("{name}_outputs"), &outputs, ("features", &residual));
+        graph.affine(&format!("{name}_places"), &part(&place, row, row + 1), ("pair", &placed));
+        successes.push(format!("{name}_success"));
+        graph.logits(&name, (&placed, &residual), &format!("{name}_success"));
+    }
+    if added > 0 {
+        let names: Vec<&str> = successes.iter().map(String::as_str).collect();
+        graph.node(("Concat", Some(("axis", 1))), &names, &["success"]);
+    }
+    let outputs = [("task", TASKS), ("difficulty", 1), ("success", all), ("output_tokens", 2)];
     let graph = GraphProto {
         name: "heads".to_owned(),
         input: vec![value("embedding", heads.dimension), value("signals", SIGNALS)],
@@ -67,6 +92,22 @@ pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
     };
     model.encode_to_vec()
+}
+
+/// What the constants of an added position are named after.
+fn added_name(at: usize) -> String {
+    format!("added{at}")
+}
+
+/// How many positions of a graph are in steps of their own.
+///
+/// # Errors
+/// It is no graph.
+pub fn added(bytes: &[u8]) -> Result<usize, TrainError> {
+    let model = ModelProto::decode(bytes).map_err(TrainError::model("reading the heads of the base bundle"))?;
+    let constants = model.graph.map_or_else(Vec::new, |graph| graph.initializer);
+    let has = |at: &usize| constants.iter().any(|tensor| tensor.name == format!("{}_places_bias", added_name(*at)));
+    Ok((0..).take_while(has).count())
 }
 
 /// From shared ability and gain to every position.
@@ -105,7 +146,17 @@ pub fn decode(bytes: &[u8]) -> Result<HeadsGraph, TrainError> {
     };
     let number = |name: &str| numbers(name).map(|numbers| numbers.first().copied().unwrap_or(0.0));
     let (low, high) = (numbers("low")?, numbers("high")?);
-    let (hidden, task, outputs, places) = (affine("hidden")?, affine("tasks")?, affine("outputs")?, affine("places")?);
+    let (hidden, task) = (affine("hidden")?, affine("tasks")?);
+    let (mut outputs, mut places) = (affine("outputs")?, affine("places")?);
+    for at in 0..added(bytes)? {
+        let name = added_name(at);
+        let (own, placed) = (affine(&format!("{name}_outputs"))?, affine(&format!("{name}_places"))?);
+        if own.inputs != outputs.inputs || placed.inputs != places.inputs {
+            return Err(foreign("the sizes of an added position do not match"));
+        }
+        outputs.push(own.row(0), own.bias.first().copied().unwrap_or(0.0));
+        places.push(placed.row(0), placed.bias.first().copied().unwrap_or(0.0));
+    }
     let positions = places.outputs();
     let dimension = hidden.inputs.checked_sub(SIGNALS).ok_or_else(|| foreign("the heads read too few numbers"))?;
     let fits = low.len() == SIGNALS
@@ -174,6 +225,17 @@ impl Builder {
             op_type: operator.to_owned(),
             attribute: attribute.into_iter().collect(),
         });
+    }
+
+    /// From places and residuals to success logits. `prefix` keeps the names of the steps between apart.
+    fn logits(&mut self, prefix: &str, (places, residual): (&str, &str), output: &str) {
+        let [probability, complement, odds, logit] =
+            ["probability", "complement", "odds", "logit"].map(|name| format!("{prefix}{name}"));
+        self.node(("Clip", None), &[places, "least", "largest"], &[&probability]);
+        self.node(("Sub", None), &["one", &probability], &[&complement]);
+        self.node(("Div", None), &[&probability, &complement], &[&odds]);
+        self.node(("Log", None), &[&odds], &[&logit]);
+        self.node(("Add", None), &[&logit, residual], &[output]);
     }
 
     fn affine(&mut self, name: &str, affine: &Affine, (input, output): (&str, &str)) {

@@ -26,7 +26,11 @@ fn outcomes(prompts: usize) -> String {
         let one = |model: &str, score: f64| {
             json!({ "prompt_id": at.to_string(), "prompt": prompt, "model": model, "score": score }).to_string()
         };
-        format!("{}\n{}\n", one("newcomer-small", small), one("newcomer-large", f64::from(u8::from(!at.is_multiple_of(17)))))
+        format!(
+            "{}\n{}\n",
+            one("newcomer-small", small),
+            one("newcomer-large", f64::from(u8::from(!at.is_multiple_of(17))))
+        )
     };
     (0..prompts).map(row).collect()
 }
