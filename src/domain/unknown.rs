@@ -163,15 +163,16 @@ pub fn believe(market: Option<&Market>, stranger: &Stranger<'_>, tier: Estimate)
 }
 
 /// Moves an estimate by a shift in logits that is itself uncertain.
+///
+/// The mean is not drawn towards one half for that: a tier's estimate is the mean over its models already, and the dial's thresholds are
+/// fitted on gains between such means.
 fn moved(estimate: Estimate, shift: f64, spread: f64) -> Estimate {
     let of = |p: Probability| logit(p.get());
     let centre = of(estimate.mean) + shift;
     let down = (of(estimate.mean) - of(estimate.low)).hypot(REACH * spread);
     let up = (of(estimate.high) - of(estimate.mean)).hypot(REACH * spread);
-    // The mean of a logistic over a normal, to within a hundredth.
-    let mean = centre / (1.0 + std::f64::consts::PI * spread * spread / 8.0).sqrt();
     Estimate {
-        mean: Probability::clamped(sigmoid(mean)),
+        mean: Probability::clamped(sigmoid(centre)),
         low: Probability::clamped(sigmoid(centre - down)),
         high: Probability::clamped(sigmoid(centre + up)),
     }
@@ -265,8 +266,17 @@ mod tests {
 
             let width = |e: &Estimate| logit(e.high.get()) - logit(e.low.get());
             prop_assert!(width(&believed) >= width(&estimate) - 1e-9 || estimate.high.get() > 0.999_99 || estimate.low.get() < 1e-5);
-            prop_assert!(believed.low.get() <= believed.mean.get() + 0.05 && believed.mean.get() <= believed.high.get() + 0.05);
+            prop_assert!(believed.low <= believed.mean && believed.mean <= believed.high);
         }
+    }
+
+    #[test]
+    fn where_nothing_else_is_known_the_tier_speaks_and_is_less_sure() {
+        let (believed, origin) = believe(None, &Stranger { name: "new", tier: 0, price: Some(3.0) }, tier());
+
+        assert_eq!(origin, Origin::Tier);
+        assert!((believed.mean.get() - tier().mean.get()).abs() < 1e-9);
+        assert!(believed.reach() > 1.2 * tier().reach(), "{believed:?}");
     }
 
     #[test]

@@ -62,6 +62,14 @@ impl Affine {
         }
     }
 
+    /// Some of the outputs; those beyond the last are left out.
+    #[must_use]
+    pub fn rows(&self, outputs: std::ops::Range<usize>) -> Self {
+        let weights = self.weights.get(outputs.start * self.inputs..outputs.end * self.inputs).unwrap_or_default();
+        let bias = self.bias.get(outputs).unwrap_or_default();
+        Self { inputs: self.inputs, weights: weights.to_vec(), bias: bias.to_vec() }
+    }
+
     /// Appends an output.
     pub fn push(&mut self, weights: &[f32], bias: f32) {
         self.weights.resize(self.weights.len() + self.inputs, 0.0);

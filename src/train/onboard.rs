@@ -270,7 +270,8 @@ fn careful_fit(
 fn add_scorer(bundle: &Bundle, fitted: &Fitted, files: &HeadsRef, changes: &mut Changes) -> Result<(), TrainError> {
     let (mut heads, mut calibration) = scorer_of(bundle, files)?;
     fit::write(fitted, (&mut heads, &mut calibration.success));
-    let graph = onnx::encode(&heads);
+    let before = bundle.read(&files.path).map_err(TrainError::model("reading the bundle"))?;
+    let graph = onnx::encode_with(&heads, onnx::added(&before)? + 1);
     calibration.heads = digest_of(&graph);
     changes.files.insert(files.path.clone(), graph);
     changes.files.insert(files.calibration.clone(), json(&calibration)?);

@@ -21,7 +21,18 @@ const IR_VERSION: i64 = 8;
 /// Two dozen nodes, and a dozen more after adapting: at batch one a graph costs what its nodes cost, so every affine step is one `Gemm`.
 #[must_use]
 pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
-    let positions = heads.positions();
+    encode_with(heads, 0)
+}
+
+/// The same with the last `added` positions in steps of their own, one by one.
+///
+/// A matrix product of another width rounds differently: only so does a position more leave the others as they are, to the bit.
+#[must_use]
+pub fn encode_with(heads: &HeadsGraph, added: usize) -> Vec<u8> {
+    let all = heads.positions();
+    let positions = all.saturating_sub(added);
+    let part = |affine: &Affine, from: usize, to: usize| affine.rows(from..to);
+    let place = places(heads);
     let mut graph = Builder::default();
     graph.constant("low", &[SIGNALS], &heads.low);
     graph.constant("high", &[SIGNALS], &heads.high);
@@ -33,7 +44,7 @@ pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
     graph.affine("tasks", &heads.task, ("active", "task"));
     graph.node(("Softmax", Some(("axis", 1))), &["task"], &["task_probabilities"]);
     graph.node(("Concat", Some(("axis", 1))), &["x", "task_probabilities"], &["features"]);
-    graph.affine("outputs", &heads.outputs, ("features", "all"));
+    graph.affine("outputs", &part(&heads.outputs, 0, FIXED_OUTPUTS + positions), ("features", "all"));
     graph.integers("sizes", &[1, 1, 1, 2, positions as i64]);
     let parts = ["ability", "wish", "difficulty", "output_tokens", "residual"];
     graph.node(("Split", Some(("axis", 1))), &["all", "sizes"], &parts);
@@ -42,22 +53,31 @@ pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
     graph.constant("largest_gain", &[], &[heads.largest_gain]);
     graph.node(("Clip", None), &["wish", "least_gain", "largest_gain"], &["gain"]);
     graph.node(("Concat", Some(("axis", 1))), &["shared", "gain"], &["pair"]);
-    graph.affine("places", &places(heads), ("pair", "places"));
+    graph.affine("places", &part(&place, 0, positions), ("pair", "places"));
     graph.constant("least", &[], &[MARGIN]);
     graph.constant("largest", &[], &[1.0 - MARGIN]);
     graph.constant("one", &[], &[1.0]);
-    graph.node(("Clip", None), &["places", "least", "largest"], &["probability"]);
-    graph.node(("Sub", None), &["one", "probability"], &["complement"]);
-    graph.node(("Div", None), &["probability", "complement"], &["odds"]);
-    graph.node(("Log", None), &["odds"], &["logit"]);
-    match &heads.local {
-        None => graph.node(("Add", None), &["logit", "residual"], &["success"]),
-        Some(local) => {
-            graph.node(("Add", None), &["logit", "residual"], &["general"]);
-            local_step(&mut graph, local);
-        }
+    if let Some(local) = &heads.local {
+        nearness(&mut graph, local);
     }
-    let outputs = [("task", TASKS), ("difficulty", 1), ("success", positions), ("output_tokens", 2)];
+    let rows = |from: usize, to: usize| heads.local.as_ref().map(|local| local.rows(from..to));
+    graph.success("", ("places", "residual"), rows(0, positions).as_ref(), if added == 0 { "success" } else { "known" });
+    let mut successes = vec!["known".to_owned()];
+    for at in 0..added {
+        let (row, name) = (positions + at, added_name(at));
+        let (residual, placed) = (format!("{name}_residual"), format!("{name}_placed"));
+        let outputs = part(&heads.outputs, FIXED_OUTPUTS + row, FIXED_OUTPUTS + row + 1);
+        graph.affine(&format!("{name}_outputs"), &outputs, ("features", &residual));
+        graph.affine(&format!("{name}_places"), &part(&place, row, row + 1), ("pair", &placed));
+        successes.push(format!("{name}_success"));
+        let own = rows(row, row + 1);
+        graph.success(&format!("{name}_"), (&placed, &residual), own.as_ref(), &format!("{name}_success"));
+    }
+    if added > 0 {
+        let names: Vec<&str> = successes.iter().map(String::as_str).collect();
+        graph.node(("Concat", Some(("axis", 1))), &names, &["success"]);
+    }
+    let outputs = [("task", TASKS), ("difficulty", 1), ("success", all), ("output_tokens", 2)];
     let graph = GraphProto {
         name: "heads".to_owned(),
         input: vec![value("embedding", heads.dimension), value("signals", SIGNALS)],
@@ -75,27 +95,29 @@ pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
     model.encode_to_vec()
 }
 
-/// The last step of adapted heads: see [`Local`].
-fn local_step(graph: &mut Builder, local: &Local) {
-    let positions = local.slope.len();
+/// What the last step of adapted heads reads: see [`Local`].
+fn nearness(graph: &mut Builder, local: &Local) {
     graph.affine("landmarks", &local.landmarks, ("embedding", "log_nearness"));
     graph.node(("Exp", None), &["log_nearness"], &["nearness"]);
     graph.node(("Concat", Some(("axis", 1))), &["bounded", "nearness"], &["local_features"]);
-    graph.affine("local_shift", &local.shift, ("local_features", "shift"));
-    graph.constant("local_slope", &[positions], &local.slope);
-    graph.constant("local_intercept", &[positions], &local.intercept);
-    graph.constant("local_keep", &[positions], &local.keep);
     graph.constant("local_least", &[], &[LOCAL_MARGIN]);
     graph.constant("local_largest", &[], &[1.0 - LOCAL_MARGIN]);
-    graph.node(("Mul", None), &["general", "local_slope"], &["sloped"]);
-    graph.node(("Add", None), &["sloped", "local_intercept"], &["mapped"]);
-    graph.node(("Sigmoid", None), &["mapped"], &["prior"]);
-    graph.node(("Mul", None), &["prior", "local_keep"], &["kept"]);
-    graph.node(("Add", None), &["kept", "shift"], &["moved"]);
-    graph.node(("Clip", None), &["moved", "local_least", "local_largest"], &["posterior"]);
-    graph.node(("Sub", None), &["one", "posterior"], &["posterior_complement"]);
-    graph.node(("Div", None), &["posterior", "posterior_complement"], &["posterior_odds"]);
-    graph.node(("Log", None), &["posterior_odds"], &["success"]);
+}
+
+/// What the constants of an added position are named after.
+fn added_name(at: usize) -> String {
+    format!("added{at}")
+}
+
+/// How many positions of a graph are in steps of their own.
+///
+/// # Errors
+/// It is no graph.
+pub fn added(bytes: &[u8]) -> Result<usize, TrainError> {
+    let model = ModelProto::decode(bytes).map_err(TrainError::model("reading the heads of the base bundle"))?;
+    let constants = model.graph.map_or_else(Vec::new, |graph| graph.initializer);
+    let has = |at: &usize| constants.iter().any(|tensor| tensor.name == format!("{}_places_bias", added_name(*at)));
+    Ok((0..).take_while(has).count())
 }
 
 /// From shared ability and gain to every position.
@@ -134,7 +156,17 @@ pub fn decode(bytes: &[u8]) -> Result<HeadsGraph, TrainError> {
     };
     let number = |name: &str| numbers(name).map(|numbers| numbers.first().copied().unwrap_or(0.0));
     let (low, high) = (numbers("low")?, numbers("high")?);
-    let (hidden, task, outputs, places) = (affine("hidden")?, affine("tasks")?, affine("outputs")?, affine("places")?);
+    let (hidden, task) = (affine("hidden")?, affine("tasks")?);
+    let (mut outputs, mut places) = (affine("outputs")?, affine("places")?);
+    for at in 0..added(bytes)? {
+        let name = added_name(at);
+        let (own, placed) = (affine(&format!("{name}_outputs"))?, affine(&format!("{name}_places"))?);
+        if own.inputs != outputs.inputs || placed.inputs != places.inputs {
+            return Err(foreign("the sizes of an added position do not match"));
+        }
+        outputs.push(own.row(0), own.bias.first().copied().unwrap_or(0.0));
+        places.push(placed.row(0), placed.bias.first().copied().unwrap_or(0.0));
+    }
     let positions = places.outputs();
     let dimension = hidden.inputs.checked_sub(SIGNALS).ok_or_else(|| foreign("the heads read too few numbers"))?;
     let fits = low.len() == SIGNALS
@@ -152,7 +184,15 @@ pub fn decode(bytes: &[u8]) -> Result<HeadsGraph, TrainError> {
     let local = if graph.initializer.iter().any(|tensor| tensor.name == "local_keep") {
         let (landmarks, shift) = (affine("landmarks")?, affine("local_shift")?);
         let (slope, intercept) = (numbers("local_slope")?, numbers("local_intercept")?);
-        let local = Local { landmarks, slope, intercept, keep: numbers("local_keep")?, shift };
+        let mut local = Local { landmarks, slope, intercept, keep: numbers("local_keep")?, shift };
+        for at in 0..added(bytes)? {
+            let own = |name: &str| format!("{}_{name}", added_name(at));
+            let shift = affine(&own("local_shift"))?;
+            local.slope.extend(numbers(&own("local_slope"))?);
+            local.intercept.extend(numbers(&own("local_intercept"))?);
+            local.keep.extend(numbers(&own("local_keep"))?);
+            local.shift.push(shift.row(0), shift.bias.first().copied().unwrap_or(0.0));
+        }
         if !local.fits(dimension, positions) {
             return Err(foreign("the sizes of what labels changed do not match"));
         }
@@ -215,6 +255,39 @@ impl Builder {
             op_type: operator.to_owned(),
             attribute: attribute.into_iter().collect(),
         });
+    }
+
+    /// From places and residuals to success logits, corrected where labels changed them. `prefix` keeps the names of the steps apart.
+    fn success(&mut self, prefix: &str, (places, residual): (&str, &str), local: Option<&Local>, output: &str) {
+        let named = |name: &str| format!("{prefix}{name}");
+        let [probability, general] = ["probability", "general"].map(named);
+        self.node(("Clip", None), &[places, "least", "largest"], &[&probability]);
+        self.log_odds(&named(""), &probability, &named("logit"));
+        let Some(local) = local else {
+            return self.node(("Add", None), &[&named("logit"), residual], &[output]);
+        };
+        self.node(("Add", None), &[&named("logit"), residual], &[&general]);
+        let [shift, slope, intercept, keep] = ["shift", "local_slope", "local_intercept", "local_keep"].map(named);
+        self.affine(&named("local_shift"), &local.shift, ("local_features", &shift));
+        for (name, numbers) in [(&slope, &local.slope), (&intercept, &local.intercept), (&keep, &local.keep)] {
+            self.constant(name, &[numbers.len()], numbers);
+        }
+        let [sloped, mapped, prior, kept, moved, posterior] =
+            ["sloped", "mapped", "prior", "kept", "moved", "posterior"].map(named);
+        self.node(("Mul", None), &[&general, &slope], &[&sloped]);
+        self.node(("Add", None), &[&sloped, &intercept], &[&mapped]);
+        self.node(("Sigmoid", None), &[&mapped], &[&prior]);
+        self.node(("Mul", None), &[&prior, &keep], &[&kept]);
+        self.node(("Add", None), &[&kept, &shift], &[&moved]);
+        self.node(("Clip", None), &[&moved, "local_least", "local_largest"], &[&posterior]);
+        self.log_odds(&named("posterior_"), &posterior, output);
+    }
+
+    fn log_odds(&mut self, prefix: &str, probability: &str, output: &str) {
+        let [complement, odds] = ["complement", "odds"].map(|name| format!("{prefix}{name}"));
+        self.node(("Sub", None), &["one", probability], &[&complement]);
+        self.node(("Div", None), &[probability, &complement], &[&odds]);
+        self.node(("Log", None), &[&odds], &[output]);
     }
 
     fn affine(&mut self, name: &str, affine: &Affine, (input, output): (&str, &str)) {

@@ -39,6 +39,19 @@ impl Local {
         }
     }
 
+    /// The step for some of the positions, without its landmarks.
+    #[must_use]
+    pub fn rows(&self, positions: std::ops::Range<usize>) -> Self {
+        let of = |list: &[f32]| list.get(positions.clone()).unwrap_or_default().to_vec();
+        Self {
+            landmarks: Affine::default(),
+            slope: of(&self.slope),
+            intercept: of(&self.intercept),
+            keep: of(&self.keep),
+            shift: self.shift.rows(positions.clone()),
+        }
+    }
+
     /// What the shift reads: the bounded signals and the nearness to each landmark.
     #[must_use]
     pub fn features(&self, embedding: &[f32], bounded: &[f32]) -> Vec<f32> {

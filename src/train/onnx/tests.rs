@@ -103,3 +103,47 @@ fn computes(heads: &HeadsGraph) {
         assert!(close(&found.output_tokens, &expected.output_tokens));
     }
 }
+
+#[test]
+fn positions_in_steps_of_their_own_leave_the_others_as_they_are_to_the_bit() {
+    for known in [random_heads(256, 54), moved_heads(256, 54)] {
+        leaves_the_others_alone(&known);
+    }
+}
+
+fn leaves_the_others_alone(known: &HeadsGraph) {
+    use crate::model::heads::{HeadInput, Heads, HeadsShape};
+    let mut more = known.clone();
+    for like in [0, 7, 53] {
+        more.push_like(like);
+    }
+    let bytes = encode_with(&more, 3);
+    let inputs: Vec<(Vec<f32>, [f32; SIGNALS])> = (0..40)
+        .map(|row| {
+            let wave = |at: usize| ((row * 37 + at) as f32 * 0.37).sin();
+            ((0..256).map(|at| wave(at) / 11.0).collect(), std::array::from_fn(|at| 4.0 * wave(at + 300)))
+        })
+        .collect();
+    let score = |bytes: &[u8], positions: usize| {
+        let mut session =
+            Heads::open("heads.onnx", bytes, HeadsShape { dimension: 256, tasks: TASKS, positions }).unwrap();
+        let one =
+            |(embedding, signals): &(Vec<f32>, [f32; SIGNALS])| session.score(&[HeadInput { embedding, signals }]);
+        inputs.iter().map(one).map(|scored| scored.unwrap().remove(0)).collect::<Vec<_>>()
+    };
+
+    let (before, after) = (score(&encode(known), 54), score(&bytes, 57));
+
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(before.success, after.success[..54]);
+        assert_eq!(
+            (&before.task, before.difficulty, before.output_tokens),
+            (&after.task, after.difficulty, after.output_tokens)
+        );
+        for (added, like) in [0, 7, 53].into_iter().enumerate() {
+            assert!((after.success[54 + added] - before.success[like]).abs() < 1e-4);
+        }
+    }
+    assert_eq!(decode(&bytes).unwrap(), more);
+    assert_eq!((added(&bytes).unwrap(), added(&encode(known)).unwrap()), (3, 0));
+}
