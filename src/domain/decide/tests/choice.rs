@@ -240,6 +240,27 @@ fn quality_zero_looks_past_the_session() {
     assert!(!decision.reason.settles());
 }
 
+#[test]
+fn the_cost_weighed_is_that_of_a_mean_answer_within_what_the_caller_allows() {
+    let candidate = candidates().remove(0);
+    let output = OutputTokens { p50: 100.0, p90: 500.0 };
+    let cost = |max_output_tokens| {
+        let shape = Shape { max_output_tokens, ..Shape::default() };
+        expected_cost(&candidate, &shape, Tokens { output, cached: 0 }).unwrap()
+    };
+
+    let (free, short) = (cost(None), cost(Some(50)));
+
+    // Lognormal with these quantiles: 100 × exp(1.2558² / 2) tokens, at a dollar for a million.
+    assert_eq!((free.p50, free.mean, free.p90), (NanoUsd(100_000), NanoUsd(220_000), NanoUsd(500_000)));
+    assert_eq!((short.p50, short.mean, short.p90), (NanoUsd(50_000), NanoUsd(50_000), NanoUsd(50_000)));
+    for (p50, p90, mean) in
+        [(10.0, 10.0, 10.0), (10.0, 5.0, 10.0), (1.0, 1e9, 1e9), (0.0, 9.0, 0.0), (f64::NAN, 9.0, 0.0)]
+    {
+        assert_eq!(OutputTokens { p50, p90 }.mean(), mean, "{p50} {p90}");
+    }
+}
+
 fn any_model() -> impl Strategy<Value = Model> {
     let price = prop_oneof![1 => Just(None), 6 => (1_u32..2_000).prop_map(Some)];
     let success = prop_oneof![1 => Just(None), 9 => (0.0_f64..1.0).prop_map(Some)];
