@@ -181,7 +181,7 @@ pub struct EvalArgs {
     /// What a call costs, in any unit. Without it the cost columns of the file count or, where it has none, units. Repeat per model.
     #[arg(long = "price", value_name = "MODEL=NUMBER")]
     pub prices: Vec<String>,
-    /// A TOML table from models to tiers, for models that the bundle does not know.
+    /// A TOML table from models to tiers. Without it, models are placed among the tiers by cost.
     #[arg(long)]
     pub tiers: Option<PathBuf>,
     /// Write a page with plots, and the plots as PNG files, to this directory, which must not exist.

@@ -70,11 +70,12 @@ impl Field {
     /// # Errors
     /// Files that do not read, models that are not in them or share no prompt, scores that are all the same, prices for some models only.
     pub(super) fn read(options: &EvalOptions, progress: &dyn Progress) -> Result<Self, TrainError> {
+        let tiers = options.tiers.as_deref().map(Tiers::load).transpose()?;
         let reading = OutcomeOptions { filters: options.filters.clone(), ..OutcomeOptions::default() };
         let outcomes = outcomes::read(&options.outcomes, &reading, progress)?;
         let block = match (&options.pair, options.only.as_slice()) {
             (Some(pair), _) => Block::of(&outcomes, &[find(&outcomes, &pair.weak)?, find(&outcomes, &pair.strong)?])?,
-            (None, []) => Block::largest(&outcomes)?,
+            (None, []) => Block::largest(&outcomes, tiers.as_ref())?,
             (None, only) => {
                 let found: Result<Vec<u32>, TrainError> = only.iter().map(|name| find(&outcomes, name)).collect();
                 let mut models = found?;
@@ -91,7 +92,6 @@ impl Field {
         let name = |at: &u32| outcomes.models.get(*at as usize).cloned().unwrap_or_default();
         let names: Vec<String> = block.models.iter().map(name).collect();
         let costs = costs::of((&block, &extras.costs), &names, &options.prices)?;
-        let tiers = options.tiers.as_deref().map(Tiers::load).transpose()?;
         Ok(Self { outcomes, block, extras, costs, names, tiers })
     }
 

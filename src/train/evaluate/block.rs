@@ -2,7 +2,7 @@
 
 use crate::train::error::TrainError;
 use crate::train::outcomes::Outcomes;
-use crate::train::tiers;
+use crate::train::tiers::{self, Tiers};
 
 /// Models that answered the same prompts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,11 +59,12 @@ impl Block {
         })
     }
 
-    /// The largest block of the outcomes: models by the number of prompts they answered, as many as give the most cells.
+    /// The largest block of the outcomes: models by the number of prompts they answered, as many as give the most cells. Models that
+    /// the tier file leaves out are left out.
     ///
     /// # Errors
     /// One model only, or models that share no prompt.
-    pub(super) fn largest(outcomes: &Outcomes) -> Result<Self, TrainError> {
+    pub(super) fn largest(outcomes: &Outcomes, tiers: Option<&Tiers>) -> Result<Self, TrainError> {
         if let [only] = outcomes.models.as_slice() {
             return Err(TrainError::OneModel { model: only.clone() });
         }
@@ -73,7 +74,11 @@ impl Block {
                 *count += 1;
             }
         }
-        let mut models: Vec<u32> = (0..outcomes.models.len() as u32).collect();
+        let wanted = |model: &u32| {
+            let name = outcomes.models.get(*model as usize);
+            !tiers.zip(name).is_some_and(|(tiers, name)| tiers.leaves_out(name))
+        };
+        let mut models: Vec<u32> = (0..outcomes.models.len() as u32).filter(wanted).collect();
         models.sort_by_key(|&model| std::cmp::Reverse(answers.get(model as usize).copied().unwrap_or(0)));
         let place = places(outcomes, &models);
         let mut answered = vec![vec![false; models.len()]; outcomes.prompts.len()];
@@ -134,7 +139,7 @@ mod tests {
         let rows: Vec<(u32, u32, f32)> =
             (0..4).flat_map(|prompt| [(prompt, 0, 1.0), (prompt, 1, 0.0)]).chain([(2, 2, 1.0)]).collect();
 
-        let block = Block::largest(&outcomes(&["a", "b", "rare"], &rows)).unwrap();
+        let block = Block::largest(&outcomes(&["a", "b", "rare"], &rows), None).unwrap();
 
         assert_eq!(block.models, [0, 1]);
         assert_eq!((block.prompts.len(), block.models_left_out), (4, 1));
