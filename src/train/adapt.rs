@@ -6,30 +6,29 @@ mod dials;
 mod evidence;
 mod maps;
 mod movers;
+mod placed;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::domain::calibration::Calibrator;
-use crate::domain::ids::{ItemId, ModelName};
+use crate::domain::ids::ItemId;
 use crate::domain::neighbour::Neighbour;
 use crate::domain::probability::Probability;
 use crate::domain::scores::LabelSpace;
 use crate::domain::task::Task;
 use crate::model::index::SearchScratch;
 use crate::train::adapt::correction::Correction;
+use crate::train::adapt::placed::{Placed, place};
 use crate::train::base::Base;
 use crate::train::calibrate::blend::{self, BlendCase, MAX_K};
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::fit::batches;
-use crate::train::graph::HeadsGraph;
 use crate::train::index_build::{IndexContent, IndexSettings};
 use crate::train::outcomes::{Outcomes, digest};
 use crate::train::progress::Progress;
 use crate::train::scorer::{Scorer, apply, neighbours};
-use crate::train::tiers::key;
 
 /// What one user or file says about one model on one prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,30 +174,6 @@ pub struct Adapted {
     pub report: AdaptReport,
 }
 
-/// Labels of experience by position.
-struct Placed {
-    space: LabelSpace,
-    /// Position, score and weight: of a model's own position, and of its tier.
-    labels: Vec<Vec<(usize, f32, f32)>>,
-    /// The same, each verdict once: at its model's own position, or at its tier's where the model has too few.
-    movers: Vec<Vec<(usize, f32, f32)>>,
-    counts: Vec<usize>,
-    added: Vec<String>,
-}
-
-impl Placed {
-    /// The labels of some of the prompts.
-    fn select(&self, prompts: &[usize]) -> Self {
-        Self {
-            space: self.space.clone(),
-            labels: pick(&self.labels, prompts),
-            movers: pick(&self.movers, prompts),
-            counts: self.counts.clone(),
-            added: self.added.clone(),
-        }
-    }
-}
-
 /// Adapts a base.
 ///
 /// The base's calibrated probability is the prior mean of every model with enough verdicts. On top of it the labels say how far off its
@@ -245,8 +220,11 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
     if known.ids.len() >= LEAST_FOR_BLEND {
         scorer.blend = blend::choose((&cases, &[]), tiers.saturating_sub(1), progress)?.0;
     }
-    let anew = if known.ids.len() >= LEAST_FOR_DIAL { dials::fitted(&cases, &scorer, tiers) } else { None };
-    scorer.dial = anew.unwrap_or_else(|| dials::carried(base, (known, &cases), (&scorer, seed)));
+    let rungs = labelled.rungs(tiers);
+    let anew = if known.ids.len() >= LEAST_FOR_DIAL { dials::fitted(&cases, &scorer, &rungs) } else { None };
+    let then: Vec<usize> =
+        rungs.iter().map(|&position| labelled.like.get(position).copied().unwrap_or(position)).collect();
+    scorer.dial = anew.unwrap_or_else(|| dials::carried((base, &then), (known, &cases), (&scorer, &rungs), seed));
     let name = |position: usize| position_name(&placed.space, position);
     let moved =
         placed.counts.iter().enumerate().filter(|(_, count)| fitted.penalty.is_some() && **count >= LEAST_VERDICTS);
@@ -274,78 +252,6 @@ pub(crate) fn position_name(space: &LabelSpace, position: usize) -> String {
     let tier = space.tiers().get(position).map(ToString::to_string);
     let model = || space.models().get(position.saturating_sub(space.tiers().len())).map(ToString::to_string);
     tier.or_else(model).unwrap_or_default()
-}
-
-/// Finds the position of every verdict's model, appends models with enough verdicts, and gives tiers their share.
-fn place(base: &Base, experience: &Experience, (heads, success): (&mut HeadsGraph, &mut Vec<Calibrator>)) -> Placed {
-    let old = base.space();
-    let tiers = old.tiers().len();
-    let mut position_of: HashMap<String, usize> =
-        old.models().iter().enumerate().map(|(at, model)| (key(model.as_str()), tiers + at)).collect();
-    let mut seen: BTreeMap<&str, (usize, f64, Option<&str>)> = BTreeMap::new();
-    for verdict in experience.verdicts.iter().flatten() {
-        let entry = seen.entry(verdict.model.as_str()).or_insert((0, 0.0, None));
-        entry.0 += 1;
-        entry.1 += f64::from(verdict.score);
-        entry.2 = entry.2.or(verdict.tier.as_deref());
-    }
-    let mut models = old.models().to_vec();
-    let mut tier_of: HashMap<&str, usize> = HashMap::new();
-    let mut added = Vec::new();
-    let mut ranked: Vec<(&str, f64)> =
-        seen.iter().map(|(name, (n, sum, _))| (*name, sum / (*n).max(1) as f64)).collect();
-    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
-    for (&name, &(count, _, tier)) in &seen {
-        // A tier that the base does not name: by the place of the model's mean among the others, the best at the top.
-        let rank = ranked.iter().position(|(ranked, _)| *ranked == name).unwrap_or(0);
-        let by_rank = (rank * tiers.saturating_sub(1) + ranked.len() / 2) / ranked.len().saturating_sub(1).max(1);
-        let by_rank = if ranked.len() == 1 { tiers / 2 } else { by_rank.min(tiers.saturating_sub(1)) };
-        let tier = tier.and_then(|tier| old.tiers().iter().position(|known| known.as_str() == tier)).unwrap_or(by_rank);
-        tier_of.insert(name, tier);
-        if count >= LEAST_VERDICTS && !position_of.contains_key(&key(name)) {
-            position_of.insert(key(name), tiers + models.len());
-            models.push(ModelName::from(name));
-            added.push(name.to_owned());
-            heads.push_like(tier);
-            success.push(success.get(tier).cloned().unwrap_or(Calibrator::IDENTITY));
-        }
-    }
-    let mut counts = vec![0; tiers + models.len()];
-    let mut movers = Vec::with_capacity(experience.verdicts.len());
-    let labels = experience.verdicts.iter().map(|verdicts| {
-        let (mut labels, mut moving) = (Vec::new(), Vec::new());
-        for verdict in verdicts {
-            let own = position_of.get(&key(&verdict.model)).copied();
-            let own = own.filter(|_| seen.get(verdict.model.as_str()).is_some_and(|seen| seen.0 >= LEAST_VERDICTS));
-            let tier = tier_of.get(verdict.model.as_str()).copied();
-            for position in tier.into_iter().chain(position_of.get(&key(&verdict.model)).copied()) {
-                merge(&mut labels, position, verdict);
-            }
-            if let Some(position) = own.or(tier) {
-                merge(&mut moving, position, verdict);
-            }
-        }
-        movers.push(moving);
-        for &(position, ..) in &labels {
-            if let Some(count) = counts.get_mut(position) {
-                *count += 1;
-            }
-        }
-        labels
-    });
-    let labels = labels.collect();
-    Placed { space: LabelSpace::new(old.tiers().to_vec(), models), labels, movers, counts, added }
-}
-
-/// Adds a verdict to the labels of its prompt: verdicts of the same position become their mean.
-fn merge(labels: &mut Vec<(usize, f32, f32)>, position: usize, verdict: &Verdict) {
-    match labels.iter_mut().find(|label| label.0 == position) {
-        Some(label) => {
-            label.2 += verdict.weight;
-            label.1 += (verdict.score - label.1) * verdict.weight / label.2;
-        }
-        None => labels.push((position, verdict.score, verdict.weight)),
-    }
 }
 
 /// Cases for the blend: held-out head probabilities and the neighbours of every prompt but itself.

@@ -61,7 +61,12 @@ pub fn encode_with(heads: &HeadsGraph, added: usize) -> Vec<u8> {
         nearness(&mut graph, local);
     }
     let rows = |from: usize, to: usize| heads.local.as_ref().map(|local| local.rows(from..to));
-    graph.success("", ("places", "residual"), rows(0, positions).as_ref(), if added == 0 { "success" } else { "known" });
+    graph.success(
+        "",
+        ("places", "residual"),
+        rows(0, positions).as_ref(),
+        if added == 0 { "success" } else { "known" },
+    );
     let mut successes = vec!["known".to_owned()];
     for at in 0..added {
         let (row, name) = (positions + at, added_name(at));

@@ -1,8 +1,8 @@
 //! How often a change that changes nothing changes the choice, on the shipped bundle.
 //!
-//! *Near a threshold* is a prompt for which the expected success that would just have been adequate lies within [`NEAR`] of the expected
-//! success of a model other than the best: there the scores themselves say that it hardly matters. Of all other prompts at most [`MOST_FLIPS`] may
-//! change their tier, for each kind of change, over the three settings of the dial together.
+//! *Near a threshold* is a prompt for which a model of another tier is worth as much as the chosen one but for [`NEAR`]: there the scores themselves
+//! say that it hardly matters. Of all other prompts at most [`MOST_FLIPS`] may change their tier, for each kind of change, over the three settings
+//! of the dial together.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::app::{chat, install_default_models};
 use crate::support::{Setup, TestApp};
 
-/// Success probability.
+/// Utility, which is success probability less the price of cost.
 const NEAR: f64 = 0.03;
 
 const MOST_FLIPS: f64 = 0.05;
@@ -142,11 +142,10 @@ async fn decide(app: &TestApp, prompts: impl Iterator<Item = &str>, quality: f64
 }
 
 fn is_near(decision: &Value) -> bool {
-    let threshold = decision["threshold"].as_f64().unwrap();
+    let utility = |one: &Value| one["utility"].as_f64().unwrap_or(f64::NEG_INFINITY);
     let candidates = decision["candidates"].as_array().unwrap();
-    let success: Vec<f64> = candidates.iter().map(|one| one["success"].as_f64().unwrap()).collect();
-    let best = success.iter().copied().fold(0.0, f64::max);
-    success.iter().filter(|mean| **mean < best).any(|mean| (best - mean - threshold).abs() < NEAR)
+    let best = candidates.iter().map(utility).fold(f64::NEG_INFINITY, f64::max);
+    candidates.iter().filter(|one| one["tier"] != decision["tier"]).any(|one| best - utility(one) < NEAR)
 }
 
 #[tokio::test(flavor = "multi_thread")]

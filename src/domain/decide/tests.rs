@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::candidate::Capability;
 use crate::domain::embedding::Embedding;
-use crate::domain::familiarity::Familiarity;
+use crate::domain::familiarity::{Familiarity, Unfamiliar};
 use crate::domain::money::{NanoUsd, Price};
 use crate::domain::policy::{CarefulMode, SessionMode};
 use crate::domain::scores::{Neighbourhood, ScoreTimings, Scorer};
@@ -130,7 +130,7 @@ fn unfamiliar(success: [f64; 3], aim: Aim, wish: SafeChoice) -> (String, Reason)
 fn what_the_bundle_cannot_judge_goes_to_the_safe_tier_and_never_to_a_weaker_one() {
     let aim = Aim::Threshold(0.1);
     let why = Reason::Unfamiliar(Unfamiliar::Language);
-    let easy = [0.88, 0.89, 0.90];
+    let easy = [0.88, 0.88, 0.90];
     let hard = [0.2, 0.3, 0.9];
 
     assert_eq!(unfamiliar(easy, aim, SafeChoice::DefaultTier), ("medium".to_owned(), why));

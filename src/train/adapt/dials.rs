@@ -9,18 +9,19 @@ use crate::train::calibrate::blend::{BlendCase, MAX_K};
 use crate::train::index_build::IndexSettings;
 use crate::train::scorer::{Scorer, apply, blended, neighbours};
 
-/// The dial on the users' own prompts. `None` where there are none.
-pub(super) fn fitted(cases: &[BlendCase], scorer: &Scorer, tiers: usize) -> Option<Dial> {
-    Dial::from_gains(gains(cases, scorer, tiers))
+/// The dial on the users' own prompts, for the gain between these positions, the weakest first. `None` where there are no prompts.
+pub(super) fn fitted(cases: &[BlendCase], scorer: &Scorer, rungs: &[usize]) -> Option<Dial> {
+    Dial::from_gains(gains(cases, scorer, rungs))
 }
 
-/// The base's dial with the meaning that it had on these few prompts, for the scores as they are now.
+/// The base's dial with the meaning that it had on these few prompts, for the scores as they are now. The positions are those of the base
+/// and of the scorer, in the same order.
 pub(super) fn carried(
-    base: &Base,
+    (base, then): (&Base, &[usize]),
     (experience, cases): (&Experience, &[BlendCase]),
-    (scorer, seed): (&Scorer, u64),
+    (scorer, rungs): (&Scorer, &[usize]),
+    seed: u64,
 ) -> Dial {
-    let tiers = base.space().tiers().len();
     let index = base.content.index(&IndexSettings::seeded(seed));
     let mut scratch = SearchScratch::default();
     let mut before = |prompt: usize| {
@@ -28,18 +29,18 @@ pub(super) fn carried(
         let known = base.calibration.success.iter().zip(&outputs.success);
         let priors: Vec<Probability> = known.map(|(map, &logit)| map.apply(f64::from(logit))).collect();
         let near = neighbours(&index, (&experience.features, MAX_K), prompt, &mut scratch);
-        gain(&blended(&priors, &near, &base.calibration.blend), tiers)
+        gain(&blended(&priors, &near, &base.calibration.blend), then)
     };
     let before: Vec<f64> = (0..cases.len()).map(&mut before).collect();
-    base.calibration.dial.carried(&before, &gains(cases, scorer, tiers))
+    base.calibration.dial.carried(&before, &gains(cases, scorer, rungs))
 }
 
-fn gains(cases: &[BlendCase], scorer: &Scorer, tiers: usize) -> Vec<f64> {
-    cases.iter().map(|case| gain(&blended(&case.priors, &case.neighbours, &scorer.blend), tiers)).collect()
+fn gains(cases: &[BlendCase], scorer: &Scorer, rungs: &[usize]) -> Vec<f64> {
+    cases.iter().map(|case| gain(&blended(&case.priors, &case.neighbours, &scorer.blend), rungs)).collect()
 }
 
-/// The best tier's success minus the weakest tier's.
-fn gain(means: &[f64], tiers: usize) -> f64 {
-    let best = means.iter().take(tiers).copied().fold(0.0, f64::max);
-    best - means.first().copied().unwrap_or(0.0)
+/// The best minus the weakest, which is the first.
+fn gain(means: &[f64], rungs: &[usize]) -> f64 {
+    let mean = |&position: &usize| means.get(position).copied().unwrap_or(0.0);
+    rungs.iter().map(mean).fold(0.0, f64::max) - rungs.first().map_or(0.0, mean)
 }

@@ -183,7 +183,7 @@ fn the_dial_keeps_its_meaning_when_a_bundle_learns() {
     let fitted = CalibrateOptions { out: Some(dialled.clone()), ..options(&tiny, &bundle, Goal::ShareStrong(0.4)) };
     calibrate(&fitted, &Silent).unwrap();
     // Too few prompts for a table of their own, and enough; in both, models that do otherwise than the base believes.
-    for (prompts, name) in [(90, "few"), (400, "many")] {
+    for (prompts, name) in [(160, "few"), (400, "many")] {
         let log = tiny.models().join(format!("{name}.jsonl"));
         write_outcomes(&log, (prompts, 71), &[("weak-1", 0.5, 0.6), ("strong-1", 0.95, 0.9)]);
         let out = tiny.models().join(name);
