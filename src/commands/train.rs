@@ -17,6 +17,7 @@ use crate::model::shelf::Shelf;
 use crate::serve::start_runtime;
 use crate::train::build::{TrainOptions, train};
 use crate::train::dataset::Unseen;
+use crate::train::held_out::HeldOut;
 use crate::train::influence::Influence;
 use crate::train::moved::Moved;
 use crate::train::outcomes::{Filter, OutcomeOptions};
@@ -129,6 +130,8 @@ fn for_people(report: &TrainReport) -> String {
         let mark = if gate.passed { "passed" } else { "FAILED" };
         text += &format!("\n{mark}  {}: {}", gate.name, gate.detail);
     }
+    text += &held_out_for_people("", report.held_out.as_ref());
+    text += &held_out_for_people("the careful scorer, ", report.careful_held_out.as_ref());
     if report.left_out > 0 {
         text += &format!("\nleft out {} prompts that must stay unseen, or are nearly the same as one", report.left_out);
     }
@@ -140,6 +143,23 @@ fn for_people(report: &TrainReport) -> String {
     text += &report.influence.as_ref().map(influence_for_people).unwrap_or_default();
     text += &report.moved.as_ref().map(moved_for_people).unwrap_or_default();
     text
+}
+
+/// How well one scorer does on prompts that were held out.
+fn held_out_for_people(scorer: &str, held_out: Option<&HeldOut>) -> String {
+    let Some(held_out) = held_out else { return String::new() };
+    let rounded = |figure: Option<f64>| figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.3}"));
+    let tiers = held_out.positions.iter().filter(|position| position.labels > 0);
+    let (errors, labels) = tiers.fold((0.0, 0.0), |(errors, labels), position| {
+        (errors + position.ece * position.labels as f64, labels + position.labels as f64)
+    });
+    format!(
+        "\nmeasured {scorer}APGR {}, by mixing {}; calibration error {:.3}; task macro-F1 {}",
+        rounded(held_out.routing.apgr),
+        rounded(held_out.routing.random_apgr),
+        errors / f64::max(labels, 1.0),
+        rounded(held_out.task_macro_f1)
+    )
 }
 
 /// What was merged and ignored while reading.

@@ -29,6 +29,9 @@ use crate::train::split::Split;
 use crate::train::tasks::{self, TaskRows};
 use crate::train::tiers::Tiers;
 
+/// Task rows that the careful scorer learns from at most: its encoder takes a thousand times as long as the fast one for each.
+const CAREFUL_TASK_ROWS: usize = 8_000;
+
 /// What to train on, and what to write.
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
@@ -115,9 +118,10 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
             let mut encoder = TextEncoder::open(directory, (options.device, options.threads))?;
             let texts: Vec<&str> = data.outcomes.prompts.iter().map(|prompt| &*prompt.text).collect();
             let features = encoder.features(&texts, progress)?;
-            let tasks = (task_rows.as_ref(), &mut encoder, options.seed);
-            let (scorer, _) = around.scorer(&features, tasks, progress)?;
-            Some((scorer, encoder.reference()))
+            let rows = task_rows.as_ref().map(|rows| rows.thinned(CAREFUL_TASK_ROWS));
+            let tasks = (rows.as_ref(), &mut encoder, options.seed);
+            let (scorer, held_out) = around.scorer(&features, tasks, progress)?;
+            Some((scorer, encoder.reference(), held_out))
         }
     };
     let part = Part { features: &data.features, labels: &data.labels, prompts: &data.split.calibration };
@@ -145,6 +149,7 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
         misfits: misfits(&data),
         gates: gates::alone(&held_out),
         held_out: Some(held_out),
+        careful_held_out: careful.as_ref().map(|(_, _, held_out)| held_out.clone()),
         adapted: None,
         influence: None,
         moved: None,
@@ -153,7 +158,7 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
     };
     let parts = Parts {
         scorer: &scorer,
-        careful: careful.as_ref().map(|(scorer, encoder)| (scorer, encoder.clone())),
+        careful: careful.as_ref().map(|(scorer, encoder, _)| (scorer, encoder.clone())),
         space: &data.labels.space,
         content: &full,
         settings,

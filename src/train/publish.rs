@@ -100,6 +100,8 @@ pub struct TrainReport {
     pub misfits: Vec<String>,
     /// Measurements on prompts not trained on; for a bundle that was adapted, see `adapted`.
     pub held_out: Option<HeldOut>,
+    /// The same of the careful scorer, where one was trained.
+    pub careful_held_out: Option<HeldOut>,
     /// What adapting changed.
     pub adapted: Option<AdaptReport>,
     /// How much every caller's feedback weighed.

@@ -71,6 +71,7 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
         left_out: 0,
         misfits: Vec::new(),
         held_out: None,
+        careful_held_out: None,
         adapted: Some(adapted.report.clone()),
         influence,
         moved: Some(moved),

@@ -29,6 +29,15 @@ pub struct TaskRows {
     pub unmapped: BTreeMap<String, u64>,
 }
 
+impl TaskRows {
+    /// At most so many of the rows, evenly spaced.
+    #[must_use]
+    pub fn thinned(&self, most: usize) -> Self {
+        let every = self.rows.len().div_ceil(most.max(1)).max(1);
+        Self { rows: self.rows.iter().step_by(every).cloned().collect(), unmapped: self.unmapped.clone() }
+    }
+}
+
 /// Reads `prompt` and `category` (or `task`) from Parquet or JSON Lines.
 ///
 /// # Errors

@@ -104,6 +104,29 @@ fn a_planted_rule_is_learned_and_served() {
     assert!(weak.auc.unwrap() > 0.8 && weak.ece < 0.15, "{weak:?}");
 }
 
+#[tokio::test]
+async fn a_transformer_gets_heads_of_its_own_that_serve() {
+    let tiny = TinyModels::new();
+    let outcomes = tiny.models().join("outcomes.jsonl");
+    planted(&outcomes, 700, 3);
+    let out = tiny.models().join("careful");
+    let careful =
+        TrainOptions { careful_encoder: Some(tiny.encoder("transformer")), ..options(&tiny, &outcomes, &out) };
+
+    let report = train(&careful, &Silent).unwrap();
+    let served = generation(&tiny, &out);
+    let asked = Prompt::from_ask("please solve the equation and prove the sum");
+    let soon = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let (fast, looked) = (served.score(&asked).unwrap(), served.score_carefully(&asked, soon).await.unwrap());
+
+    assert_eq!(looked.scorer, crate::domain::scores::Scorer::Careful);
+    let gain = |scores: &crate::domain::scores::Scores| scores.success[2].mean.get() - scores.success[0].mean.get();
+    assert!(gain(&fast) > 0.2 && gain(&looked) > 0.2, "{} and {}", gain(&fast), gain(&looked));
+    let measured = report.careful_held_out.unwrap();
+    assert_eq!(measured.prompts, report.held_out.unwrap().prompts);
+    assert!(measured.positions[0].auc.unwrap() > 0.8, "{:?}", measured.positions[0]);
+}
+
 #[test]
 fn the_same_files_and_seed_give_the_same_heads_and_index() {
     let (tiny, out, _) = trained();
