@@ -49,9 +49,9 @@ fn the_first_retrain_of_the_guide_goes_as_it_says() {
     run(home, &["bundle", "rollback"]);
 
     assert!(after > before + 0.1, "APGR {before} before and {after} after");
-    assert_eq!(asked_before, "demo-small");
-    assert_ne!(asked_after, "demo-small");
-    assert_eq!(chosen(home), "demo-small");
+    assert_ne!(asked_before, "demo-large");
+    assert_eq!(asked_after, "demo-large");
+    assert_eq!(chosen(home), asked_before);
 }
 
 #[test]
