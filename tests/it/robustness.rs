@@ -12,7 +12,7 @@ use crate::support::app::{chat, install_default_models};
 use crate::support::{Setup, TestApp};
 
 /// Utility, which is success probability less the price of cost.
-const NEAR: f64 = 0.03;
+const NEAR: f64 = 0.015;
 
 const MOST_FLIPS: f64 = 0.05;
 
