@@ -7,7 +7,7 @@ use crate::model::index::SearchScratch;
 use crate::train::calibrate::blend::MAX_K;
 use crate::train::features::Features;
 use crate::train::fit::gain::Part;
-use crate::train::metrics::{Pair, PgrCurve, auc, bootstrap, brier, ece, macro_f1, random_apgr};
+use crate::train::metrics::{Pair, PgrCurve, auc, bootstrap, brier, ece, ece_by_chance, macro_f1, random_apgr};
 use crate::train::operating::{self, OperatingPoint};
 use crate::train::scorer::{Scorer, Surroundings, apply, neighbours};
 
@@ -27,6 +27,8 @@ pub struct PositionReport {
     pub auc: Option<f64>,
     /// Expected calibration error.
     pub ece: f64,
+    /// The expected calibration error that predictions without error would show on as many labels.
+    pub ece_by_chance: f64,
     /// Brier score.
     pub brier: f64,
 }
@@ -117,6 +119,7 @@ fn position(name: String, items: &[(f64, f64)]) -> PositionReport {
         score: items.iter().map(|item| item.1).sum::<f64>() / items.len().max(1) as f64,
         auc: auc(&classes),
         ece: ece(items),
+        ece_by_chance: ece_by_chance(items),
         brier: brier(items),
     }
 }

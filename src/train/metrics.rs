@@ -132,18 +132,34 @@ pub fn auc(items: &[(f64, bool)]) -> Option<f64> {
 /// `items` are `(predicted, observed)`. Zero without items.
 #[must_use]
 pub fn ece(items: &[(f64, f64)]) -> f64 {
+    let error = |bin: &[(f64, f64)]| bin.iter().map(|(predicted, observed)| predicted - observed).sum::<f64>().abs();
+    over_bins(items, error)
+}
+
+/// The [`ece`] that predictions without any error would show on as many observations that scatter as these do: no figure of a few hundred
+/// can be told from a smaller one than this.
+///
+/// A bin's mean residual is taken as normal around zero, so that its distance is `√(2/π)` of its standard error. Zero without items.
+#[must_use]
+pub fn ece_by_chance(items: &[(f64, f64)]) -> f64 {
+    let error = |bin: &[(f64, f64)]| {
+        let count = bin.len() as f64;
+        let residuals = || bin.iter().map(|(predicted, observed)| predicted - observed);
+        let mean = residuals().sum::<f64>() / count.max(1.0);
+        let variance = residuals().map(|residual| (residual - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+        (std::f64::consts::FRAC_2_PI * variance * count).sqrt()
+    };
+    over_bins(items, error)
+}
+
+/// The sum of something over fifteen bins of equal mass, in the order of the predicted, as a share of all items.
+fn over_bins(items: &[(f64, f64)], of: impl Fn(&[(f64, f64)]) -> f64) -> f64 {
     const BINS: usize = 15;
     let mut sorted = items.to_vec();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     let total = sorted.len();
-    let mut error = 0.0;
-    for bin in 0..BINS {
-        let members = sorted.get(bin * total / BINS..(bin + 1) * total / BINS).unwrap_or_default();
-        let (predicted, observed) =
-            members.iter().fold((0.0, 0.0), |(p, o), &(predicted, observed)| (p + predicted, o + observed));
-        error += (predicted - observed).abs();
-    }
-    error / total.max(1) as f64
+    let members = |bin: usize| sorted.get(bin * total / BINS..(bin + 1) * total / BINS).unwrap_or_default();
+    (0..BINS).map(|bin| of(members(bin))).sum::<f64>() / total.max(1) as f64
 }
 
 /// The mean squared distance of predicted and observed. Zero without items.

@@ -112,3 +112,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn calibration_error_by_chance_is_what_perfect_predictions_show() {
+    let mut random = StdRng::seed_from_u64(11);
+    let mut drawn = |count: usize, off: f64| -> Vec<(f64, f64)> {
+        let mut draw = || {
+            let p: f64 = random.random_range(0.2..0.8);
+            (p, f64::from(u8::from(random.random_bool(p + off))))
+        };
+        (0..count).map(|_| draw()).collect()
+    };
+    let perfect: Vec<Vec<(f64, f64)>> = (0..40).map(|_| drawn(600, 0.0)).collect();
+    let mean = |of: fn(&[(f64, f64)]) -> f64| perfect.iter().map(|items| of(items)).sum::<f64>() / 40.0;
+    let off = drawn(600, 0.15);
+
+    assert!((mean(ece) / mean(ece_by_chance) - 1.0).abs() < 0.08, "{} {}", mean(ece), mean(ece_by_chance));
+    assert!(ece(&off) > 2.0 * ece_by_chance(&off));
+    assert!(ece_by_chance(&drawn(60_000, 0.0)) < 0.008 && ece_by_chance(&[]).abs() < 1e-12);
+}
