@@ -61,12 +61,8 @@ pub fn encode_with(heads: &HeadsGraph, added: usize) -> Vec<u8> {
         nearness(&mut graph, local);
     }
     let rows = |from: usize, to: usize| heads.local.as_ref().map(|local| local.rows(from..to));
-    graph.success(
-        "",
-        ("places", "residual"),
-        rows(0, positions).as_ref(),
-        if added == 0 { "success" } else { "known" },
-    );
+    let output = if added == 0 { "success" } else { "known" };
+    graph.success(("", output), ("places", "residual"), rows(0, positions).as_ref());
     let mut successes = vec!["known".to_owned()];
     for at in 0..added {
         let (row, name) = (positions + at, added_name(at));
@@ -76,7 +72,7 @@ pub fn encode_with(heads: &HeadsGraph, added: usize) -> Vec<u8> {
         graph.affine(&format!("{name}_places"), &part(&place, row, row + 1), ("pair", &placed));
         successes.push(format!("{name}_success"));
         let own = rows(row, row + 1);
-        graph.success(&format!("{name}_"), (&placed, &residual), own.as_ref(), &format!("{name}_success"));
+        graph.success((&format!("{name}_"), &format!("{name}_success")), (&placed, &residual), own.as_ref());
     }
     if added > 0 {
         let names: Vec<&str> = successes.iter().map(String::as_str).collect();
@@ -262,8 +258,8 @@ impl Builder {
         });
     }
 
-    /// From places and residuals to success logits, corrected where labels changed them. `prefix` keeps the names of the steps apart.
-    fn success(&mut self, prefix: &str, (places, residual): (&str, &str), local: Option<&Local>, output: &str) {
+    /// From places and residuals to success logits, corrected where labels changed them. The prefix keeps the names of the steps apart.
+    fn success(&mut self, (prefix, output): (&str, &str), (places, residual): (&str, &str), local: Option<&Local>) {
         let named = |name: &str| format!("{prefix}{name}");
         let [probability, general] = ["probability", "general"].map(named);
         self.node(("Clip", None), &[places, "least", "largest"], &[&probability]);
