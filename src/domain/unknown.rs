@@ -104,6 +104,13 @@ impl Market {
         (squares / count).sqrt().max(TIER_SPREAD / 3.0)
     }
 
+    /// What models of a tier charge, as the geometric mean. `None` where no price is known.
+    fn usual_price(&self, tier: usize) -> Option<f64> {
+        let of_tier = self.models.iter().filter(|model| model.tier == tier);
+        let logarithms: Vec<f64> = of_tier.filter_map(|model| model.price).map(f64::ln).collect();
+        (!logarithms.is_empty()).then(|| (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp())
+    }
+
     /// The known model with the nearest name, and how far apart such two may be.
     fn relative(&self, name: &str) -> Option<(&KnownModel, f64)> {
         let parts = parts(name);
@@ -136,7 +143,8 @@ pub struct Stranger<'a> {
 /// The success of a model that has no labels, given its tier's on the same prompt.
 ///
 /// Family and price are evidence about how far the model is from its tier, each as sure as such evidence has been for known models; the
-/// tier's own spread is the prior they are shrunk to. The interval covers both what the tier's estimate leaves open and this distance.
+/// tier's own spread is the prior they are shrunk to. A price counts against what is usual in the tier: which tier a model belongs to is the
+/// operator's word, and the dial is defined on gains between tiers. The interval covers both what the tier's estimate leaves open and this distance.
 /// Without a market the tier's estimate is taken, widened by a spread that is assumed.
 #[must_use]
 pub fn believe(market: Option<&Market>, stranger: &Stranger<'_>, tier: Estimate) -> (Estimate, Origin) {
@@ -150,8 +158,10 @@ pub fn believe(market: Option<&Market>, stranger: &Stranger<'_>, tier: Estimate)
         sum += distance * spread.powi(-2);
     };
     let price = stranger.price.filter(|price| *price > 0.0 && price.is_finite());
-    if let (Some(level), Some((intercept, slope, spread)), Some(price)) = (level, market.by_price, price) {
-        learn(intercept + slope * price.ln() - level, spread);
+    if let (Some((_, slope, spread)), Some(price), Some(usual)) =
+        (market.by_price, price, market.usual_price(stranger.tier))
+    {
+        learn(slope * (price / usual).ln(), spread);
         origin = Origin::Price;
     }
     if let (Some(level), Some((relative, spread))) = (level, market.relative(stranger.name)) {
@@ -239,6 +249,8 @@ mod tests {
         assert_eq!((cheap.1, dear.1), (Origin::Price, Origin::Price));
         assert_eq!(of(None).1, Origin::Tier);
         assert_eq!(of(Some(f64::NAN)).1, Origin::Tier);
+        let usual = of(Some((15.0_f64 * 3.0 * 30.0).cbrt())).0.mean.get();
+        assert!((usual - tier().mean.get()).abs() < 1e-9, "a usual price moves nothing: {usual}");
     }
 
     #[test]

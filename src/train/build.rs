@@ -30,7 +30,7 @@ use crate::train::tasks::{self, TaskRows};
 use crate::train::tiers::Tiers;
 
 /// Task rows that the careful scorer learns from at most: its encoder takes a thousand times as long as the fast one for each.
-const CAREFUL_TASK_ROWS: usize = 8_000;
+const CAREFUL_TASK_ROWS: usize = 24_000;
 
 /// What to train on, and what to write.
 #[derive(Clone, Debug)]
