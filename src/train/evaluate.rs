@@ -30,7 +30,7 @@ pub use slices::Slice;
 /// What to measure and on what.
 #[derive(Clone, Debug, Default)]
 pub struct EvalOptions {
-    /// The bundle directory. Not read by [`compare`].
+    /// The bundle directory. Not read by [`compare()`].
     pub bundle: PathBuf,
     /// The models directory, where encoders are looked for last.
     pub models: PathBuf,
