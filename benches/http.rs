@@ -159,7 +159,7 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
-             [model]\ndir = \"{}/models\"\n\
+             [model]\ndir = \"{}/models\"\ncareful_workers = 0\n\
              [store]\npath = \"{}/bench.db\"\n\
              [log]\nfilter = \"warn\"\n\
              [upstreams.bench]\nbase_url = \"http://{upstream}/v1\"\n\

@@ -328,6 +328,10 @@ impl Decider<'_> {
         let Some(fast) = fast.filter(|_| possible) else { return false };
         match self.policy.careful {
             CarefulMode::Never => false,
+            // A look is a luxury: where others wait for one, the fast scores stand.
+            CarefulMode::WhenClose if self.generation.is_some_and(|generation| generation.careful_waiting() > 0) => {
+                false
+            }
             CarefulMode::WhenClose => {
                 let size = Size::of(&self.prompt().shape, fast.output_tokens);
                 Stake::of(decision).is_some_and(|stake| stake.is_worth(self.policy.careful_cost, size))
