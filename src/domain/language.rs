@@ -98,9 +98,10 @@ impl Language {
     pub fn of(text: &str) -> Self {
         let prose = Prose::of(text);
         let asks_in_english = || prose.tails().any(|tail| is_english_frame(tail, Frame::Asking));
-        let foreign_head = Prose::of(prose.head());
-        if foreign_head.foreign_letters > foreign_head.latin_letters.max(LEAST_FOREIGN) {
-            return if asks_in_english() { Self::ENGLISH } else { by_trigrams(&foreign_head.letters, 0.0) };
+        // ASCII has no foreign letters, and most asks are ASCII: their head is not read a second time.
+        let head = (!text.is_ascii()).then(|| Prose::of(prose.head()));
+        if let Some(head) = head.filter(|head| head.foreign_letters > head.latin_letters.max(LEAST_FOREIGN)) {
+            return if asks_in_english() { Self::ENGLISH } else { by_trigrams(&head.letters, 0.0) };
         }
         let is_framed = || {
             is_english_frame(prose.head(), Frame::Any) || prose.tails().any(|tail| is_english_frame(tail, Frame::Any))
