@@ -2,7 +2,6 @@
 
 mod tidy;
 
-use crate::domain::language::Language;
 use crate::domain::prompt::tidy::tidy;
 use crate::domain::signals::Signals;
 
@@ -16,8 +15,6 @@ pub struct Prompt {
     pub ask: String,
     /// Whether the ask was cut to [`MAX_ASK_CHARS`].
     pub truncated: bool,
-    /// The language of the ask.
-    pub language: Language,
     /// Structural signals of the ask.
     pub signals: Signals,
     /// Facts about the whole request.
@@ -37,7 +34,7 @@ impl Prompt {
     pub fn new(ask: &str, shape: Shape) -> Self {
         let (ask, truncated) = clip(ask.trim());
         let ask = tidy(&ask);
-        Self { language: Language::of(&ask), signals: Signals::of(&ask), ask, truncated, shape }
+        Self { signals: Signals::of(&ask), ask, truncated, shape }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is believed of a model that nobody has labels for: its tier's success, moved by its family and its price, and less sure.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::estimate::Estimate;
@@ -67,6 +69,9 @@ pub struct Market {
     /// Ability by price: intercept, slope on the natural logarithm of the price, and the deviation around it. `None` where too few prices
     /// are known or dearer models are no better.
     pub by_price: Option<(f64, f64, f64)>,
+    /// The names of the models taken apart once, so that no decision does it again.
+    #[serde(skip)]
+    names: OnceLock<Vec<NameParts>>,
 }
 
 /// Fewest models with prices behind a regression.
@@ -80,7 +85,7 @@ impl Market {
             models.iter().filter_map(|model| Some((model.price.filter(|price| *price > 0.0)?.ln(), model.ability)));
         let points: Vec<(f64, f64)> = priced.filter(|point| point.0.is_finite() && point.1.is_finite()).collect();
         let by_price = line(&points).filter(|(_, slope, _)| points.len() >= LEAST_PRICED && *slope > 0.0);
-        Self { models, tiers, by_price }
+        Self { models, tiers, by_price, names: OnceLock::new() }
     }
 
     /// Whether every number is one.
@@ -113,19 +118,41 @@ impl Market {
 
     /// The known model with the nearest name, and how far apart such two may be.
     fn relative(&self, name: &str) -> Option<(&KnownModel, f64)> {
-        let parts = parts(name);
-        let apart = |model: &KnownModel| {
-            let other = self::parts(&model.name);
-            let shared = parts.iter().zip(&other).take_while(|(a, b)| a == b).count();
-            let alone = |these: &[String], those: &[String]| {
-                these.iter().filter(|part| !those.contains(part) && part.chars().any(char::is_alphabetic)).count()
-            };
-            let words = alone(&parts, &other) + alone(&other, &parts);
-            (shared >= LEAST_SHARED.min(parts.len())).then_some((SAME_SPREAD + WORD_SPREAD * words as f64, shared))
+        let names = self.names.get_or_init(|| self.models.iter().map(|model| NameParts::of(&model.name)).collect());
+        let name = NameParts::of(name);
+        let apart = |other: &NameParts| {
+            let shared = name.shared(other);
+            let related = shared >= LEAST_SHARED.min(name.0.len());
+            related.then(|| (SAME_SPREAD + WORD_SPREAD * name.words_apart(other) as f64, shared))
         };
-        let found = self.models.iter().filter_map(|model| Some((model, apart(model)?)));
+        let found = self.models.iter().zip(names).filter_map(|(model, other)| Some((model, apart(other)?)));
         let nearest = found.min_by(|a, b| a.1.0.total_cmp(&b.1.0).then(b.1.1.cmp(&a.1.1)));
         nearest.map(|(model, (spread, _))| (model, spread))
+    }
+}
+
+/// The parts of a name: what stands before a slash and case do not matter.
+#[derive(Clone, Debug, PartialEq)]
+struct NameParts(Vec<String>);
+
+impl NameParts {
+    fn of(name: &str) -> Self {
+        let name = name.rsplit('/').next().unwrap_or(name).to_lowercase();
+        Self(name.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// How many leading parts are the same.
+    fn shared(&self, other: &Self) -> usize {
+        self.0.iter().zip(&other.0).take_while(|(a, b)| a == b).count()
+    }
+
+    /// How many words only one of the two has. Numbers, such as dates, are no words.
+    fn words_apart(&self, other: &Self) -> usize {
+        let alone = |these: &Self, those: &Self| {
+            let words = these.0.iter().filter(|part| part.chars().any(char::is_alphabetic));
+            words.filter(|part| !those.0.contains(part)).count()
+        };
+        alone(self, other) + alone(other, self)
     }
 }
 
@@ -186,12 +213,6 @@ fn moved(estimate: Estimate, shift: f64, spread: f64) -> Estimate {
         low: Probability::clamped(sigmoid(centre - down)),
         high: Probability::clamped(sigmoid(centre + up)),
     }
-}
-
-/// The parts of a name: what stands before a slash and case do not matter.
-fn parts(name: &str) -> Vec<String> {
-    let name = name.rsplit('/').next().unwrap_or(name).to_lowercase();
-    name.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 /// Intercept, slope and deviation of a least-squares line.

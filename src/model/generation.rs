@@ -220,7 +220,7 @@ struct Seen {
 
 impl Seen {
     fn of(prompt: &Prompt) -> Self {
-        Self { language: prompt.language, truncated: prompt.truncated }
+        Self { language: Language::of(&prompt.ask), truncated: prompt.truncated }
     }
 }
 

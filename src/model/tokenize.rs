@@ -1,11 +1,14 @@
 //! Text to token ids, cut to what the encoder reads.
 
+mod plain;
+
 use std::fmt;
 
 use tokenizers::pipeline::{EncodeOptions, Override, PipelineToken, PipelineTokenizer};
 
 use crate::model::bundle::EncoderDirectory;
 use crate::model::error::{InferenceError, PrepareError};
+use crate::model::tokenize::plain::Plain;
 
 /// The name of the tokeniser file inside an encoder directory.
 const TOKENIZER_FILE: &str = "tokenizer.json";
@@ -17,6 +20,8 @@ const BYTES_PER_TOKEN: usize = 6;
 #[derive(Clone)]
 pub struct Tokenizer {
     pipeline: PipelineTokenizer,
+    /// The shorter way for ASCII, where the tokeniser allows one.
+    plain: Option<Plain>,
     options: EncodeOptions,
     /// `[CLS]` and `[SEP]`, where the encoder wants them.
     specials: Option<(i64, i64)>,
@@ -86,8 +91,9 @@ impl Tokenizer {
         let options =
             EncodeOptions { truncation: Override::Off, padding: Override::Off, ..EncodeOptions::no_specials() };
         let description = encoder.description();
+        let plain = Plain::of(&canonical);
         let mut tokenizer =
-            Self { pipeline, options, specials: None, max_tokens: description.max_tokens, unknown: None };
+            Self { pipeline, plain, options, specials: None, max_tokens: description.max_tokens, unknown: None };
         tokenizer.unknown = tokenizer.special("[UNK]");
         if description.add_special_tokens {
             let (first, last) = (tokenizer.special("[CLS]"), tokenizer.special("[SEP]"));
@@ -172,7 +178,11 @@ impl Tokenizer {
     }
 
     fn encode(&self, text: &str, tokens: &mut Vec<PipelineToken>) -> Result<(), InferenceError> {
-        let encoded = self.pipeline.encode_into(text, &self.options, tokens);
+        let plain = self.plain.as_ref().and_then(|plain| Some((plain.normalise(text)?, &plain.pipeline)));
+        let encoded = match plain {
+            Some((normalised, pipeline)) => pipeline.encode_into(&normalised, &self.options, tokens),
+            None => self.pipeline.encode_into(text, &self.options, tokens),
+        };
         encoded.map_err(|error| InferenceError::Tokenizer(error.to_string()))
     }
 }

@@ -104,6 +104,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry/"]),
     ("anyhow", &["commands/"]),
     ("clap", &["cli.rs", "main.rs"]),
+    ("mimalloc", &["main"]),
     ("whatlang", &["domain/language"]),
 ];
 

@@ -3,6 +3,12 @@
 use crate::domain::language::READ_CHARS;
 use crate::domain::language::words::is_english;
 
+/// After so many words of prose a text is English if one in [`CLEAR_ONE_IN`] of them is a small English word.
+const CLEAR_WORDS: usize = 24;
+
+/// English prose has two or three of them in six words.
+const CLEAR_ONE_IN: usize = 3;
+
 /// Letters of prose, and what was counted on the way.
 pub(super) struct Prose<'a> {
     text: &'a str,
@@ -37,15 +43,23 @@ impl<'a> Prose<'a> {
         for line in prose_lines(text) {
             for word in line.split_whitespace() {
                 // Ideographs stand without spaces: a whole sentence with its numbers, quotations and names is one piece.
-                if word.contains(is_ideograph) {
+                if !word.is_ascii() && word.contains(is_ideograph) {
                     prose.push_ideographs(word);
                 } else if !spans.inside_after(word) {
                     prose.push(word);
+                    if prose.is_clearly_english() {
+                        return prose;
+                    }
                 }
             }
             spans.end_of_line();
         }
         prose
+    }
+
+    /// Whether a text opens with so much English prose that what follows cannot change the finding.
+    const fn is_clearly_english(&self) -> bool {
+        self.words == CLEAR_WORDS && self.foreign_letters == 0 && self.english * CLEAR_ONE_IN >= self.words
     }
 
     fn push_ideographs(&mut self, piece: &str) {

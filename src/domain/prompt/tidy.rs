@@ -2,6 +2,8 @@
 
 mod junk;
 
+use std::borrow::Cow;
+
 use crate::domain::prompt::tidy::junk::without_junk;
 
 /// Takes away what carries no meaning: control and invisible characters, carriage returns, spaces at line ends and repeated ones inside lines, more
@@ -24,10 +26,15 @@ fn spaced(text: &str) -> String {
     let mut tidied = String::with_capacity(text.len());
     let mut empty_lines = 0;
     for line in text.lines() {
-        let line: String = line.chars().filter(|character| !is_invisible(*character)).collect();
+        let line = visible(line);
         let line = line.trim_end();
         empty_lines = if line.is_empty() { empty_lines + 1 } else { 0 };
         if empty_lines > 1 || (line.is_empty() && tidied.is_empty()) {
+            continue;
+        }
+        if line.is_ascii() && !line.contains("  ") {
+            tidied.push_str(line);
+            tidied.push('\n');
             continue;
         }
         let words = line.trim_start_matches(is_space);
@@ -41,6 +48,14 @@ fn spaced(text: &str) -> String {
         tidied.push('\n');
     }
     tidied.trim().to_owned()
+}
+
+/// A line without its invisible characters.
+fn visible(line: &str) -> Cow<'_, str> {
+    if line.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        return Cow::Borrowed(line);
+    }
+    Cow::Owned(line.chars().filter(|character| !is_invisible(*character)).collect())
 }
 
 const fn is_space(character: char) -> bool {

@@ -86,6 +86,19 @@ proptest! {
     }
 
     #[test]
+    fn the_short_way_for_ascii_gives_the_same_tokens(text in "([ -~]|\t|\n|\r|\x07|\x7f|\\[CLS\\]|THE |City|don't ){0,60}") {
+        let tokenizer = TRANSFORMER.get_or_init(|| tokenizer("transformer"));
+        prop_assert!(tokenizer.plain.is_some());
+        let (mut whole, mut short) = (Vec::new(), Vec::new());
+        tokenizer.pipeline.encode_into(&text, &tokenizer.options, &mut whole).unwrap();
+
+        tokenizer.encode(&text, &mut short).unwrap();
+
+        let ids = |tokens: &[PipelineToken]| tokens.iter().map(|token| token.id()).collect::<Vec<_>>();
+        prop_assert_eq!(ids(&whole), ids(&short));
+    }
+
+    #[test]
     fn cuts_lie_at_character_borders_and_lose_nothing(text in "\\PC{0,200}", bytes in 1_usize..300) {
         let (piece, rest) = split_after(&text, bytes);
 

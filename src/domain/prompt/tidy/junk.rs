@@ -25,8 +25,9 @@ pub(super) fn without_junk(text: &str) -> &str {
 fn junk_start(text: &str) -> Option<usize> {
     marks_start(text).or_else(|| {
         let line = text.rfind('\n').map_or(0, |at| at + 1);
-        let last = text.get(line..).filter(|last| !is_formal(last, text))?;
-        odd_start(last).map(|at| line + at)
+        let last = text.get(line..)?;
+        // Most lines have no odd words, and that is found out after a few of them.
+        odd_start(last).filter(|_| !is_formal(last, text)).map(|at| line + at)
     })
 }
 
