@@ -164,7 +164,8 @@ fn bundle(directory: &Path, items: usize) -> PathBuf {
         difficulty: Calibrator::IDENTITY,
         task_temperature: 1.0,
         blend: BlendSettings { k: 64, floor: 0.0, power: 4.0, prior_strength: 20.0 },
-        dial: Dial::from_gains(vec![0.0, 1.0]).unwrap(),
+        dial: Dial::from_gains(&[0.0, 1.0]).unwrap(),
+        sample: trimtab::domain::steps::DialSample::default(),
     };
     writer.write("calibration.json", &serde_json::to_vec(&calibration).unwrap()).unwrap();
     let golden = golden(&mut embedder, &encoder, &heads);

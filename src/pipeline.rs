@@ -179,17 +179,7 @@ async fn choose(app: &App, call: &Call) -> Result<Routed, RouteError> {
 
 /// A model asked for by name passes straight through: nothing is scored and nothing decided.
 fn named(call: &Call, candidate: &Candidate) -> Routed {
-    let considered = Considered {
-        model: candidate.model.clone(),
-        tier: candidate.tier.clone(),
-        rank: candidate.rank,
-        success: None,
-        known: false,
-        origin: crate::domain::unknown::Origin::Tier,
-        cost: None,
-        worth: None,
-        excluded: None,
-    };
+    let considered = Considered::unweighed(candidate);
     let decision = Decision {
         model: candidate.model.clone(),
         tier: candidate.tier.clone(),

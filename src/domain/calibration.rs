@@ -95,8 +95,9 @@ fn interpolate(knots: &[f64], values: &[f64], x: f64) -> f64 {
 
 /// What the quality dial means, on calibrated quantiles of the gain.
 ///
-/// The gain of a prompt is the best tier's success probability minus the weakest tier's. `thresholds[i]` is the gain that a
-/// share `i / (n - 1)` of the calibration prompts exceeds, so a dial of 0.3 sends about 30 % of such traffic up.
+/// `thresholds[i]` is the threshold that a share `i / (n - 1)` of the steps up exceeds which the calibration prompts offer. With two models
+/// each prompt offers one step, its gain: the dearer one's success probability minus the cheaper one's. So a dial of 0.3 sends about 30 %
+/// of such traffic up. With more models [`crate::domain::steps`] says what the steps are, and every prompt counts the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Dial {
@@ -107,22 +108,34 @@ impl Dial {
     /// How many points the table has.
     pub const POINTS: usize = 101;
 
-    /// Builds the table from the gains of the calibration prompts. `None` if there are none that are finite.
+    /// Builds the table from the gains of the calibration prompts between two models. `None` if there are none that are finite.
     #[must_use]
-    pub fn from_gains(mut gains: Vec<f64>) -> Option<Self> {
-        gains.retain(|gain| gain.is_finite());
-        if gains.is_empty() {
-            return None;
+    pub fn from_gains(gains: &[f64]) -> Option<Self> {
+        Self::from_steps(&gains.iter().map(|&gain| vec![gain]).collect::<Vec<_>>())
+    }
+
+    /// Builds the table from the steps up of each calibration prompt. `None` if there are none that are finite.
+    #[must_use]
+    pub fn from_steps(prompts: &[Vec<f64>]) -> Option<Self> {
+        let each = |steps: &Vec<f64>| {
+            let weight = 1.0 / steps.len().max(1) as f64;
+            steps.iter().copied().filter(|step| step.is_finite()).map(move |step| (step, weight)).collect::<Vec<_>>()
+        };
+        let mut steps: Vec<(f64, f64)> = prompts.iter().flat_map(each).collect();
+        steps.sort_by(|a, b| b.0.total_cmp(&a.0));
+        // Where the middle of each step lies among the weights of all.
+        let mut before = 0.0;
+        for (_, weight) in &mut steps {
+            (before, *weight) = (before + *weight, before + *weight / 2.0);
         }
-        gains.sort_by(|a, b| b.total_cmp(a));
-        let last = (gains.len() - 1) as f64;
-        let thresholds = (0..Self::POINTS)
-            .filter_map(|point| {
-                let at = point as f64 / (Self::POINTS - 1) as f64 * last;
-                gains.get(at.round() as usize).copied()
-            })
-            .collect();
-        Some(Self { thresholds })
+        let (first, last) = (steps.first()?.1, steps.last()?.1);
+        let nearest = |point: usize| {
+            let at = first + point as f64 / (Self::POINTS - 1) as f64 * (last - first);
+            let after = steps.partition_point(|(_, middle)| *middle < at);
+            let near = [after.saturating_sub(1), after].into_iter().filter_map(|at| steps.get(at));
+            near.min_by(|a, b| (a.1 - at).abs().total_cmp(&(b.1 - at).abs())).map(|(step, _)| *step)
+        };
+        Some(Self { thresholds: (0..Self::POINTS).filter_map(nearest).collect() })
     }
 
     /// The dial for scores that changed, given the gains of the same asks before and after: every quality sends up the share of them that it
@@ -214,7 +227,7 @@ mod tests {
         fn the_dial_never_asks_for_more_gain_at_higher_quality(
             gains in prop::collection::vec(-1.0_f64..1.0, 1..300), a in 0.0_f64..=1.0, b in 0.0_f64..=1.0,
         ) {
-            let dial = Dial::from_gains(gains).unwrap();
+            let dial = Dial::from_gains(&gains).unwrap();
             let threshold = |quality: f64| dial.threshold(Probability::clamped(quality));
 
             prop_assert!(threshold(a.max(b)) <= threshold(a.min(b)));
@@ -226,7 +239,7 @@ mod tests {
         fn a_carried_dial_sends_the_same_asks_up(
             before in prop::collection::vec(0.0_f64..1.0, 2..80), scale in 0.1_f64..3.0, shift in -0.5_f64..0.5, quality in 0.01_f64..0.99,
         ) {
-            let dial = Dial::from_gains((0..500).map(|i| f64::from(i) / 500.0).collect()).unwrap();
+            let dial = Dial::from_gains(&(0..500).map(|i| f64::from(i) / 500.0).collect::<Vec<_>>()).unwrap();
             let after: Vec<f64> = before.iter().map(|gain| gain * scale + shift).collect();
             let quality = Probability::clamped(quality);
 
@@ -242,7 +255,7 @@ mod tests {
     #[test]
     fn the_dial_sends_its_share_up() {
         let gains: Vec<f64> = (0..1000).map(|i| f64::from(i) / 1000.0).collect();
-        let dial = Dial::from_gains(gains.clone()).unwrap();
+        let dial = Dial::from_gains(&gains).unwrap();
 
         let threshold = dial.threshold(Probability::clamped(0.3));
         let share = gains.iter().filter(|&&gain| gain > threshold).count() as f64 / 1000.0;

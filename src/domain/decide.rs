@@ -17,7 +17,7 @@ use crate::domain::unknown::{Origin, Stranger, believe};
 use crate::domain::utility::{Leaves, Scale, Trade, Worth, best, cheapest};
 
 /// The answer length assumed where no scores predict one.
-const UNKNOWN_OUTPUT: OutputTokens = OutputTokens { p50: 300.0, p90: 1200.0 };
+pub(in crate::domain) const UNKNOWN_OUTPUT: OutputTokens = OutputTokens { p50: 300.0, p90: 1200.0 };
 
 /// Everything a decision depends on.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +106,24 @@ pub struct Considered {
     pub excluded: Option<Exclusion>,
 }
 
+impl Considered {
+    /// A model of which nothing but the catalogue is known.
+    #[must_use]
+    pub fn unweighed(candidate: &Candidate) -> Self {
+        Self {
+            model: candidate.model.clone(),
+            tier: candidate.tier.clone(),
+            rank: candidate.rank,
+            success: None,
+            known: false,
+            origin: Origin::Tier,
+            cost: None,
+            worth: None,
+            excluded: None,
+        }
+    }
+}
+
 /// No model may answer. Holds what was considered, so that the error can say why.
 #[derive(Clone, Debug)]
 pub struct NoCandidate {
@@ -175,17 +193,7 @@ fn consider(question: &Question<'_>, aim: Aim, candidate: &Candidate) -> Conside
     let ruled_out = || question.limits.rule_out(candidate, cost);
     let excluded = candidate.capability.lacks(question.shape).or_else(ruled_out).or_else(unpriced);
     let (success, origin) = estimate(question, candidate);
-    Considered {
-        model: candidate.model.clone(),
-        tier: candidate.tier.clone(),
-        rank: candidate.rank,
-        success,
-        known: origin == Origin::Own,
-        origin,
-        cost,
-        worth: None,
-        excluded,
-    }
+    Considered { success, known: origin == Origin::Own, origin, cost, excluded, ..Considered::unweighed(candidate) }
 }
 
 /// The model's own estimate where the bundle knows it, else what its class, family and price say.
@@ -193,15 +201,23 @@ fn estimate(question: &Question<'_>, candidate: &Candidate) -> (Option<Estimate>
     let (Ok(scores), Some(learned)) = (question.scores, question.learned) else {
         return (None, Origin::Tier);
     };
-    let at = |position: Option<usize>| position.and_then(|position| scores.success.get(position)).copied();
-    match at(learned.labels.model(&candidate.model)) {
+    believed(learned.labels, candidate, &|position| scores.success.get(position).copied())
+}
+
+/// What is believed of a model's success, given the success at every position of the label space.
+pub(in crate::domain) fn believed(
+    labels: &LabelSpace,
+    candidate: &Candidate,
+    at: &dyn Fn(usize) -> Option<Estimate>,
+) -> (Option<Estimate>, Origin) {
+    match labels.model(&candidate.model).and_then(at) {
         Some(own) => (Some(own), Origin::Own),
         None => {
-            let tier = learned.labels.tier(&candidate.class);
-            let Some(class) = at(tier) else { return (None, Origin::Tier) };
+            let tier = labels.tier(&candidate.class);
+            let Some(class) = tier.and_then(at) else { return (None, Origin::Tier) };
             let price = candidate.price.map(|price| price.output_per_mtok.as_usd());
             let stranger = Stranger { name: candidate.model.as_str(), tier: tier.unwrap_or(0), price };
-            let (believed, origin) = believe(learned.labels.market(), &stranger, class);
+            let (believed, origin) = believe(labels.market(), &stranger, class);
             (Some(believed), origin)
         }
     }

@@ -24,6 +24,7 @@ pub mod probability;
 pub mod prompt;
 pub mod scores;
 pub mod signals;
+pub mod steps;
 pub mod task;
 pub mod time;
 pub mod unknown;

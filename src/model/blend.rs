@@ -66,7 +66,8 @@ mod tests {
             difficulty: Calibrator::IDENTITY,
             task_temperature: 1.0,
             blend: BlendSettings { k: 8, floor: 0.0, power: 1.0, prior_strength: 10.0 },
-            dial: Dial::from_gains(vec![0.0, 1.0]).unwrap(),
+            dial: Dial::from_gains(&[0.0, 1.0]).unwrap(),
+            sample: crate::domain::steps::DialSample::default(),
         }
     }
 

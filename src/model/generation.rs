@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::domain::baseline::Baseline;
+use crate::domain::calibration::Dial;
+use crate::domain::candidate::Candidate;
 use crate::domain::decide::Learned;
 use crate::domain::embedding::Embedding;
 use crate::domain::familiarity::{Familiarity, Known};
@@ -103,6 +105,13 @@ impl Generation {
     #[must_use]
     pub const fn learned(&self) -> Learned<'_> {
         Learned { bundle: &self.manifest.id, labels: &self.labels, dial: &self.calibration.dial }
+    }
+
+    /// The dial for these models: made from the bundle's sample prompts where it has some, else the bundle's own.
+    #[must_use]
+    pub fn dial_for(&self, candidates: &[Candidate]) -> Dial {
+        let made = self.calibration.sample.dial(&self.labels, candidates);
+        made.unwrap_or_else(|| self.calibration.dial.clone())
     }
 
     /// Its neighbour index.

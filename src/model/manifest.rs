@@ -154,6 +154,9 @@ pub struct Calibration {
     pub blend: crate::domain::neighbour::BlendSettings,
     /// The meaning of the quality dial.
     pub dial: crate::domain::calibration::Dial,
+    /// Predictions for sample prompts, from which the dial is made for the models that are configured.
+    #[serde(default, skip_serializing_if = "crate::domain::steps::DialSample::is_empty")]
+    pub sample: crate::domain::steps::DialSample,
 }
 
 /// One line of `golden.jsonl`: what the bundle must answer, checked whenever it is loaded.

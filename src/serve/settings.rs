@@ -51,6 +51,7 @@ pub fn prepare_settings(config: &Config, bundle: &Path) -> PrepareSettings {
             waiting: NonZeroUsize::new(config.model.careful_queue).unwrap_or(careful.waiting),
             ..careful
         }),
+        candidates: config.candidates(),
         ..usual
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::ids::ItemId;
 use crate::domain::neighbour::Neighbour;
 use crate::domain::probability::Probability;
 use crate::domain::scores::LabelSpace;
+use crate::domain::steps::DialSample;
 use crate::domain::task::Task;
 use crate::model::index::SearchScratch;
 use crate::train::adapt::correction::Correction;
@@ -214,6 +215,7 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
         task_temperature: base.calibration.task_temperature,
         blend: base.calibration.blend,
         dial: base.calibration.dial.clone(),
+        sample: DialSample::default(),
     };
     let cases = cases((known, labelled), (&scorer, &fitted.held_out), (&content, seed));
     let tiers = placed.space.tiers().len();
@@ -222,6 +224,8 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
     }
     let rungs = labelled.rungs(tiers);
     let anew = if known.ids.len() >= LEAST_FOR_DIAL { dials::fitted(&cases, &scorer, &rungs) } else { None };
+    let (anew, sample) = anew.unzip();
+    scorer.sample = sample.unwrap_or_default();
     let then: Vec<usize> =
         rungs.iter().map(|&position| labelled.like.get(position).copied().unwrap_or(position)).collect();
     scorer.dial = anew.unwrap_or_else(|| dials::carried((base, &then), (known, &cases), (&scorer, &rungs), seed));

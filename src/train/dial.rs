@@ -18,6 +18,7 @@ use crate::domain::calibration::Dial;
 use crate::domain::candidate::Candidate;
 use crate::domain::ids::BundleId;
 use crate::domain::probability::Probability;
+use crate::domain::steps::DialSample;
 use crate::model::bundle::Bundle;
 use crate::model::generation::{Generation, PrepareSettings};
 use crate::model::manifest::Calibration;
@@ -158,7 +159,7 @@ pub fn calibrate(options: &CalibrateOptions, progress: &dyn Progress) -> Result<
     let traffic = traffic::read(&options.source, &generation, progress)?;
     let keys: Vec<String> = options.candidates.iter().map(|candidate| key(candidate.model.as_str())).collect();
     known_models(options, (&traffic, &keys))?;
-    let given = generation.calibration().dial.clone();
+    let given = generation.dial_for(&options.candidates);
     let mut swept = sweep(&traffic.asks, (&generation, &given), &options.candidates, progress)?;
     let needed = if options.out.is_some() { LEAST_FOR_TABLE } else { LEAST_ASKS };
     if swept.len() < needed {
@@ -175,7 +176,8 @@ pub fn calibrate(options: &CalibrateOptions, progress: &dyn Progress) -> Result<
     }
     let mut dial = given;
     if options.out.is_some() {
-        dial = Dial::from_gains(swept.iter().map(|one| one.gain).collect()).unwrap_or(dial);
+        let steps: Vec<Vec<f64>> = swept.iter().map(|one| one.steps.clone()).collect();
+        dial = Dial::from_steps(&steps).unwrap_or(dial);
         swept = sweep(&traffic.asks, (&generation, &dial), &options.candidates, progress)?;
     }
     let known = Known::of(&swept, &traffic.asks, (&keys, traffic.is_log));
@@ -358,7 +360,8 @@ fn write(
     let mut changes = Changes { id: options.id.clone(), ..Changes::default() };
     for heads in std::iter::once(&manifest.heads).chain(careful) {
         let mut calibration: Calibration = bundle.read_json(&heads.calibration).map_err(wrap)?;
-        calibration.dial = dial.clone();
+        // The dial is that of these models on this traffic; a sample would make another one of it.
+        (calibration.dial, calibration.sample) = (dial.clone(), DialSample::default());
         changes.files.insert(heads.calibration.clone(), json(&calibration)?);
     }
     derive(&bundle, changes, (out, &options.models), progress)

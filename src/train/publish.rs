@@ -312,6 +312,7 @@ fn write_scorer(
         task_temperature: scorer.task_temperature,
         blend: scorer.blend,
         dial: scorer.dial.clone(),
+        sample: scorer.sample.clone(),
     };
     writer.write(&heads.calibration, &json(&calibration)?).map_err(failed)?;
     Ok(heads)

@@ -228,6 +228,7 @@ impl Contest<'_> {
             task_temperature: calibration.task_temperature,
             blend: calibration.blend,
             dial: calibration.dial.clone(),
+            sample: calibration.sample.clone(),
         };
         let space = self.base.space();
         let index = tried.content.index(&index_settings(self.base, 0));

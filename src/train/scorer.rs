@@ -7,6 +7,7 @@ use crate::domain::embedding::Embedding;
 use crate::domain::ids::ItemId;
 use crate::domain::neighbour::{BlendSettings, Evidence, Neighbour};
 use crate::domain::probability::Probability;
+use crate::domain::steps::DialSample;
 use crate::model::index::{NeighbourIndex, SearchScratch};
 use crate::train::calibrate::blend::{self, BlendCase, CAUTIOUS, MAX_K};
 use crate::train::calibrate::{self, Hold, Observation, calibrator, temperature};
@@ -31,6 +32,8 @@ pub struct Scorer {
     pub blend: BlendSettings,
     /// The meaning of the quality dial.
     pub dial: Dial,
+    /// Predictions for sample prompts, from which the dial is made for any models.
+    pub sample: DialSample,
 }
 
 /// What calibration uses besides the heads.
@@ -76,16 +79,11 @@ impl Scorer {
             let strangers = strangers(&heads, &success, part, around);
             blend::choose((&cases, &strangers), part.labels.tiers().saturating_sub(1), progress)?.0
         };
-        let strongest = part.labels.tiers().saturating_sub(1);
-        let gains = cases.iter().map(|case| {
-            let means = blended(&case.priors, &case.neighbours, &blend);
-            let best = means.iter().take(part.labels.tiers()).copied().fold(0.0, f64::max);
-            let weakest = means.first().copied().unwrap_or(0.0);
-            if strongest == 0 { 0.0 } else { best - weakest }
-        });
-        let dial = Dial::from_gains(gains.collect());
+        let rungs: Vec<usize> = (0..part.labels.tiers()).collect();
+        let means: Vec<Vec<f64>> = cases.iter().map(|case| blended(&case.priors, &case.neighbours, &blend)).collect();
+        let (dial, sample) = dial(means, &rungs);
         let dial = dial.ok_or(TrainError::TooFew { found: 0, needed: crate::train::dataset::LEAST_PROMPTS })?;
-        Ok(Self { heads, success, difficulty, task_temperature, blend, dial })
+        Ok(Self { heads, success, difficulty, task_temperature, blend, dial, sample })
     }
 
     /// The calibrated head probabilities of a prompt.
@@ -99,6 +97,20 @@ impl Scorer {
     pub fn score(&self, outputs: &HeadOutputs, neighbours: &[Neighbour]) -> Vec<f64> {
         blended(&self.priors(outputs), neighbours, &self.blend)
     }
+}
+
+/// The dial of these predictions, by prompt and position, for the gain between some positions, the weakest first; and a sample for the dials
+/// of other models.
+pub(crate) fn dial(mut means: Vec<Vec<f64>>, rungs: &[usize]) -> (Option<Dial>, DialSample) {
+    means.sort_by(|a, b| gain(a, rungs).total_cmp(&gain(b, rungs)));
+    let gains: Vec<f64> = means.iter().map(|means| gain(means, rungs)).collect();
+    (Dial::from_gains(&gains), DialSample::of(&means))
+}
+
+/// The best of some positions minus the weakest, which is the first.
+pub(crate) fn gain(means: &[f64], rungs: &[usize]) -> f64 {
+    let mean = |&position: &usize| means.get(position).copied().unwrap_or(0.0);
+    rungs.iter().map(mean).fold(0.0, f64::max) - rungs.first().map_or(0.0, mean)
 }
 
 /// The head outputs of a prompt.

@@ -86,7 +86,7 @@ impl Case {
     fn decide(&self) -> Result<Decision, NoCandidate> {
         let bundle = BundleId::from("b");
         let labels = LabelSpace::new(["small", "medium", "large"].map(TierId::from).to_vec(), vec![]);
-        let dial = Dial::from_gains((0..100).map(|i| f64::from(i) / 100.0).collect()).unwrap();
+        let dial = Dial::from_gains(&(0..100).map(|i| f64::from(i) / 100.0).collect::<Vec<_>>()).unwrap();
         let policy = Policy { exploration: Probability::clamped(self.exploration), ..policy(self.aim) };
         decide(&Question {
             scores: self.scores.as_ref().map_err(|failure| *failure),
@@ -111,7 +111,7 @@ fn unfamiliar(success: [f64; 3], aim: Aim, wish: SafeChoice) -> (String, Reason)
     scores.familiarity.unfamiliar = Some(Unfamiliar::Language);
     let bundle = BundleId::from("b");
     let labels = LabelSpace::new(["small", "medium", "large"].map(TierId::from).to_vec(), vec![]);
-    let dial = Dial::from_gains((0..100).map(|i| f64::from(i) / 100.0).collect()).unwrap();
+    let dial = Dial::from_gains(&(0..100).map(|i| f64::from(i) / 100.0).collect::<Vec<_>>()).unwrap();
     let decision = decide(&Question {
         scores: Ok(&scores),
         learned: Some(Learned { bundle: &bundle, labels: &labels, dial: &dial }),

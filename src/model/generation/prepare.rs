@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::domain::baseline::Baseline;
+use crate::domain::candidate::Candidate;
 use crate::domain::familiarity::Known;
 use crate::domain::signals::Signals;
 use crate::domain::task::Task;
@@ -40,6 +41,8 @@ pub struct PrepareSettings {
     pub slots: NonZeroUsize,
     /// The careful scorer, unless it is switched off.
     pub careful: Option<EngineSettings>,
+    /// The models that will be chosen among, for which the dial is made. Without any the dial is the bundle's own.
+    pub candidates: Vec<Candidate>,
 }
 
 impl PrepareSettings {
@@ -52,6 +55,7 @@ impl PrepareSettings {
             device: Device::Cpu,
             slots: SlotPool::default_size(),
             careful: Some(EngineSettings::default()),
+            candidates: Vec::new(),
         }
     }
 }
@@ -103,7 +107,7 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
     let baseline = baseline(&bundle)?;
     let known = Known::of(baseline.as_ref());
     let manifest = manifest.clone();
-    Ok(Generation {
+    let mut generation = Generation {
         manifest,
         labels,
         calibration,
@@ -113,7 +117,9 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
         slots: SlotPool::new(slots),
         index,
         careful,
-    })
+    };
+    generation.calibration.dial = generation.dial_for(&settings.candidates);
+    Ok(generation)
 }
 
 /// The baseline, where the bundle has one that this build understands: an older server must be able to serve a newer bundle.
@@ -186,6 +192,9 @@ impl Part<'_> {
         }
         if !calibration.dial.is_valid() {
             return unusable("the dial's thresholds increase or are not finite".to_owned());
+        }
+        if !calibration.sample.is_valid(positions) {
+            return unusable(format!("a row of the dial's sample is no list of at most {positions} probabilities"));
         }
         Ok(calibration)
     }

@@ -2,16 +2,19 @@
 
 use crate::domain::calibration::Dial;
 use crate::domain::probability::Probability;
+use crate::domain::steps::DialSample;
 use crate::model::index::SearchScratch;
 use crate::train::adapt::Experience;
 use crate::train::base::Base;
 use crate::train::calibrate::blend::{BlendCase, MAX_K};
 use crate::train::index_build::IndexSettings;
-use crate::train::scorer::{Scorer, apply, blended, neighbours};
+use crate::train::scorer::{Scorer, apply, blended, dial, gain, neighbours};
 
 /// The dial on the users' own prompts, for the gain between these positions, the weakest first. `None` where there are no prompts.
-pub(super) fn fitted(cases: &[BlendCase], scorer: &Scorer, rungs: &[usize]) -> Option<Dial> {
-    Dial::from_gains(gains(cases, scorer, rungs))
+pub(super) fn fitted(cases: &[BlendCase], scorer: &Scorer, rungs: &[usize]) -> Option<(Dial, DialSample)> {
+    let means = cases.iter().map(|case| blended(&case.priors, &case.neighbours, &scorer.blend)).collect();
+    let (dial, sample) = dial(means, rungs);
+    Some((dial?, sample))
 }
 
 /// The base's dial with the meaning that it had on these few prompts, for the scores as they are now. The positions are those of the base
@@ -37,10 +40,4 @@ pub(super) fn carried(
 
 fn gains(cases: &[BlendCase], scorer: &Scorer, rungs: &[usize]) -> Vec<f64> {
     cases.iter().map(|case| gain(&blended(&case.priors, &case.neighbours, &scorer.blend), rungs)).collect()
-}
-
-/// The best minus the weakest, which is the first.
-fn gain(means: &[f64], rungs: &[usize]) -> f64 {
-    let mean = |&position: &usize| means.get(position).copied().unwrap_or(0.0);
-    rungs.iter().map(mean).fold(0.0, f64::max) - rungs.first().map_or(0.0, mean)
 }

@@ -44,7 +44,8 @@ fn base() -> Base {
         difficulty: Calibrator::IDENTITY,
         task_temperature: 1.0,
         blend: blend::CAUTIOUS,
-        dial: Dial::from_gains(vec![0.0, 0.1]).unwrap(),
+        dial: Dial::from_gains(&[0.0, 0.1]).unwrap(),
+        sample: DialSample::default(),
     };
     Base { manifest, heads, calibration, content: IndexContent::empty(DIMENSION), learned: HashSet::new() }
 }

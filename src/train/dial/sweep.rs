@@ -5,6 +5,7 @@ use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, Learned, Question, decide};
 use crate::domain::policy::{Aim, Limits, Policy};
 use crate::domain::probability::Probability;
+use crate::domain::steps::{stands, steps};
 use crate::model::generation::Generation;
 use crate::train::error::TrainError;
 use crate::train::progress::{Phase, Progress, step};
@@ -24,8 +25,8 @@ pub(super) struct Swept {
     pub(super) predicted: Vec<f64>,
     /// What every candidate is expected to cost, in dollars.
     pub(super) costs: Vec<Option<f64>>,
-    /// The best candidate's predicted success minus the cheapest's.
-    pub(super) gain: f64,
+    /// The thresholds at which another candidate is chosen.
+    pub(super) steps: Vec<f64>,
 }
 
 impl Swept {
@@ -65,15 +66,12 @@ pub(super) fn sweep(
         };
         let Some(first) = decisions.first() else { continue };
         let means: Vec<f64> = first.considered.iter().map(mean).collect();
-        let eligible = first.considered.iter().filter(|one| one.excluded.is_none());
-        let best = eligible.map(mean).fold(0.0, f64::max);
-        let cheapest = means.get(usize::from(place(first))).copied().unwrap_or(0.0);
         swept.push(Swept {
             ask: at,
             picks: decisions.iter().map(place).collect(),
             costs: first.considered.iter().map(|one| one.cost.map(|cost| cost.mean.as_usd())).collect(),
             predicted: means,
-            gain: best - cheapest,
+            steps: steps(&stands(&first.considered)),
         });
     }
     Ok(swept)

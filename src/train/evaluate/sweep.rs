@@ -3,7 +3,7 @@
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use crate::domain::candidate::{Candidate, Capability};
-use crate::domain::decide::{Question, decide};
+use crate::domain::decide::{Learned, Question, decide};
 use crate::domain::ids::{PolicyName, TierId};
 use crate::domain::money::{NanoUsd, Price};
 use crate::domain::policy::{Aim, Limits, Policy};
@@ -54,12 +54,13 @@ pub(super) fn of_the_dial(generation: &Generation, judges: &[Judge], costs: Opti
     let candidates: Vec<Candidate> = order.iter().filter_map(candidate).collect();
     let safest = order.last().and_then(|&at| judges.get(at)).map_or_else(|| TierId::from("none"), tier);
     let policy = Policy::plain(PolicyName::from("evaluation"), Aim::Quality(Probability::HALF), safest);
+    let dial_of_these = generation.dial_for(&candidates);
     let at_step = |step: usize| {
         let limits = Limits { aim: Some(Aim::Quality(Probability::clamped(dial(step)))), ..Limits::default() };
         let choose = |seen: &Seen| {
             let question = Question {
                 scores: seen.scores.as_ref().map_err(|failure| *failure),
-                learned: Some(generation.learned()),
+                learned: Some(Learned { dial: &dial_of_these, ..generation.learned() }),
                 candidates: &candidates,
                 shape: &seen.shape,
                 policy: &policy,

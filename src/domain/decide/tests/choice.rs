@@ -67,7 +67,7 @@ impl World {
             ..scores([0.5; 3])
         };
         let labels = LabelSpace::new(vec![], known.into_iter().map(|(model, _)| model).collect());
-        let dial = Dial::from_gains((-20..80).map(|i| f64::from(i) / 100.0).collect()).unwrap();
+        let dial = Dial::from_gains(&(-20..80).map(|i| f64::from(i) / 100.0).collect::<Vec<_>>()).unwrap();
         let policy = Policy {
             default_tier: TierId::from("t1"),
             switch_margin: Probability::clamped(self.margin),
