@@ -154,8 +154,10 @@ impl Books {
     /// The attempt failed.
     pub(crate) fn fail(&mut self, slot: Slot, trouble: &Trouble, detail: String) {
         let end = End { class: trouble.class(), status: trouble.status(), detail, at: Instant::now() };
-        if let Some(trying) = self.end_attempt(slot, end) {
-            trying.pass.failed(trouble.blame());
+        if let Some(trying) = self.end_attempt(slot, end)
+            && trying.pass.failed(trouble.blame())
+        {
+            warn_of(&trying.upstream, &trying.model);
         }
     }
 
@@ -238,7 +240,11 @@ impl Books {
             }
             match (serving.pass.take(), class) {
                 (Some(pass), Class::Success) => pass.succeeded(),
-                (Some(pass), Class::Truncated) => pass.failed(self.blame),
+                (Some(pass), Class::Truncated) => {
+                    if let (true, Some(last)) = (pass.failed(self.blame), self.attempts.get(serving.at)) {
+                        warn_of(&last.upstream, &last.model);
+                    }
+                }
                 // The client left, which says nothing about the upstream.
                 (Some(_) | None, _) => {}
             }
@@ -290,6 +296,10 @@ impl Books {
         let output_tokens = u64::try_from(self.output_bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
         is_partial.then_some(Usage { input_tokens: self.prompt_tokens, cached_input_tokens: 0, output_tokens })
     }
+}
+
+fn warn_of(upstream: &UpstreamId, model: &ModelName) {
+    tracing::warn!(%upstream, %model, "a breaker opened: too many calls failed; see /admin/upstreams");
 }
 
 impl Drop for Books {

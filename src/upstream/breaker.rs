@@ -181,8 +181,8 @@ impl Breaker {
         self.slice(&mut inner, now).calls += 1;
     }
 
-    /// A call failed.
-    pub(crate) fn failed(&self, entry: Entry, now: Instant) {
+    /// A call failed. Whether that opened the breaker.
+    pub(crate) fn failed(&self, entry: Entry, now: Instant) -> bool {
         let mut inner = self.lock();
         let slice = self.slice(&mut inner, now);
         slice.calls += 1;
@@ -193,12 +193,14 @@ impl Breaker {
                 let cooling = (inner.cooling * 2).min(self.settings.longest_cooling);
                 Self::open(&mut inner, now + cooling);
                 inner.cooling = cooling;
+                true
             }
             (Entry::Free, State::Closed) if self.is_too_much(&inner, now) => {
                 let until = now + inner.cooling;
                 Self::open(&mut inner, until);
+                true
             }
-            (Entry::Free | Entry::Forced, _) => {}
+            (Entry::Free | Entry::Forced, _) => false,
         }
     }
 

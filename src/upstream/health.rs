@@ -216,23 +216,27 @@ impl Pass {
         self.health.lane.succeeded(self.lane, now);
     }
 
-    /// The call failed.
-    pub(crate) fn failed(mut self, blame: Blame) {
+    /// The call failed. Whether that opened a breaker.
+    pub(crate) fn failed(mut self, blame: Blame) -> bool {
         self.is_over = true;
         let now = Instant::now();
         match blame {
-            Blame::Nobody => self.undecided(now),
+            Blame::Nobody => {
+                self.undecided(now);
+                false
+            }
             Blame::Caller => {
                 self.health.breaker.proved(self.own);
                 self.health.lane.proved(self.lane);
+                false
             }
             Blame::Target => {
-                self.health.breaker.failed(self.own, now);
                 self.health.lane.undecided(self.lane, now);
+                self.health.breaker.failed(self.own, now)
             }
             Blame::Lane => {
                 self.health.breaker.undecided(self.own, now);
-                self.health.lane.failed(self.lane, now);
+                self.health.lane.failed(self.lane, now)
             }
         }
     }

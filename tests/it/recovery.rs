@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::app::chat;
-use crate::support::fake::{FakeUpstream, json as whole, raw_stream, status};
+use crate::support::fake::{FakeUpstream, hang, json as whole, raw_stream, sse, status};
 use crate::support::{Setup, TestApp};
 
 const ANSWER: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}}"#;
@@ -188,4 +188,32 @@ async fn a_client_that_stops_reading_loses_its_stream_and_frees_its_place() {
     let directory = app.stop().await;
     let rows = crate::commands::export(directory.path(), &[]);
     assert_eq!(rows[0]["class"], "cancelled", "{rows:?}");
+}
+
+#[tokio::test]
+async fn an_interactive_policy_does_not_wait_for_a_late_first_token() {
+    let (late, good) = (FakeUpstream::script([hang()]).await, FakeUpstream::script([sse(&["hi"])]).await);
+    let policies = "\n[policies.chat]\nquality = 0.5\nfirst_token_timeout = \"50ms\"\n";
+    let app = TestApp::start(Setup::tiers(&[late.base_url(), good.base_url()]).with(policies)).await;
+    let mut body = cheap("auto:chat");
+    body["stream"] = json!(true);
+
+    let reply = app.post("/v1/chat/completions", &body).await;
+
+    assert_eq!(reply.header("x-trimtab-attempts"), "cheap@first=transient, dear@last=success");
+    assert!(reply.text.contains("hi"), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn an_interactive_policy_asks_a_second_target_when_the_first_is_late() {
+    let (late, good) = (FakeUpstream::script([hang()]).await, FakeUpstream::script([whole(ANSWER)]).await);
+    let policies = "\n[policies.chat]\nquality = 0.5\nhedge_after = \"50ms\"\n";
+    let app = TestApp::start(Setup::tiers(&[late.base_url(), good.base_url()]).with(policies)).await;
+
+    let reply = app.post("/v1/chat/completions", &cheap("auto:chat")).await;
+
+    assert_eq!(reply.header("x-trimtab-attempts"), "cheap@first=cancelled, dear@last=success");
+    tokio::time::timeout(crate::support::app::PATIENCE, late.client_gone()).await.expect("the loser is cancelled");
+    let metrics = app.get("/metrics").await.text;
+    assert!(metrics.contains(r#"trimtab_extra_calls_total{kind="hedge",result="made"} 1"#), "{metrics}");
 }

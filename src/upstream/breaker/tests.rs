@@ -105,7 +105,11 @@ async fn counts_are_exact_under_many_threads() {
             scope.spawn(move || {
                 for _ in 0..1_000 {
                     let entry = Entry::Free;
-                    if thread % 2 == 0 { breaker.succeeded(entry, now) } else { breaker.failed(entry, now) }
+                    if thread % 2 == 0 {
+                        breaker.succeeded(entry, now);
+                    } else {
+                        breaker.failed(entry, now);
+                    }
                 }
             });
         }

@@ -5,7 +5,7 @@ use crate::chat::fitness::{Fitness, Form};
 use crate::domain::recovery::Unfit;
 use crate::upstream::breaker::{Breaker, BreakerSettings};
 use crate::upstream::budget::{Allowance, Traffic};
-use crate::upstream::fake::{Reply, events_reply, hang, json, sse, status, whole};
+use crate::upstream::fake::{Reply, events_reply, hang, json, refused_url, sse, status, whole};
 
 const TOO_LONG: &str = r#"{"error":{"message":"This model's maximum context length is 10 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#;
 const REFUSED: &str = r#"{"model":"upstream-model","choices":[{"message":{"content":null,"refusal":"no"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":5}}"#;
@@ -347,4 +347,41 @@ async fn a_chain_longer_than_the_attempts_is_walked_to_its_end() {
 
     assert!(body.contains("m-z"));
     assert_eq!(bad.requests().len(), 9, "each had one turn");
+}
+
+/// Every way to fail before the first token, as a script, with the body for a stream where that differs.
+fn faults(ask: Ask) -> Vec<Reply> {
+    let role = r#"{"choices":[{"index":0,"delta":{"role":"assistant"}}]}"#;
+    let mut faults: Vec<Reply> = [401, 403, 408, 429, 500, 503, 529].map(status).to_vec();
+    faults.push(status(429).header("retry-after", "30"));
+    faults.push(hang());
+    faults.push(crate::upstream::fake::garbage());
+    faults.push(json(""));
+    faults.push(if ask.stream { events_reply(&[role]).cut_after(1) } else { json(ANSWER).cut_in_body() });
+    faults.push(if ask.stream { events_reply(&[role]).stall_after(1) } else { json(ANSWER).stall_in_headers() });
+    faults
+}
+
+#[tokio::test]
+async fn no_call_is_lost_or_billed_twice_while_a_healthy_target_remains() {
+    let timeouts = Timeouts { headers: SHORT, first_token: SHORT, idle: SHORT, ..Timeouts::default() };
+    for ask in [WHOLE, STREAM] {
+        let good = FakeUpstream::script([if ask.stream { sse(&["Hel"]) } else { json(ANSWER) }]).await;
+        for fault in faults(ask) {
+            let bad = FakeUpstream::script([fault.clone()]).await;
+            let dead = target_of(settings("dead", refused_url().await));
+            let targets = vec![hasty("a", &bad, timeouts), dead, hasty("b", &bad, timeouts), target("z", &good)];
+            // The breakers open on the way, and nothing changes for the caller.
+            for round in 0..6 {
+                let (text, outcome) = call(plan(targets.clone()), ask).await.read().await;
+
+                assert_eq!(outcome.served_by, Some(ModelName::from("m-z")), "round {round}: {fault:?}");
+                assert_eq!(outcome.class, Class::Success, "round {round}: {fault:?}\n{text}");
+                assert_eq!(classes(&outcome).iter().filter(|class| **class == Class::Success).count(), 1);
+                let bill = if ask.stream { None } else { Some(NanoUsd(20_000)) };
+                assert_eq!(outcome.cost, bill, "round {round}: {fault:?}");
+            }
+            assert!(bad.requests().len() <= 12, "{}: {fault:?}", bad.requests().len());
+        }
+    }
 }
