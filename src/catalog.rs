@@ -4,11 +4,15 @@
 
 use std::collections::HashMap;
 
+use tokio::time::Instant;
+
 use crate::chat::options::RouterOptions;
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::Decision;
 use crate::domain::ids::{ModelName, PolicyName};
 use crate::domain::policy::{Aim, Limits, Policy, matches};
+use crate::domain::prompt::Shape;
+use crate::upstream::balance::Pool;
 use crate::upstream::dispatch::Target;
 
 /// The prefix of virtual models that name a policy.
@@ -18,9 +22,20 @@ const AUTO: &str = "auto";
 #[derive(Debug)]
 pub struct Catalog {
     candidates: Vec<Candidate>,
-    targets: HashMap<ModelName, Vec<Target>>,
+    pools: HashMap<ModelName, Place>,
     policies: HashMap<PolicyName, Policy>,
     default_policy: Policy,
+}
+
+/// Where one model answers.
+#[derive(Debug)]
+pub struct Place {
+    /// The model.
+    pub model: ModelName,
+    /// Its targets.
+    pub pool: Pool,
+    /// The models asked when none of them answers. Empty for what the policy says.
+    pub fallback: Vec<ModelName>,
 }
 
 /// The parts of a catalog. Every target's model is one of the candidates; the configuration checked that.
@@ -28,8 +43,8 @@ pub struct Catalog {
 pub struct CatalogParts {
     /// Every model once, weakest tier first.
     pub candidates: Vec<Candidate>,
-    /// Every place that serves a model, in order of preference.
-    pub targets: Vec<Target>,
+    /// Where each of them answers, each once.
+    pub places: Vec<Place>,
     /// Every policy but the default.
     pub policies: Vec<Policy>,
     /// What `auto` means.
@@ -89,12 +104,9 @@ impl Catalog {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: CatalogParts) -> Self {
-        let mut targets: HashMap<ModelName, Vec<Target>> = HashMap::new();
-        for target in parts.targets {
-            targets.entry(target.model.clone()).or_default().push(target);
-        }
+        let pools = parts.places.into_iter().map(|place| (place.model.clone(), place)).collect();
         let policies = parts.policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
-        Self { candidates: parts.candidates, targets, policies, default_policy: parts.default_policy }
+        Self { candidates: parts.candidates, pools, policies, default_policy: parts.default_policy }
     }
 
     /// Every model, weakest tier first.
@@ -172,28 +184,81 @@ impl Catalog {
         names.join(", ")
     }
 
-    /// The targets of a decision in the order they are tried: the chosen model, the other eligible models of its tier, stronger tiers,
-    /// and weaker tiers only where that is allowed.
+    /// The targets of a decision in the order they are tried: the chosen model, then what the policy or else the model falls back on, and
+    /// where neither says so, the other eligible models of its tier, stronger tiers, and weaker ones only where that is allowed. A model that
+    /// may not answer the request is never among them.
     #[must_use]
-    pub fn targets_for(&self, decision: &Decision, allow_weaker: bool) -> Vec<Target> {
-        let chosen_rank = decision.considered.iter().find(|one| one.model == decision.model).map_or(0, |one| one.rank);
-        let mut others: Vec<_> = decision
-            .considered
-            .iter()
-            .filter(|one| one.excluded.is_none() && one.model != decision.model)
-            .filter(|one| one.rank >= chosen_rank || allow_weaker)
-            .collect();
-        // Same tier, then upwards, then downwards from the nearest.
-        others.sort_by_key(|one| (one.rank < chosen_rank, one.rank.abs_diff(chosen_rank)));
-        let models = std::iter::once(&decision.model).chain(others.into_iter().map(|one| &one.model));
-        models.flat_map(|model| self.targets_of(model)).cloned().collect()
+    pub fn targets_for(&self, decision: &Decision, shape: &Shape, wishes: Wishes<'_>) -> Vec<Target> {
+        let place = self.pools.get(&decision.model);
+        let own = place.map_or(&[][..], |place| &place.fallback);
+        let chain = if wishes.chain.is_empty() { own } else { wishes.chain };
+        let now = Instant::now();
+        let mut targets = self.ordered(&decision.model, now);
+        let mut asked = vec![&decision.model];
+        let by_tier;
+        let others: &mut dyn Iterator<Item = &ModelName> = if chain.is_empty() {
+            by_tier = by_tier_of(decision, wishes.weaker);
+            &mut by_tier.into_iter()
+        } else {
+            &mut chain.iter().filter(|model| self.may_answer(model, decision, shape))
+        };
+        for model in others {
+            if !asked.contains(&model) {
+                asked.push(model);
+                targets.extend(self.ordered(model, now));
+            }
+        }
+        targets
     }
 
-    /// The places that serve a model.
-    #[must_use]
-    pub fn targets_of(&self, model: &ModelName) -> &[Target] {
-        self.targets.get(model).map_or(&[], Vec::as_slice)
+    /// Whether a model may answer: the decision says so where it was among the candidates, else what the model can do.
+    fn may_answer(&self, model: &ModelName, decision: &Decision, shape: &Shape) -> bool {
+        match decision.considered.iter().find(|one| one.model == *model) {
+            Some(considered) => considered.excluded.is_none(),
+            None => self.candidate(model.as_str()).is_some_and(|one| one.capability.lacks(shape).is_none()),
+        }
     }
+
+    fn ordered(&self, model: &ModelName, now: Instant) -> Vec<Target> {
+        self.pools.get(model).map_or_else(Vec::new, |place| place.pool.ordered(now))
+    }
+
+    /// Every target of every model, weakest tier first.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        let pools = self.candidates.iter().filter_map(|candidate| self.pools.get(&candidate.model));
+        pools.flat_map(|place| place.pool.targets())
+    }
+}
+
+/// What a policy says about falling back.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes<'a> {
+    /// The models asked after the first. Empty for the usual ones.
+    pub chain: &'a [ModelName],
+    /// Whether weaker tiers may answer at last.
+    pub weaker: Weaker,
+}
+
+/// Whether weaker tiers may answer when all else failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weaker {
+    /// They may.
+    Allowed,
+    /// They may not.
+    Forbidden,
+}
+
+/// The other eligible models of a decision: the same tier, then upwards, then downwards from the nearest where that is allowed.
+fn by_tier_of(decision: &Decision, weaker: Weaker) -> Vec<&ModelName> {
+    let chosen_rank = decision.considered.iter().find(|one| one.model == decision.model).map_or(0, |one| one.rank);
+    let mut others: Vec<_> = decision
+        .considered
+        .iter()
+        .filter(|one| one.excluded.is_none() && one.model != decision.model)
+        .filter(|one| one.rank >= chosen_rank || weaker == Weaker::Allowed)
+        .collect();
+    others.sort_by_key(|one| (one.rank < chosen_rank, one.rank.abs_diff(chosen_rank)));
+    others.into_iter().map(|one| &one.model).collect()
 }
 
 fn is_virtual(model: &str) -> bool {

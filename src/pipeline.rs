@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::catalog::{Catalog, UnknownName, Wanted};
+use crate::catalog::{Catalog, UnknownName, Wanted, Weaker, Wishes};
+use crate::chat::fitness::{Fitness, Form};
 use crate::chat::openai::ChatRequest;
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, Held, NoCandidate, Question, Reason, decide};
@@ -29,6 +30,7 @@ use crate::domain::look::{Size, Stake};
 use crate::domain::policy::{Aim, CarefulMode, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
+use crate::domain::recovery::{Recovery, Unfit};
 use crate::domain::scores::{ScoreFailure, ScoreTimings, Scorer, Scores};
 use crate::drift::{Drift, Judgeable, Seen};
 use crate::model::generation::{CarefulStatus, Generation};
@@ -39,7 +41,8 @@ use crate::store::Journal;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::choice::Look;
 use crate::upstream::books::Books;
-use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, dispatch};
+use crate::upstream::budget::Traffic;
+use crate::upstream::dispatch::{Answer, Care, DispatchError, Outgoing, Plan, dispatch};
 use crate::upstream::retry::RetrySettings;
 
 use crate::pipeline::turn::conversation;
@@ -60,6 +63,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The watch over drift.
     pub drift: Arc<Drift>,
+    /// Bounds of the attempts of a call.
+    pub retry: RetrySettings,
+    /// What all calls to upstreams share.
+    pub traffic: Arc<Traffic>,
     /// Longest time of a whole call.
     pub request_timeout: Duration,
     /// Longest time that the careful scorer may take.
@@ -101,7 +108,9 @@ pub struct Routed {
     /// The encoder that embedded the prompt, by digest; `None` where there are no scores.
     pub encoder: Option<String>,
     /// Whether a weaker tier may answer when all else failed.
-    allow_weaker_fallback: bool,
+    weaker_fallback: Weaker,
+    /// What happens when the model fails.
+    recovery: Recovery,
 }
 
 /// Why a call failed.
@@ -144,11 +153,15 @@ pub async fn route(app: &App, call: &Call) -> Result<Routed, RouteError> {
 pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Result<(Routed, Answer), Box<Failed>> {
     let routed = choose(app, &call).await.map_err(|error| Box::new(Failed { routed: None, error }))?;
     let books = Books::open(call.started, records::note_completion(app, &call, &routed)).holding(guard);
+    let recovery = &routed.recovery;
+    let wishes = Wishes { chain: &recovery.chain, weaker: routed.weaker_fallback };
     let plan = Plan {
-        targets: app.catalog.targets_for(&routed.decision, routed.allow_weaker_fallback),
+        targets: app.catalog.targets_for(&routed.decision, &call.chat.prompt.shape, wishes),
         deadline: call.started + app.request_timeout,
-        retry: RetrySettings::default(),
+        retry: app.retry,
         jitter: call.draw.get(),
+        care: care(recovery, &call.chat),
+        traffic: Arc::clone(&app.traffic),
     };
     let body = |upstream_model: &str| call.chat.body_for(upstream_model);
     let outgoing = Outgoing {
@@ -162,6 +175,18 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     match dispatch(plan, &outgoing, books).await {
         Ok(answer) => Ok((routed, answer)),
         Err(error) => Err(Box::new(Failed { routed: Some(routed), error: error.into() })),
+    }
+}
+
+/// What the policy asks of the answer. The form counts only where a wrong one is a failure: reading it takes time.
+fn care(recovery: &Recovery, chat: &ChatRequest) -> Care {
+    let unfit = recovery.fall_back_on;
+    let form = if unfit.has(Unfit::InvalidJson) { Form::of(chat) } else { Form::Free };
+    Care {
+        first_token: recovery.first_token,
+        hedge_after: recovery.hedge_after,
+        fitness: Fitness { unfit, form },
+        degraded: recovery.degraded.clone(),
     }
 }
 
@@ -199,7 +224,8 @@ fn named(call: &Call, candidate: &Candidate) -> Routed {
         session: None,
         took: call.started.elapsed(),
         encoder: None,
-        allow_weaker_fallback: false,
+        weaker_fallback: Weaker::Forbidden,
+        recovery: Recovery::NONE,
     }
 }
 
@@ -240,7 +266,8 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
         sentence,
         session,
         took: call.started.elapsed(),
-        allow_weaker_fallback: policy.allow_weaker_fallback,
+        weaker_fallback: if policy.allow_weaker_fallback { Weaker::Allowed } else { Weaker::Forbidden },
+        recovery: policy.recovery.clone(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The composition root: builds the rooms from the configuration, serves, and takes everything down again.
 
 mod drift;
+mod resilience;
 pub mod settings;
 
 use std::io;
@@ -45,6 +46,7 @@ use crate::serve::settings::prepare_settings;
 use crate::sessions::Sessions;
 use crate::store::{Journal, Store, StoreError, StoreHealth};
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::budget::Traffic;
 use crate::upstream::client::UpstreamError;
 
 /// Longest time that a body may take to arrive.
@@ -142,6 +144,7 @@ pub async fn serve(
         tasks.spawn(report_store(journal, metrics, over.clone()));
     }
     tasks.spawn(look_for_drift(drift, drift_file(&config), over.clone()));
+    tasks.spawn(look_after_clients(Arc::clone(&server.app.traffic), over.clone()));
     tasks.spawn(announce_drain(Arc::clone(&server), stop.clone()));
     ready(addresses);
     let drain = config.server.drain_timeout;
@@ -312,6 +315,8 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         sessions: parts.sessions,
         metrics: parts.metrics,
         drift: parts.drift,
+        retry: resilience::retry(&config.retry),
+        traffic: Arc::new(resilience::traffic(config)),
         request_timeout: config.server.request_timeout,
         careful_timeout: config.model.careful_timeout,
     })
@@ -341,6 +346,11 @@ fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Sto
 fn admin_keys(config: &Config) -> Keys {
     let key = config.server.admin_key.as_ref();
     Keys::new(key.map(|key| (CallerId::from("admin"), SecretString::from(key.expose().to_owned()))))
+}
+
+/// Ends streams whose clients stopped reading.
+async fn look_after_clients(traffic: Arc<Traffic>, over: CancellationToken) {
+    over.run_until_cancelled(traffic.clients.look_after()).await;
 }
 
 /// Says that new requests should go elsewhere, as soon as the server is told to stop.

@@ -78,6 +78,13 @@ impl ChatRequest {
         Ok(Self { fields, model, stream, wants_usage, options, prompt })
     }
 
+    /// A top-level field as it was sent, where it was and is not null.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&RawValue> {
+        let (_, raw) = self.fields.iter().find(|(key, _)| key == name)?;
+        Some(raw.as_ref()).filter(|raw| raw.get() != "null")
+    }
+
     /// The body for an upstream: its own model name, no `trimtab` object, and for a stream a request for usage. All other fields are
     /// the client's bytes.
     #[must_use]

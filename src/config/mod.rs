@@ -3,12 +3,16 @@
 //! [`load`] reports every problem at once, each with its path and its remedy. `default.toml` documents every key.
 
 mod demo;
+mod deployments;
 pub mod env;
 pub mod error;
 mod layers;
 mod reader;
+mod recovery;
+mod resilience;
 mod routing;
 pub mod secret;
+mod timeouts;
 mod units;
 mod validate;
 
@@ -19,6 +23,7 @@ use std::time::Duration;
 
 use crate::config::env::Environment;
 use crate::config::error::ConfigErrors;
+pub use crate::config::resilience::{Balance, Breaker, Deployment, Hedge, Retry};
 use crate::config::secret::Secret;
 use crate::domain::candidate::Candidate;
 use crate::domain::drift::ReferenceKind;
@@ -84,6 +89,12 @@ pub struct Config {
     pub drift: Drift,
     /// The log.
     pub log: Log,
+    /// How often is asked again.
+    pub retry: Retry,
+    /// When targets are left alone.
+    pub breaker: Breaker,
+    /// How often a second target is asked at once.
+    pub hedge: Hedge,
     /// Every configured upstream, by name.
     pub upstreams: Vec<Upstream>,
     /// Every tier from weak to strong; at least one, each with at least one model.
@@ -111,6 +122,8 @@ pub struct Server {
     pub max_concurrent_requests: usize,
     /// From admission to the last byte.
     pub request_timeout: Duration,
+    /// How long a client may leave an answer unread.
+    pub client_timeout: Duration,
     /// How long a stopping server waits for requests in flight.
     pub drain_timeout: Duration,
     /// Who may call. Empty means everyone.
@@ -260,6 +273,8 @@ pub struct Upstream {
     pub base_url: String,
     /// The key, sent as a bearer token.
     pub api_key: Option<Secret>,
+    /// Further keys, over which load is spread.
+    pub more_keys: Vec<Secret>,
     /// Sent with every request: small letters and values that a header can carry. Values may be secret, so all are kept as such.
     pub headers: Vec<(String, Secret)>,
     /// How long to wait for what. Connect is at most headers, and headers and idle are at most total.
@@ -280,6 +295,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// To the response headers.
     pub headers: Duration,
+    /// To the first token of a stream.
+    pub first_token: Duration,
     /// Between two chunks of a body.
     pub idle: Duration,
     /// From start to end.
@@ -302,10 +319,16 @@ pub struct Tier {
 pub struct Target {
     /// The model as the decision sees it.
     pub candidate: Candidate,
-    /// Where it answers. One of the configured upstreams.
+    /// Where it answers: the first of `deployments`. One of the configured upstreams.
     pub upstream: UpstreamId,
     /// What that upstream calls it.
     pub upstream_model: String,
+    /// Every place where it answers, at least one.
+    pub deployments: Vec<Deployment>,
+    /// How load is spread over them.
+    pub balance: Balance,
+    /// The models asked when none of them does. Empty for what the policy says.
+    pub fallback: Vec<ModelName>,
 }
 
 impl Config {

@@ -98,6 +98,12 @@ impl<'a> Section<'a> {
         self.read(key, "text that is not empty, in double quotes", read)
     }
 
+    /// A list of texts that are not empty.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let text = |value: &Value| value.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
+        self.read(key, "a list of texts in double quotes", |value| value.as_array()?.iter().map(text).collect())
+    }
+
     /// Text that `parse` understands, described by `expected`.
     pub(super) fn parsed<T>(
         &mut self,

@@ -8,8 +8,9 @@ use url::Url;
 
 use crate::config::reader::{Section, nearest, quoted};
 use crate::config::secret::Secret;
+use crate::config::timeouts::timeouts;
 use crate::config::validate::{Keys, SESSION_MODES};
-use crate::config::{Sessions, Target, Tier, Timeouts, Upstream, UpstreamKind, units};
+use crate::config::{Sessions, Target, Tier, Upstream, UpstreamKind, deployments, recovery};
 use crate::domain::candidate::{Candidate, Capability};
 use crate::domain::ids::PolicyName;
 use crate::domain::money::{NanoUsd, Price};
@@ -57,7 +58,10 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) 
     let sections = root.named("upstreams");
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
     let tiers = tiers(root, &names);
-    let is_used = |name: &str| tiers.iter().flat_map(|tier| &tier.models).any(|model| model.upstream.as_str() == name);
+    let is_used = |name: &str| {
+        let models = tiers.iter().flat_map(|tier| &tier.models);
+        models.flat_map(|model| &model.deployments).any(|one| one.upstream.as_str() == name)
+    };
     let upstreams: Vec<Option<Upstream>> = sections
         .into_iter()
         .map(|(name, section)| {
@@ -103,6 +107,8 @@ fn upstream(name: &str, mut section: Section<'_>, call: &Call<'_>) -> Option<Ups
         (true, Use::Called) => call.keys.secret(&mut section, "api_key"),
         (true, Use::Idle) | (false, _) => None,
     };
+    let mut api_keys = deployments::api_keys(&mut section, (call.use_of == Use::Called).then_some(call.keys));
+    let api_key = api_key.or_else(|| (!api_keys.is_empty()).then(|| api_keys.remove(0)));
     let headers = headers(&mut section, call);
     let timeouts = timeouts(section.section("timeouts"), call.longest);
     section.finish();
@@ -111,6 +117,7 @@ fn upstream(name: &str, mut section: Section<'_>, call: &Call<'_>) -> Option<Ups
         kind: kind.unwrap_or(UpstreamKind::OpenAi),
         base_url: base_url?,
         api_key,
+        more_keys: api_keys,
         headers,
         timeouts: timeouts?,
     })
@@ -125,7 +132,7 @@ fn base_url(text: &str) -> Option<String> {
 }
 
 fn headers(upstream: &mut Section<'_>, call: &Call<'_>) -> Vec<(String, Secret)> {
-    let has_key = upstream.has("api_key");
+    let has_key = upstream.has("api_key") || upstream.has("api_keys");
     let section = upstream.section("headers");
     let mut headers = Vec::new();
     for (name, value) in upstream.section("headers").entries() {
@@ -151,36 +158,6 @@ fn headers(upstream: &mut Section<'_>, call: &Call<'_>) -> Vec<(String, Secret)>
         }
     }
     headers
-}
-
-fn timeouts(mut section: Section<'_>, longest: Duration) -> Option<Timeouts> {
-    const SHORTEST: Duration = Duration::from_millis(1);
-    const DAY: Duration = Duration::from_secs(24 * 3600);
-    let mut read = |key, default: Duration, most: Duration| {
-        if section.has(key) { section.duration(key, SHORTEST..=most) } else { Some(default) }
-    };
-    let total = read("total", longest, DAY);
-    let at_most_total = |seconds| Duration::from_secs(seconds).min(total.unwrap_or(DAY));
-    let headers = read("headers", at_most_total(120), DAY);
-    let idle = read("idle", at_most_total(60), DAY);
-    let connect = read("connect", Duration::from_secs(5).min(headers.unwrap_or(DAY)), Duration::from_secs(300));
-    let timeouts = Timeouts { connect: connect?, headers: headers?, idle: idle?, total: total? };
-    let in_order = [
-        ("connect", timeouts.connect, "headers", timeouts.headers),
-        ("headers", timeouts.headers, "total", timeouts.total),
-        ("idle", timeouts.idle, "total", timeouts.total),
-        ("total", timeouts.total, "server.request_timeout", longest),
-    ];
-    for (shorter, short, longer, long) in in_order.into_iter().filter(|(_, short, _, long)| short > long) {
-        let (short, long) = (units::print_duration(short), units::print_duration(long));
-        section.problem(
-            shorter,
-            format!("{short} is longer than {longer}, which is {long}"),
-            format!("shorten {shorter} or lengthen {longer}"),
-        );
-    }
-    section.finish();
-    Some(timeouts)
 }
 
 fn tiers(root: &mut Section<'_>, upstreams: &[String]) -> Vec<Tier> {
@@ -210,6 +187,7 @@ fn tiers(root: &mut Section<'_>, upstreams: &[String]) -> Vec<Tier> {
         section.finish();
         tiers.push(Tier { id: id.as_str().into(), class: class.as_str().into(), models });
     }
+    recovery::check_models(root, &tiers);
     tiers
 }
 
@@ -222,9 +200,10 @@ struct Place<'a> {
 
 fn target(mut section: Section<'_>, place: &Place<'_>, names: &mut BTreeSet<String>) -> Option<Target> {
     let name = section.text("name");
-    let upstream = section.text("upstream");
-    let upstream_model = section.optional("upstream_model", Section::text).or_else(|| name.clone());
     let price = section.optional("price", price);
+    let deployments = deployments::read(&mut section, name.as_deref(), (place.upstreams, price));
+    let balance = deployments::balance(&mut section);
+    let fallback = recovery::models(&mut section, "fallback");
     let capability = Capability {
         context_tokens: section.optional("context", |section, key| section.integer(key, 1..=1_000_000_000)),
         tools: section.optional("tools", Section::flag).unwrap_or(true),
@@ -234,23 +213,18 @@ fn target(mut section: Section<'_>, place: &Place<'_>, names: &mut BTreeSet<Stri
     if let Some(name) = &name {
         check_model_name(&section, name, names);
     }
-    if let Some(upstream) = upstream.as_ref().filter(|upstream| !place.upstreams.contains(upstream)) {
-        let fix = nearest(upstream, place.upstreams.iter().map(String::as_str)).map_or_else(
-            || format!("add [upstreams.{upstream}], or name one of: {}", quoted(place.upstreams)),
-            |near| format!("did you mean `{near}`?"),
-        );
-        section.problem("upstream", format!("there is no upstream `{upstream}`"), fix);
-    }
     section.finish();
     let candidate = Candidate {
         model: name?.as_str().into(),
         tier: place.tier.into(),
         rank: place.rank,
         class: place.class.into(),
-        price,
+        price: price.or_else(|| deployments.first().and_then(|first| first.price)),
         capability,
     };
-    Some(Target { candidate, upstream: upstream?.as_str().into(), upstream_model: upstream_model? })
+    let first = deployments.first()?.clone();
+    let (upstream, upstream_model) = (first.upstream, first.upstream_model);
+    Some(Target { candidate, upstream, upstream_model, deployments, balance, fallback })
 }
 
 fn check_model_name(section: &Section<'_>, name: &str, names: &mut BTreeSet<String>) {
@@ -269,7 +243,7 @@ fn check_model_name(section: &Section<'_>, name: &str, names: &mut BTreeSet<Stri
     }
 }
 
-fn price(target: &mut Section<'_>, key: &'static str) -> Option<Price> {
+pub(super) fn price(target: &mut Section<'_>, key: &'static str) -> Option<Price> {
     let mut section = target.section(key);
     let usd = |section: &mut Section<'_>, key| section.number(key, 0.0..=100_000.0).and_then(NanoUsd::from_usd);
     let input = usd(&mut section, "input");
@@ -337,6 +311,7 @@ fn policy(name: &str, mut section: Section<'_>, known: Known<'_>) -> Option<Poli
         ("ignore", SafeChoice::Ignore),
     ];
     let unfamiliar = section.optional("unfamiliar", |section, key| section.word(key, &words));
+    let recovery = recovery::read(&mut section, tiers);
     section.finish();
     let usual = known.sessions?;
     let strongest = || tiers.last().map(|tier| tier.id.clone());
@@ -351,6 +326,7 @@ fn policy(name: &str, mut section: Section<'_>, known: Known<'_>) -> Option<Poli
         sessions: sessions.unwrap_or(usual.mode),
         switch_margin: usual.switch_margin,
         unfamiliar: unfamiliar.unwrap_or_default(),
+        recovery,
     })
 }
 

@@ -1,4 +1,5 @@
 mod choice;
+mod recovery;
 
 use std::path::Path;
 

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::error::ConfigErrors;
 use crate::config::layers::Layers;
 use crate::config::reader::{Notes, Section};
+use crate::config::recovery;
 use crate::config::routing::{self, Defaults, Routing};
 use crate::config::secret::{BadSecret, Secret};
 use crate::config::{
@@ -44,6 +45,9 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let training = training(root.section("training"));
     let drift = drift(root.section("drift"));
     let log = log(root.section("log"));
+    let retry = recovery::retry(root.section("retry"));
+    let breaker = recovery::breaker(root.section("breaker"));
+    let hedge = recovery::hedge(root.section("hedge"));
     let longest = server.as_ref().map_or(DAY, |server| server.request_timeout);
     let routing = routing::read(&mut root, keys, Defaults { longest, sessions });
     root.finish();
@@ -56,6 +60,9 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         training: training?,
         drift: drift?,
         log: log?,
+        retry: retry?,
+        breaker: breaker?,
+        hedge: hedge?,
         upstreams,
         tiers,
         policies,
@@ -125,6 +132,7 @@ fn server(mut section: Section<'_>, keys: &Keys<'_>) -> Option<Server> {
     let max_body_bytes = section.bytes("max_body_bytes", 1 << 10..=1 << 30);
     let max_concurrent_requests = section.count("max_concurrent_requests", 1..=100_000);
     let request_timeout = section.duration("request_timeout", Duration::from_secs(1)..=DAY);
+    let client_timeout = section.duration("client_timeout", Duration::from_secs(1)..=DAY);
     let drain_timeout = section.duration("drain_timeout", Duration::ZERO..=HOUR);
     let has_admin_key = section.has("admin_key");
     let admin_key = if has_admin_key { keys.secret(&mut section, "admin_key") } else { None };
@@ -156,6 +164,7 @@ fn server(mut section: Section<'_>, keys: &Keys<'_>) -> Option<Server> {
         max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
         max_concurrent_requests: max_concurrent_requests?,
         request_timeout: request_timeout?,
+        client_timeout: client_timeout?,
         drain_timeout: drain_timeout?,
         keys: callers,
         admin_key,

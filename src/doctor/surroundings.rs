@@ -89,7 +89,7 @@ fn port(key: &str, address: SocketAddr) -> Check {
 /// Says whether a key is there, never what it is. A missing one of an upstream in use is a problem of the configuration and stands there.
 fn key(upstream: &Upstream, config: &Config) -> Check {
     let name = format!("upstream {}", upstream.id);
-    let is_used = config.targets().any(|target| target.upstream == upstream.id);
+    let is_used = config.targets().flat_map(|target| &target.deployments).any(|one| one.upstream == upstream.id);
     let key = if upstream.api_key.is_some() { "with a key" } else { "without a key" };
     if is_used {
         return Check::ok(name, format!("{} {key}", upstream.base_url));

@@ -19,8 +19,15 @@ pub enum Class {
     Transient,
     /// The upstream refused the request itself: the caller's mistake (400, 404, 413, 422).
     Rejected,
-    /// The upstream refused our credentials (401, 403): the operator's mistake, so another target may do.
+    /// The upstream refused our credentials (401, 403), has no money of ours left or not the model: the operator's mistake, so another
+    /// target may do.
     Unauthorised,
+    /// The request is longer than the model's context, so that only a larger one may do.
+    TooLong,
+    /// The answer arrived in good order and is no use: a refusal, nothing, or not the JSON that was asked for.
+    Unfit,
+    /// Nothing was sent: the target failed too often lately, or asked to be left alone.
+    Skipped,
     /// The upstream answered with something that is not an answer.
     Garbage,
     /// The answer stopped after its first byte had reached the client.
@@ -39,6 +46,9 @@ impl Class {
             Self::Transient => "transient",
             Self::Rejected => "rejected",
             Self::Unauthorised => "unauthorised",
+            Self::TooLong => "too_long",
+            Self::Unfit => "unfit",
+            Self::Skipped => "skipped",
             Self::Garbage => "garbage",
             Self::Truncated => "truncated",
             Self::Cancelled => "cancelled",
@@ -51,6 +61,7 @@ impl Class {
         match self {
             Self::Throttled | Self::Transient | Self::Garbage => true,
             Self::Success | Self::Rejected | Self::Unauthorised | Self::Truncated | Self::Cancelled => false,
+            Self::TooLong | Self::Unfit | Self::Skipped => false,
         }
     }
 
@@ -59,6 +70,7 @@ impl Class {
     pub const fn may_fall_back(self) -> bool {
         match self {
             Self::Throttled | Self::Transient | Self::Garbage | Self::Unauthorised => true,
+            Self::TooLong | Self::Unfit | Self::Skipped => true,
             Self::Success | Self::Rejected | Self::Truncated | Self::Cancelled => false,
         }
     }
@@ -81,6 +93,8 @@ pub struct Attempt {
     pub took: Duration,
     /// What went wrong, for people. Never holds a secret or an upstream's body.
     pub detail: String,
+    /// What it cost although the caller was given another answer; `None` for the answer that was given.
+    pub unused_cost: Option<NanoUsd>,
 }
 
 /// How a whole call ended.
@@ -94,7 +108,7 @@ pub struct Outcome {
     pub served_by: Option<ModelName>,
     /// Tokens, where the upstream said or we could count.
     pub usage: Option<Usage>,
-    /// What the call cost, where tokens and price are known.
+    /// What the call cost, where tokens and price are known: the answer that was given, and those that were not.
     pub cost: Option<NanoUsd>,
     /// From admission to the last byte.
     pub total: Duration,

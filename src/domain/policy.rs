@@ -6,6 +6,7 @@ use crate::domain::candidate::{Candidate, Exclusion, ExpectedCost};
 use crate::domain::ids::{PolicyName, TierId};
 use crate::domain::money::NanoUsd;
 use crate::domain::probability::Probability;
+use crate::domain::recovery::Recovery;
 
 /// A named set of decision rules.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Policy {
     pub switch_margin: Probability,
     /// Where a prompt goes that the bundle cannot judge.
     pub unfamiliar: SafeChoice,
+    /// What happens when a model fails.
+    pub recovery: Recovery,
 }
 
 impl Policy {
@@ -47,6 +50,7 @@ impl Policy {
             sessions: SessionMode::Off,
             switch_margin: Probability::ZERO,
             unfamiliar: SafeChoice::Ignore,
+            recovery: Recovery::NONE,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::probability::Probability;
 use crate::http::admission::Admitted;
 use crate::http::body::read_json;
 use crate::http::error::ApiError;
-use crate::http::headers::{Served, decision_headers};
+use crate::http::headers::{ATTEMPTS, DEGRADED, Served, attempts_line, decision_headers};
 use crate::http::state::Server;
 use crate::pipeline::{Call, Routed, complete};
 use crate::upstream::dispatch::Answer;
@@ -84,6 +84,12 @@ fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Response {
     let mut response = Response::new(Body::new(answer.body));
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().extend(headers);
+    if let Some(kind) = answer.degraded {
+        response.headers_mut().insert(DEGRADED, HeaderValue::from_static(kind));
+    }
+    if let Some(line) = attempts_line(&answer.attempts) {
+        response.headers_mut().insert(ATTEMPTS, line);
+    }
     let kind = if streams { "text/event-stream" } else { "application/json" };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     if streams {

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::ids::DecisionId;
 use crate::domain::money::NanoUsd;
+use crate::domain::outcome::Attempt;
 use crate::pipeline::Routed;
 
 /// The name of a request.
@@ -16,6 +17,21 @@ const LATENCY_US: HeaderName = HeaderName::from_static("x-trimtab-latency-us");
 const BUNDLE: HeaderName = HeaderName::from_static("x-trimtab-bundle");
 const SESSION: HeaderName = HeaderName::from_static("x-trimtab-session-event");
 const COST_USD: HeaderName = HeaderName::from_static("x-trimtab-cost-usd");
+
+/// What stands in for a model's answer.
+pub const DEGRADED: HeaderName = HeaderName::from_static("x-trimtab-degraded");
+/// How a call came to its answer, where that took more than one attempt.
+pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-trimtab-attempts");
+
+/// The attempts of a call in one line, such as `cheap@first=transient, dear@last=success`; `None` where there was but one.
+#[must_use]
+pub fn attempts_line(attempts: &[Attempt]) -> Option<HeaderValue> {
+    if attempts.len() < 2 {
+        return None;
+    }
+    let words = attempts.iter().map(|one| format!("{}@{}={}", one.model, one.upstream, one.class.as_str()));
+    HeaderValue::from_str(&words.collect::<Vec<_>>().join(", ")).ok()
+}
 
 /// What the headers say beyond the decision.
 #[derive(Clone, Copy, Debug)]

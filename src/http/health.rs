@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::http::admission::now_unix_ms;
 use crate::http::state::Server;
+use crate::http::upstreams;
 use crate::model::generation::CarefulStatus;
 
 /// The process answers. Looks at nothing else.
@@ -57,6 +58,7 @@ fn careful(status: &CarefulStatus) -> String {
 /// What is measured, as Prometheus reads it.
 pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
     server.app.metrics.drift(server.app.drift.look(now_unix_ms()).as_ref());
+    upstreams::measure(&server);
     let text = server.app.metrics.render();
     ([(CONTENT_TYPE, crate::telemetry::metrics::CONTENT_TYPE)], text).into_response()
 }

@@ -15,6 +15,7 @@ pub mod listen;
 pub mod models;
 pub mod route;
 pub mod state;
+pub mod upstreams;
 
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ pub fn admin(server: Arc<Server>, keys: Keys) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/admin/bundle", get(health::bundle))
         .route("/admin/drift", get(drift::report))
+        .route("/admin/upstreams", get(upstreams::list))
         .route("/admin/bundles", get(admin::list))
         .route("/admin/bundle/promote", post(admin::promote))
         .route("/admin/bundle/rollback", post(admin::rollback))

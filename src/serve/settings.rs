@@ -2,9 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::Arc;
-
-use secrecy::SecretString;
 
 use crate::catalog::{Catalog, CatalogParts};
 use crate::config::{self, Config, KeptPrompts};
@@ -14,11 +11,9 @@ use crate::model::generation::PrepareSettings;
 use crate::model::session::Device;
 use crate::retrain::bundles::Bundles;
 use crate::retrain::{RetrainSettings, Retrainer};
-use crate::serve::ServeError;
+use crate::serve::{ServeError, resilience};
 use crate::sessions::SessionSettings;
 use crate::store::{PromptRetention, Store, StoreSettings};
-use crate::upstream::client::{Timeouts, Upstream, UpstreamError, UpstreamSettings};
-use crate::upstream::dispatch::Target;
 
 pub(super) fn store(config: &Config) -> StoreSettings {
     let prompts = match config.store.prompts {
@@ -68,48 +63,12 @@ pub(super) fn retrainer(config: &Config, bundles: Bundles, store: Option<&Store>
 }
 
 pub(super) fn catalog(config: &Config) -> Result<Catalog, ServeError> {
-    let upstreams: Vec<Arc<Upstream>> = config
-        .upstreams
-        .iter()
-        .map(|upstream| Ok(Arc::new(Upstream::new(upstream_settings(upstream))?)))
-        .collect::<Result<_, UpstreamError>>()?;
-    let mut candidates: Vec<Candidate> = Vec::new();
-    let mut targets = Vec::new();
-    for target in config.targets() {
-        let Some(upstream) = upstreams.iter().find(|upstream| *upstream.id() == target.upstream) else { continue };
-        let candidate = &target.candidate;
-        if candidates.iter().all(|known| known.model != candidate.model) {
-            candidates.push(candidate.clone());
-        }
-        targets.push(Target {
-            upstream: Arc::clone(upstream),
-            model: candidate.model.clone(),
-            upstream_model: target.upstream_model.clone(),
-            tier: candidate.tier.clone(),
-            price: candidate.price,
-        });
-    }
+    let candidates: Vec<Candidate> = config.candidates();
+    let places = resilience::places(config)?;
     let (default, policies): (Vec<_>, Vec<_>) =
         config.policies.iter().cloned().partition(|policy| policy.name == config.default_policy);
     let default_policy = default.into_iter().next().or_else(|| policies.first().cloned());
     let default_policy =
         default_policy.ok_or_else(|| ServeError::NoPolicy { name: config.default_policy.to_string() })?;
-    Ok(Catalog::new(CatalogParts { candidates, targets, policies, default_policy }))
-}
-
-fn upstream_settings(upstream: &config::Upstream) -> UpstreamSettings {
-    let secret = |secret: &config::secret::Secret| SecretString::from(secret.expose().to_owned());
-    let timeouts = upstream.timeouts;
-    UpstreamSettings {
-        api_key: upstream.api_key.as_ref().map(secret),
-        headers: upstream.headers.iter().map(|(name, value)| (name.clone(), secret(value))).collect(),
-        timeouts: Timeouts {
-            connect: timeouts.connect,
-            headers: timeouts.headers,
-            first_token: timeouts.headers,
-            idle: timeouts.idle,
-            total: timeouts.total,
-        },
-        ..UpstreamSettings::new(upstream.id.clone(), upstream.base_url.clone())
-    }
+    Ok(Catalog::new(CatalogParts { candidates, places, policies, default_policy }))
 }

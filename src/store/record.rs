@@ -242,9 +242,9 @@ pub struct OutcomeRecord {
     pub class: Class,
     /// The model that answered, if any.
     pub served_by: Option<ModelName>,
-    /// The tier of the last attempt.
+    /// The tier of the attempt that served, else of the last one.
     pub tier: Option<TierId>,
-    /// The upstream of the last attempt.
+    /// The upstream of that attempt.
     pub upstream: Option<UpstreamId>,
     /// Tokens, where they are known.
     pub usage: Option<Usage>,
@@ -264,7 +264,10 @@ impl OutcomeRecord {
     /// The record of an outcome that was not streamed; set `stream` where it was.
     #[must_use]
     pub fn of(decision_id: DecisionId, at_unix_ms: u64, outcome: &Outcome) -> Self {
-        let last = outcome.attempts.last();
+        let made = |attempt: &&Attempt| attempt.class != Class::Skipped;
+        let served = |attempt: &&Attempt| outcome.served_by.as_ref() == Some(&attempt.model) && made(attempt);
+        let mut latest = outcome.attempts.iter().rev();
+        let last = latest.clone().find(served).or_else(|| latest.find(made));
         Self {
             version: RECORD_VERSION,
             decision_id,
@@ -306,6 +309,9 @@ pub struct AttemptRecord {
     pub took_ms: u64,
     /// What went wrong, for people.
     pub detail: String,
+    /// What it cost although the caller was given another answer. Absent from older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused_cost: Option<NanoUsd>,
 }
 
 impl From<&Attempt> for AttemptRecord {
@@ -318,6 +324,7 @@ impl From<&Attempt> for AttemptRecord {
             status: attempt.status,
             took_ms: millis(attempt.took),
             detail: attempt.detail.clone(),
+            unused_cost: attempt.unused_cost,
         }
     }
 }

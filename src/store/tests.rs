@@ -123,6 +123,7 @@ fn outcome(number: u64) -> OutcomeRecord {
         status: Some(200),
         took_ms: 9,
         detail: String::new(),
+        unused_cost: None,
     };
     OutcomeRecord {
         version: RECORD_VERSION,

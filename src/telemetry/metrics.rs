@@ -4,12 +4,13 @@
 
 pub mod choice;
 mod drift;
+mod labels;
+pub mod targets;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelValue;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,11 +20,12 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::decide::Decision;
-use crate::domain::ids::{BundleId, ModelName, PolicyName, TierId, UpstreamId};
+use crate::domain::ids::{BundleId, ModelName};
 use crate::domain::money::{NanoUsd, Usage};
-use crate::domain::outcome::{Attempt, Outcome};
+use crate::domain::outcome::{Attempt, Class, Outcome};
 use crate::domain::scores::{ScoreFailure, ScoreTimings};
 use crate::telemetry::metrics::drift::DriftGauges;
+use crate::telemetry::metrics::labels::{Label, Registered, fast_histogram, slow_histogram};
 use crate::telemetry::process;
 
 /// The content type of [`Metrics::render`].
@@ -55,6 +57,7 @@ pub struct Metrics {
     prepare_failures: Counter,
     activations: Counter,
     choice: choice::Choice,
+    targets: targets::Targets,
     drift: DriftGauges,
     resident: Gauge,
 }
@@ -165,6 +168,7 @@ impl Metrics {
                 .plain("model_prepare_failures", "Bundles that could not be loaded, while the old one kept serving"),
             activations: new.plain("model_activations", "Bundles that began to serve"),
             choice: choice::Choice::new(&mut new),
+            targets: targets::Targets::new(&mut new),
             drift: DriftGauges::register(&mut new),
             resident,
             registry: root,
@@ -251,6 +255,9 @@ impl Metrics {
         let upstream = || Label::Upstream(attempt.upstream.clone());
         let labels = [("upstream", upstream()), ("class", Label::Word(attempt.class.as_str()))];
         self.attempts.get_or_create(&labels).inc();
+        if attempt.class == Class::Skipped {
+            return;
+        }
         self.upstream_seconds.get_or_create(&[("upstream", upstream())]).observe(attempt.took.as_secs_f64());
     }
 
@@ -262,8 +269,13 @@ impl Metrics {
         if let Some(first_byte) = outcome.first_byte {
             self.first_byte.observe(first_byte.as_secs_f64());
         }
+        let mut given = outcome.cost;
+        for (attempt, cost) in outcome.attempts.iter().filter_map(|one| Some((one, one.unused_cost?))) {
+            self.billed(&attempt.model, &Usage::default(), Some(cost));
+            given = given.map(|given| NanoUsd(given.0.saturating_sub(cost.0)));
+        }
         if let Some(model) = &outcome.served_by {
-            self.billed(model, &outcome.usage.unwrap_or_default(), outcome.cost);
+            self.billed(model, &outcome.usage.unwrap_or_default(), given);
         }
     }
 
@@ -329,64 +341,6 @@ impl Metrics {
             Err(std::fmt::Error) => String::new(),
         }
     }
-}
-
-/// A label's value, without a copy of its text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Label {
-    Word(&'static str),
-    Tier(TierId),
-    Policy(PolicyName),
-    Upstream(UpstreamId),
-    Model(ModelName),
-    Bundle(BundleId),
-}
-
-impl EncodeLabelValue for Label {
-    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>) -> std::fmt::Result {
-        let text = match self {
-            Self::Word(word) => word,
-            Self::Tier(tier) => tier.as_str(),
-            Self::Policy(policy) => policy.as_str(),
-            Self::Upstream(upstream) => upstream.as_str(),
-            Self::Model(model) => model.as_str(),
-            Self::Bundle(bundle) => bundle.as_str(),
-        };
-        EncodeLabelValue::encode(&text, encoder)
-    }
-}
-
-/// Registers a metric and hands it back.
-struct Registered<'a>(&'a mut Registry);
-
-impl Registered<'_> {
-    fn plain<M: prometheus_client::registry::Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
-        let metric = M::default();
-        self.0.register(name, help, metric.clone());
-        metric
-    }
-
-    fn timed<M: prometheus_client::registry::Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.in_unit(name, help, (Unit::Seconds, metric))
-    }
-
-    fn in_unit<M>(&mut self, name: &str, help: &str, (unit, metric): (Unit, M)) -> M
-    where
-        M: prometheus_client::registry::Metric + Clone,
-    {
-        self.0.register_with_unit(name, help, unit, metric.clone());
-        metric
-    }
-}
-
-/// 10 µs to 1 s: what happens on this machine.
-fn fast_histogram() -> Histogram {
-    Histogram::new([1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.25, 1.0])
-}
-
-/// 1 ms to 5 minutes: what waits for an upstream.
-fn slow_histogram() -> Histogram {
-    Histogram::new([1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0])
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One try at one target, up to the commit point.
 
 use std::future::poll_fn;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
@@ -13,8 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::chat::usage::{Completion, PublicModel, is_error_body};
 use crate::domain::outcome::Class;
 use crate::upstream::classify::Trouble;
-use crate::upstream::client::{Upstream, UpstreamRequest, status_trouble, trouble};
+use crate::upstream::client::{Upstream, UpstreamRequest, status_trouble, trouble, with_words};
 use crate::upstream::dispatch::{Outgoing, Target};
+use crate::upstream::headroom::Headroom;
 use crate::upstream::relay::{Limits, Streaming};
 use crate::upstream::source::EventSource;
 use crate::upstream::tap::{Passage, Tap};
@@ -53,20 +54,39 @@ impl<T: Into<Trouble>> From<T> for Failure {
     }
 }
 
+/// How long an attempt may take, beyond what its upstream allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// When the call must be over.
+    pub(crate) deadline: Instant,
+    /// The longest wait for the first token of a stream.
+    pub(crate) first_token: Option<Duration>,
+}
+
 /// Asks a target. A stream has started when its first token is there.
-pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, deadline: Instant) -> Result<Started, Failure> {
+pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Patience) -> Result<Started, Failure> {
     let upstream = target.upstream.as_ref();
-    let attempt = Attempt { upstream, limits: Limits::new(upstream.timeouts(), deadline), begun: Instant::now() };
+    let limits = Limits::new(upstream.timeouts(), patience.deadline);
+    let own = upstream.timeouts().first_token;
+    let first_token = patience.first_token.map_or(own, |wish| wish.min(own));
+    let attempt = Attempt { upstream, limits, begun: Instant::now(), first_token };
     let request = UpstreamRequest {
         path: outgoing.path,
         stream: outgoing.stream,
         request_id: outgoing.request_id,
         body: (outgoing.body)(&target.upstream_model),
     };
-    let patience = upstream.timeouts().headers;
-    let silent = Trouble::SilentHeaders(patience);
-    let response = attempt.within(attempt.begun + patience, silent, upstream.send(request)).await??;
+    let headers = upstream.timeouts().headers;
+    let (wait, silent) = if outgoing.stream && first_token < headers {
+        (first_token, Trouble::SilentStart(first_token))
+    } else {
+        (headers, Trouble::SilentHeaders(headers))
+    };
+    let response = attempt.within(attempt.begun + wait, silent, upstream.send(request)).await??;
     let status = response.status();
+    if let Some(headroom) = Headroom::read(response.headers(), Instant::now(), SystemTime::now()) {
+        target.health.note(headroom);
+    }
     let headers_at = Instant::now();
     if !status.is_success() {
         return Err(attempt.refusal(response).await);
@@ -86,6 +106,7 @@ struct Attempt<'a> {
     upstream: &'a Upstream,
     limits: Limits,
     begun: Instant,
+    first_token: Duration,
 }
 
 impl Attempt<'_> {
@@ -113,7 +134,9 @@ impl Attempt<'_> {
         };
         // Every body is read, so that its connection can serve again; only a refusal is for the client.
         let words = timeout_at(until, read).await.ok().and_then(Result::ok);
-        let words = words.filter(|words| trouble.class() == Class::Rejected && is_error_body(words));
+        let trouble = words.as_ref().map_or_else(|| trouble.clone(), |words| with_words(trouble.clone(), words));
+        let is_for_client = matches!(trouble.class(), Class::Rejected | Class::TooLong);
+        let words = words.filter(|words| is_for_client && is_error_body(words));
         Failure { trouble, words: words.map(|words| self.upstream.scrubber().bytes(words)) }
     }
 
@@ -123,7 +146,7 @@ impl Attempt<'_> {
         }
         let mut source = EventSource::new(reqwest::Body::from(response), self.upstream.sizes().event);
         let mut held = Vec::new();
-        let patience = self.upstream.timeouts().first_token;
+        let patience = self.first_token;
         let search = async {
             let mut held_bytes = 0;
             while held.len() < MOST_HELD_EVENTS && held_bytes < MOST_HELD_BYTES {

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use crate::domain::ids::{ModelName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Price, Usage};
 use crate::domain::outcome::{Attempt, Class, Outcome};
-use crate::upstream::classify::Trouble;
+use crate::upstream::classify::{Blame, Trouble};
 use crate::upstream::dispatch::Target;
+use crate::upstream::health::Pass;
 
 /// Bytes of answer that make about one token.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -24,21 +25,38 @@ pub struct Books {
     on_close: Option<Box<dyn FnOnce(Outcome) + Send>>,
     prompt_tokens: u64,
     attempts: Vec<Attempt>,
-    trying: Option<Trying>,
+    /// The attempts that have not ended: one, or two while they race.
+    trying: Vec<Trying>,
     serving: Option<Serving>,
     first_byte: Option<Duration>,
     usage: Option<Usage>,
     output_bytes: usize,
+    begun: u32,
+    blame: Blame,
     /// Last, so that what it holds is released when all else is done.
     _guard: Option<Box<dyn Send>>,
 }
 
+/// An attempt that has not ended, by its number within the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(u32);
+
 /// An attempt that has not ended.
 struct Trying {
+    slot: Slot,
+    pass: Pass,
+    price: Option<Price>,
     upstream: UpstreamId,
     model: ModelName,
     tier: TierId,
     since: Instant,
+}
+
+/// An answer of no use.
+pub(crate) struct Aside {
+    pub(crate) status: u16,
+    pub(crate) detail: String,
+    pub(crate) usage: Option<Usage>,
 }
 
 /// How an attempt ended.
@@ -50,8 +68,11 @@ struct End {
 }
 
 struct Serving {
+    /// Its place among the attempts.
+    at: usize,
     model: ModelName,
     price: Option<Price>,
+    pass: Option<Pass>,
 }
 
 impl fmt::Debug for Books {
@@ -69,11 +90,13 @@ impl Books {
             on_close: Some(Box::new(on_close)),
             prompt_tokens: 0,
             attempts: Vec::new(),
-            trying: None,
+            trying: Vec::new(),
             serving: None,
             first_byte: None,
             usage: None,
             output_bytes: 0,
+            begun: 0,
+            blame: Blame::Target,
             _guard: None,
         }
     }
@@ -98,23 +121,92 @@ impl Books {
         self.prompt_tokens = tokens;
     }
 
-    pub(crate) fn begin(&mut self, target: &Target) {
-        self.trying = Some(Trying {
+    /// An attempt begins.
+    pub(crate) fn begin(&mut self, target: &Target, pass: Pass) -> Slot {
+        let slot = Slot(self.begun);
+        self.begun += 1;
+        self.trying.push(Trying {
+            slot,
+            pass,
+            price: target.price,
             upstream: target.upstream.id().clone(),
             model: target.model.clone(),
             tier: target.tier.clone(),
             since: Instant::now(),
         });
+        slot
     }
 
-    pub(crate) fn fail(&mut self, trouble: &Trouble, detail: String) {
-        self.end_attempt(End { class: trouble.class(), status: trouble.status(), detail, at: Instant::now() });
+    /// A target was not asked.
+    pub(crate) fn skip(&mut self, target: &Target, detail: String) {
+        self.attempts.push(Attempt {
+            upstream: target.upstream.id().clone(),
+            model: target.model.clone(),
+            tier: target.tier.clone(),
+            class: Class::Skipped,
+            status: None,
+            took: Duration::ZERO,
+            detail,
+            unused_cost: None,
+        });
+    }
+
+    /// The attempt failed.
+    pub(crate) fn fail(&mut self, slot: Slot, trouble: &Trouble, detail: String) {
+        let end = End { class: trouble.class(), status: trouble.status(), detail, at: Instant::now() };
+        if let Some(trying) = self.end_attempt(slot, end)
+            && trying.pass.failed(trouble.blame())
+        {
+            warn_of(&trying.upstream, &trying.model);
+        }
+    }
+
+    /// Another attempt was faster. Its prompt is taken to be billed.
+    pub(crate) fn outrun(&mut self, slot: Slot) {
+        let detail = "another target answered first".to_owned();
+        let end = End { class: Class::Cancelled, status: None, detail, at: Instant::now() };
+        if let Some(trying) = self.end_attempt(slot, end) {
+            trying.pass.outrun(trying.since.elapsed());
+            let usage = Usage { input_tokens: self.prompt_tokens, ..Usage::default() };
+            self.note_unused(trying.price, Some(usage));
+        }
+    }
+
+    /// The attempt answered with something of no use, which is paid for. Gives its place, by which it may serve after all.
+    pub(crate) fn set_aside(&mut self, slot: Slot, Aside { status, detail, usage }: Aside) -> usize {
+        let end = End { class: Class::Unfit, status: Some(status), detail, at: Instant::now() };
+        if let Some(mut trying) = self.end_attempt(slot, end) {
+            trying.pass.proved(trying.since.elapsed());
+            trying.pass.succeeded();
+            self.note_unused(trying.price, usage);
+        }
+        self.attempts.len().saturating_sub(1)
+    }
+
+    fn note_unused(&mut self, price: Option<Price>, usage: Option<Usage>) {
+        let cost = price.zip(usage).map(|(price, usage)| price.cost(&usage));
+        if let Some(last) = self.attempts.last_mut() {
+            last.unused_cost = cost;
+        }
     }
 
     /// The attempt goes on to serve the call; it took until `reached`.
-    pub(crate) fn serve(&mut self, target: &Target, status: u16, reached: Instant) {
-        self.end_attempt(End { class: Class::Success, status: Some(status), detail: String::new(), at: reached });
-        self.serving = Some(Serving { model: target.model.clone(), price: target.price });
+    pub(crate) fn serve(&mut self, slot: Slot, status: u16, reached: Instant) {
+        let end = End { class: Class::Success, status: Some(status), detail: String::new(), at: reached };
+        if let Some(mut trying) = self.end_attempt(slot, end) {
+            trying.pass.proved(reached.saturating_duration_since(trying.since));
+            let at = self.attempts.len().saturating_sub(1);
+            let (model, price, pass) = (trying.model, trying.price, Some(trying.pass));
+            self.serving = Some(Serving { at, model, price, pass });
+        }
+    }
+
+    /// An answer that was set aside serves after all, since nothing better came.
+    pub(crate) fn serve_after_all(&mut self, at: usize, target: &Target) {
+        if let Some(attempt) = self.attempts.get_mut(at) {
+            attempt.unused_cost = None;
+        }
+        self.serving = Some(Serving { at, model: target.model.clone(), price: target.price, pass: None });
     }
 
     /// What is known of the tokens so far.
@@ -127,14 +219,35 @@ impl Books {
         self.first_byte.get_or_insert_with(|| self.admitted.elapsed());
     }
 
+    /// Whose failure it is that the answer breaks off.
+    pub(crate) const fn blame(&mut self, blame: Blame) {
+        self.blame = blame;
+    }
+
     /// Closes the books of an answer; later closings do nothing.
     pub(crate) fn close(&mut self, class: Class, detail: &str) {
         let Some(on_close) = self.on_close.take() else { return };
-        if self.trying.is_some() {
-            self.end_attempt(End { class, status: None, detail: detail.to_owned(), at: Instant::now() });
-        } else if let Some(last) = self.attempts.last_mut().filter(|_| self.serving.is_some()) {
-            last.class = class;
-            detail.clone_into(&mut last.detail);
+        while let Some(slot) = self.trying.first().map(|trying| trying.slot) {
+            drop(self.end_attempt(slot, End { class, status: None, detail: detail.to_owned(), at: Instant::now() }));
+        }
+        if let Some(serving) = &mut self.serving {
+            if let Some(attempt) = self.attempts.get_mut(serving.at) {
+                // An answer of no use stays what it is when it serves after all.
+                if attempt.class != Class::Unfit || class != Class::Success {
+                    attempt.class = class;
+                    detail.clone_into(&mut attempt.detail);
+                }
+            }
+            match (serving.pass.take(), class) {
+                (Some(pass), Class::Success) => pass.succeeded(),
+                (Some(pass), Class::Truncated) => {
+                    if let (true, Some(last)) = (pass.failed(self.blame), self.attempts.get(serving.at)) {
+                        warn_of(&last.upstream, &last.model);
+                    }
+                }
+                // The client left, which says nothing about the upstream.
+                (Some(_) | None, _) => {}
+            }
         }
         let usage = self.usage.or_else(|| self.estimate(class));
         let cost = self.cost(usage);
@@ -149,15 +262,28 @@ impl Books {
         });
     }
 
+    /// What the answer cost, and every answer that was not given.
     fn cost(&self, usage: Option<Usage>) -> Option<NanoUsd> {
-        let price = self.serving.as_ref()?.price?;
-        usage.map(|usage| price.cost(&usage))
+        let price = self.serving.as_ref().and_then(|serving| serving.price);
+        let given = price.zip(usage).map(|(price, usage)| price.cost(&usage));
+        let unused = self.attempts.iter().filter_map(|attempt| attempt.unused_cost);
+        given.into_iter().chain(unused).reduce(|sum, one| sum + one)
     }
 
-    fn end_attempt(&mut self, End { class, status, detail, at }: End) {
-        let Some(Trying { upstream, model, tier, since }) = self.trying.take() else { return };
-        let took = at.saturating_duration_since(since);
-        self.attempts.push(Attempt { upstream, model, tier, class, status, took, detail });
+    fn end_attempt(&mut self, slot: Slot, End { class, status, detail, at }: End) -> Option<Trying> {
+        let place = self.trying.iter().position(|trying| trying.slot == slot)?;
+        let trying = self.trying.remove(place);
+        self.attempts.push(Attempt {
+            upstream: trying.upstream.clone(),
+            model: trying.model.clone(),
+            tier: trying.tier.clone(),
+            class,
+            status,
+            took: at.saturating_duration_since(trying.since),
+            detail,
+            unused_cost: None,
+        });
+        Some(trying)
     }
 
     /// An answer that was not allowed to end is paid for all the same.
@@ -165,11 +291,15 @@ impl Books {
         let is_partial = match class {
             Class::Truncated | Class::Cancelled => self.serving.is_some(),
             Class::Success | Class::Throttled | Class::Transient | Class::Rejected => false,
-            Class::Unauthorised | Class::Garbage => false,
+            Class::Unauthorised | Class::Garbage | Class::TooLong | Class::Unfit | Class::Skipped => false,
         };
         let output_tokens = u64::try_from(self.output_bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
         is_partial.then_some(Usage { input_tokens: self.prompt_tokens, cached_input_tokens: 0, output_tokens })
     }
+}
+
+fn warn_of(upstream: &UpstreamId, model: &ModelName) {
+    tracing::warn!(%upstream, %model, "a breaker opened: too many calls failed; see /admin/upstreams");
 }
 
 impl Drop for Books {

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::chat::sse::SseError;
 use crate::chat::usage::NotAnAnswer;
 use crate::domain::outcome::Class;
+use crate::upstream::said::{Clue, Said};
 
 /// The longest hint that is believed.
 const LONGEST_HINT: Duration = Duration::from_secs(3600);
@@ -38,12 +39,12 @@ pub enum Trouble {
     #[error("the deadline of the call passed")]
     Deadline,
     /// A status that is no success.
-    #[error("answered with status {status}{}", remedy(*status))]
+    #[error("answered with status {status}{}", remedy(*status, said.clue))]
     Status {
         /// The status.
         status: u16,
-        /// When to come back, if the upstream said so.
-        hint: Option<Duration>,
+        /// What the upstream said beyond its status.
+        said: Said,
     },
     /// A success that is not an answer.
     #[error("answered with {0}")]
@@ -77,11 +78,101 @@ pub enum Advice {
     Wait(Duration),
     /// Another target may succeed, this one will not.
     MoveOn,
+    /// Only a target with a larger context may succeed.
+    Larger,
     /// No target will do better.
     GiveUp,
 }
 
+/// Whose failure it was, for the breakers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nobody's that can be known.
+    Nobody,
+    /// The caller's: the upstream did its work.
+    Caller,
+    /// The model's at this upstream.
+    Target,
+    /// The upstream's, or its key's, whatever the model.
+    Lane,
+}
+
+/// What a retry may be for, as the operator lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No connection.
+    Connect,
+    /// The connection broke, or the answer ended early.
+    Broken,
+    /// Silence.
+    Timeout,
+    /// Asked to slow down: 429, 529.
+    Throttled,
+    /// 5xx, and errors reported without a status.
+    ServerError,
+    /// 408, 409 and 425: the upstream asks for another try.
+    TryAgain,
+    /// A success that is no answer.
+    Garbage,
+    /// Anything that the same target will say again.
+    Final,
+}
+
 impl Trouble {
+    /// Whose failure it was. A request to come back later that names a time is none: the target rests until then.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Deadline => Blame::Nobody,
+            Self::Connect(_) => Blame::Lane,
+            Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) | Self::Slow(_) => {
+                Blame::Target
+            }
+            Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) | Self::Ended => {
+                Blame::Target
+            }
+            Self::Status { .. } | Self::Reported(_) => match (self.class(), self.status(), self.hint()) {
+                (Class::Rejected | Class::TooLong, _, _) => Blame::Caller,
+                (Class::Unauthorised, Some(401 | 402), _) => Blame::Lane,
+                (Class::Unauthorised, _, _) if self.clue() == Some(Clue::NoMoney) => Blame::Lane,
+                (Class::Throttled, _, Some(_)) => Blame::Nobody,
+                (_, _, _) if self.clue() == Some(Clue::NeverFits) => Blame::Caller,
+                (_, _, _) => Blame::Target,
+            },
+        }
+    }
+
+    /// What a retry would be for.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Connect(_) => Kind::Connect,
+            Self::Broken(_) | Self::Ended => Kind::Broken,
+            Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) | Self::Slow(_) | Self::Deadline => {
+                Kind::Timeout
+            }
+            Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => Kind::Garbage,
+            Self::Status { .. } | Self::Reported(_) => match (self.class(), self.status()) {
+                (Class::Throttled, _) => Kind::Throttled,
+                (Class::Transient, Some(408 | 409 | 425)) => Kind::TryAgain,
+                (Class::Transient, _) => Kind::ServerError,
+                (Class::Garbage, _) => Kind::Garbage,
+                (_, _) => Kind::Final,
+            },
+        }
+    }
+
+    /// What the upstream's words were about, where that is known.
+    #[must_use]
+    pub const fn clue(&self) -> Option<Clue> {
+        match self {
+            Self::Status { said, .. } => said.clue,
+            Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
+            Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
+            Self::Stream(_) | Self::Ended | Self::Reported(_) => None,
+        }
+    }
+
     /// How the attempt ended.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -95,7 +186,8 @@ impl Trouble {
             | Self::Deadline
             | Self::Ended
             | Self::Reported(None) => Class::Transient,
-            Self::Status { status, .. } | Self::Reported(Some(status)) => status_class(*status),
+            Self::Status { status, said } => said_class(*status, said.clue),
+            Self::Reported(Some(status)) => status_class(*status),
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => Class::Garbage,
         }
     }
@@ -110,7 +202,11 @@ impl Trouble {
             Self::Connect(_) | Self::Broken(_) | Self::Ended | Self::Reported(_) => false,
             Self::Status { .. } | Self::NotAnAnswer(_) | Self::NotAStream(_) => false,
         };
-        match (class.is_retryable() && !slow_or_large, class.may_fall_back(), self.hint()) {
+        if class == Class::TooLong {
+            return Advice::Larger;
+        }
+        let is_hopeless = slow_or_large || self.clue() == Some(Clue::NeverFits);
+        match (class.is_retryable() && !is_hopeless, class.may_fall_back(), self.hint()) {
             (true, _, Some(hint)) => Advice::Wait(hint),
             (true, _, None) => Advice::Backoff,
             (false, true, _) => Advice::MoveOn,
@@ -134,7 +230,7 @@ impl Trouble {
     #[must_use]
     pub const fn hint(&self) -> Option<Duration> {
         match self {
-            Self::Status { hint, .. } => *hint,
+            Self::Status { said, .. } => said.hint,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
             Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
             Self::Stream(_) | Self::Ended | Self::Reported(_) => None,
@@ -151,6 +247,18 @@ impl Trouble {
             Self::Connect(_) | Self::Broken(_) | Self::Ended => "upstream_cut",
             Self::Status { .. } | Self::Reported(_) => "upstream_error",
         }
+    }
+}
+
+/// What a status means, once it is known what it is about.
+const fn said_class(status: u16, clue: Option<Clue>) -> Class {
+    match (status, clue) {
+        // Some servers report their own limit as a failure of theirs.
+        (400 | 413 | 422 | 500, Some(Clue::ContextTooLong)) => Class::TooLong,
+        (400..500, Some(Clue::NoMoney)) | (400 | 404, Some(Clue::NoModel)) => Class::Unauthorised,
+        // A filter stopped the request, not our key.
+        (400 | 403, Some(Clue::ContentFilter)) => Class::Rejected,
+        (_, Some(_) | None) => status_class(status),
     }
 }
 
@@ -171,11 +279,17 @@ pub const fn status_class(status: u16) -> Class {
 }
 
 /// What an operator can do about a status, where that is clear.
-const fn remedy(status: u16) -> &'static str {
-    match status_class(status) {
-        Class::Unauthorised => "; check the key and the balance of this upstream",
-        Class::Success | Class::Throttled | Class::Transient | Class::Rejected => "",
-        Class::Garbage | Class::Truncated | Class::Cancelled => "",
+const fn remedy(status: u16, clue: Option<Clue>) -> &'static str {
+    match (said_class(status, clue), clue) {
+        (Class::Unauthorised, Some(Clue::NoModel)) => "; check the `upstream_model`, which this upstream does not have",
+        (Class::Unauthorised, _) => "; check the key and the balance of this upstream",
+        (Class::TooLong, _) => "; the request is longer than this model's context",
+        (Class::Throttled, Some(Clue::NeverFits)) => {
+            "; the request is larger than this upstream's limit for a whole minute"
+        }
+        (Class::Rejected, Some(Clue::ContentFilter)) => "; its content filter stopped the request",
+        (Class::Success | Class::Throttled | Class::Transient | Class::Rejected, _) => "",
+        (Class::Garbage | Class::Truncated | Class::Cancelled | Class::Unfit | Class::Skipped, _) => "",
     }
 }
 
@@ -197,80 +311,4 @@ pub fn retry_hint(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hint(name: &'static str, value: &'static str) -> Option<Duration> {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        retry_hint(&HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())]), now)
-    }
-
-    #[test]
-    fn reads_hints_in_every_spelling() {
-        assert_eq!(hint("retry-after", "2"), Some(Duration::from_secs(2)));
-        assert_eq!(hint("retry-after", "0.5"), Some(Duration::from_millis(500)));
-        assert_eq!(hint("retry-after-ms", "1500"), Some(Duration::from_millis(1500)));
-        assert_eq!(hint("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), Some(Duration::from_secs(30)));
-        assert_eq!(hint("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
-    }
-
-    #[test]
-    fn caps_long_hints_and_ignores_nonsense() {
-        assert_eq!(hint("retry-after", "1e300"), Some(LONGEST_HINT));
-        assert_eq!(hint("retry-after", "Sat, 06 Nov 2094 08:00:00 GMT"), Some(LONGEST_HINT));
-        for value in ["", "-1", "NaN", "inf", "soon"] {
-            assert_eq!(hint("retry-after", value), None, "{value}");
-        }
-    }
-
-    #[test]
-    fn prefers_milliseconds() {
-        let headers =
-            HeaderMap::from_iter([(RETRY_AFTER, "9".parse().unwrap()), (RETRY_AFTER_MS, "20".parse().unwrap())]);
-
-        assert_eq!(retry_hint(&headers, SystemTime::UNIX_EPOCH), Some(Duration::from_millis(20)));
-    }
-
-    #[test]
-    fn every_status_has_its_class_and_advice() {
-        let cases = [
-            (400, Class::Rejected, Advice::GiveUp),
-            (401, Class::Unauthorised, Advice::MoveOn),
-            (402, Class::Unauthorised, Advice::MoveOn),
-            (403, Class::Unauthorised, Advice::MoveOn),
-            (404, Class::Rejected, Advice::GiveUp),
-            (408, Class::Transient, Advice::Backoff),
-            (413, Class::Rejected, Advice::GiveUp),
-            (422, Class::Rejected, Advice::GiveUp),
-            (429, Class::Throttled, Advice::Backoff),
-            (500, Class::Transient, Advice::Backoff),
-            (503, Class::Transient, Advice::Backoff),
-            (529, Class::Throttled, Advice::Backoff),
-            (302, Class::Garbage, Advice::Backoff),
-        ];
-        for (status, class, advice) in cases {
-            let trouble = Trouble::Status { status, hint: None };
-
-            assert_eq!((trouble.class(), trouble.advice()), (class, advice), "{status}");
-        }
-    }
-
-    #[test]
-    fn a_hint_is_the_advice_only_where_asking_again_helps() {
-        let hint = Some(Duration::from_secs(1));
-
-        assert_eq!(Trouble::Status { status: 429, hint }.advice(), Advice::Wait(Duration::from_secs(1)));
-        assert_eq!(Trouble::Status { status: 400, hint }.advice(), Advice::GiveUp);
-    }
-
-    #[test]
-    fn silence_and_size_are_not_asked_for_twice() {
-        let second = Duration::from_secs(1);
-        for trouble in [Trouble::SilentHeaders(second), Trouble::SilentStart(second), Trouble::TooLarge { limit: 1 }] {
-            assert_eq!(trouble.advice(), Advice::MoveOn, "{trouble}");
-        }
-        for trouble in [Trouble::Connect(String::new()), Trouble::Ended, Trouble::NotAnAnswer(NotAnAnswer::Empty)] {
-            assert_eq!(trouble.advice(), Advice::Backoff, "{trouble}");
-        }
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::domain::ids::UpstreamId;
 use crate::upstream::classify::{Trouble, retry_hint};
+use crate::upstream::said::{self, Said};
 use crate::upstream::scrub::Scrubber;
 
 const USER_AGENT: &str = concat!("trimtab/", env!("CARGO_PKG_VERSION"));
@@ -218,9 +219,17 @@ impl Upstream {
     }
 }
 
-/// The trouble that a status means, hint included. Only for a status that is no success.
+/// The trouble that a status means, with the hint of its headers. Only for a status that is no success.
 pub(crate) fn status_trouble(response: &Response) -> Trouble {
-    Trouble::Status { status: response.status().as_u16(), hint: retry_hint(response.headers(), SystemTime::now()) }
+    let hint = retry_hint(response.headers(), SystemTime::now());
+    Trouble::Status { status: response.status().as_u16(), said: Said { clue: None, hint } }
+}
+
+/// The same trouble once its body is read. A hint of the headers beats one of the body.
+pub(crate) fn with_words(trouble: Trouble, body: &[u8]) -> Trouble {
+    let Trouble::Status { status, said: Said { hint, .. } } = trouble else { return trouble };
+    let words = said::read(body);
+    Trouble::Status { status, said: Said { hint: hint.or(words.hint), ..words } }
 }
 
 /// The trouble that an error of the HTTP client means.

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use crate::chat::fitness::Fitness;
 use crate::domain::ids::{ModelName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Price, Usage};
 use crate::domain::outcome::{Attempt, Class};
-use crate::upstream::attempt::{self, Failure, Started, StartedAnswer};
 use crate::upstream::books::Books;
+use crate::upstream::budget::Traffic;
 use crate::upstream::client::Upstream;
+use crate::upstream::course::Course;
+use crate::upstream::health::Health;
 use crate::upstream::relay::Relay;
-use crate::upstream::retry::{Left, Next, RetryPlan, RetrySettings};
+use crate::upstream::retry::RetrySettings;
 
 /// One model at one upstream.
 #[derive(Clone, Debug)]
@@ -31,6 +33,14 @@ pub struct Target {
     pub tier: TierId,
     /// What it charges, if that is known.
     pub price: Option<Price>,
+    /// Most tokens of input and output, if that is known.
+    pub context_tokens: Option<u64>,
+    /// How much of its model's load it should have, next to the weights of the others. Zero: only where the others do not do.
+    pub weight: f64,
+    /// Which of several keys of its upstream it uses, from 1. `None` where there is one.
+    pub key: Option<u32>,
+    /// What is known of it, shared by all calls.
+    pub health: Arc<Health>,
 }
 
 /// Where a call may go.
@@ -44,6 +54,28 @@ pub struct Plan {
     pub retry: RetrySettings,
     /// The call's draw from 0 to 1 that spreads the pauses before retries.
     pub jitter: f64,
+    /// What the policy asks beyond that.
+    pub care: Care,
+    /// What all calls share.
+    pub traffic: Arc<Traffic>,
+}
+
+/// What a policy asks of a call beyond an answer.
+#[derive(Clone, Debug)]
+pub struct Care {
+    /// The longest wait for the first token of a stream while another target is left.
+    pub first_token: Option<Duration>,
+    /// After so long without an answer a second target is asked too.
+    pub hedge_after: Option<Duration>,
+    /// Which answers are of no use.
+    pub fitness: Fitness,
+    /// What stands in for an answer when there is none.
+    pub degraded: Option<Arc<str>>,
+}
+
+impl Care {
+    /// Nothing.
+    pub const NONE: Self = Self { first_token: None, hedge_after: None, fitness: Fitness::ANY, degraded: None };
 }
 
 /// What a call asks of whichever target answers it.
@@ -78,8 +110,10 @@ pub struct Answer {
     pub model: ModelName,
     /// The model's tier.
     pub tier: TierId,
-    /// Every attempt so far; the last one is this answer.
+    /// Every attempt so far, targets that were passed over included.
     pub attempts: Vec<Attempt>,
+    /// What stands in for a model's answer, where none came: `template`.
+    pub degraded: Option<&'static str>,
     /// Whether the body is a stream of events rather than one JSON object.
     pub stream: bool,
     /// The tokens, where a whole answer counts them.
@@ -137,98 +171,23 @@ impl DispatchError {
     /// Whether every attempt was asked to slow down, so that coming back later is all that helps.
     #[must_use]
     pub fn is_throttled(&self) -> bool {
-        let attempts = self.attempts();
-        !attempts.is_empty() && attempts.iter().all(|attempt| attempt.class == Class::Throttled)
+        let mut made = self.attempts().iter().filter(|attempt| attempt.class != Class::Skipped).peekable();
+        made.peek().is_some() && made.all(|attempt| attempt.class == Class::Throttled)
     }
 }
 
-/// Asks the targets of a plan in order until one answers: each is retried within the plan's bounds, then the next one is tried. A stream
-/// counts as an answer when its first token is there; what came before it is held back, so that the client never sees a failed start.
+/// Asks the targets of a plan in order until one answers: each is retried within the plan's bounds, then the next one is tried. Targets
+/// whose breaker is open come last. A stream counts as an answer when its first token is there; what came before it is held back, so that
+/// the client never sees a failed start.
 ///
 /// The books are closed exactly once, however the call ends: by the returned body, with the returned error, or when this future is dropped.
 ///
 /// # Errors
-/// When no target answers; each error names every attempt.
+/// When no target answers and no words stand in for one; each error names every attempt.
 pub async fn dispatch(plan: Plan, outgoing: &Outgoing<'_>, mut books: Books) -> Result<Answer, DispatchError> {
     books.expect_prompt_tokens(outgoing.prompt_tokens);
-    let mut retries = RetryPlan::new(plan.retry, plan.jitter);
-    let mut retry_after: Option<Duration> = None;
-    for (nth, target) in plan.targets.iter().enumerate() {
-        loop {
-            if Instant::now() >= plan.deadline {
-                return Err(give_up(books, |attempts| DispatchError::Deadline { attempts }));
-            }
-            books.begin(target);
-            let failure = match attempt::run(target, outgoing, plan.deadline).await {
-                Ok(started) => return Ok(answer(target, started, books)),
-                Err(failure) => failure,
-            };
-            let trouble = &failure.trouble;
-            books.fail(trouble, target.upstream.scrubber().text(trouble.to_string()));
-            retry_after = retry_after.into_iter().chain(trouble.hint()).min();
-            if trouble.class() == Class::Rejected {
-                return Err(rejected(books, failure));
-            }
-            let time = plan.deadline.saturating_duration_since(Instant::now());
-            match retries.after(trouble.advice(), Left { time, targets: plan.targets.len() - nth - 1 }) {
-                Next::Retry(pause) => sleep(pause).await,
-                Next::NextTarget => break,
-                Next::Stop => {
-                    return Err(give_up(books, |attempts| DispatchError::Exhausted { attempts, retry_after }));
-                }
-            }
-        }
-    }
-    let has_passed = Instant::now() >= plan.deadline;
-    Err(give_up(books, |attempts| match attempts.as_slice() {
-        [] => DispatchError::NoTarget,
-        [..] if has_passed => DispatchError::Deadline { attempts },
-        [..] => DispatchError::Exhausted { attempts, retry_after },
-    }))
-}
-
-fn answer(target: &Target, started: Started, mut books: Books) -> Answer {
-    books.serve(target, started.status, started.reached);
-    let attempts = books.attempts().to_vec();
-    let (stream, usage, output_bytes) = match &started.answer {
-        StartedAnswer::Whole(completion) => (false, completion.usage, 0),
-        StartedAnswer::Stream(stream) => (true, stream.usage(), stream.output_bytes()),
-    };
-    books.count(usage, output_bytes);
-    let (usage, cost) = books.bill();
-    let body = match started.answer {
-        StartedAnswer::Whole(completion) => Relay::whole(completion.body, books),
-        StartedAnswer::Stream(stream) => Relay::stream(stream, books),
-    };
-    Answer {
-        upstream: target.upstream.id().clone(),
-        model: target.model.clone(),
-        tier: target.tier.clone(),
-        attempts,
-        stream,
-        usage,
-        cost,
-        body,
-    }
-}
-
-/// Closes the books of a call without an answer, as its last attempt ended.
-fn give_up(mut books: Books, error: impl FnOnce(Vec<Attempt>) -> DispatchError) -> DispatchError {
-    let attempts = books.attempts().to_vec();
-    let class = attempts.last().map_or(Class::Transient, |attempt| attempt.class);
-    books.close(class, "");
-    error(attempts)
-}
-
-fn rejected(books: Books, failure: Failure) -> DispatchError {
-    let status = failure.trouble.status().unwrap_or(400);
-    let ours = || {
-        let message = format!("the upstream refused the request with status {status}");
-        let error = json!({ "message": message, "type": "invalid_request_error", "param": null, "code": null });
-        Bytes::from(json!({ "error": error }).to_string())
-    };
-    let body = failure.words.unwrap_or_else(ours);
-    give_up(books, |attempts| DispatchError::Rejected { attempts, status, body })
+    plan.traffic.retries.earn();
+    Course::new(&plan, outgoing, books).run().await
 }
 
 fn list(attempts: &[Attempt]) -> String {

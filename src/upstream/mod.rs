@@ -1,17 +1,28 @@
 //! Talking to providers: clients, classification, retries, dispatch and the relay of bodies. Imports `domain` and `chat`.
 //!
 //! Start at [`dispatch::dispatch`]: it tries targets in order until one answers. The first token is the commit point: before it a failure
-//! is retried or falls back, after it never.
+//! is retried or falls back, after it never. [`balance::Pool`] says which of several places of a model comes first, [`health::Health`] what is
+//! known of each.
 
 mod attempt;
+pub mod balance;
 pub mod books;
+pub mod breaker;
+pub mod budget;
 pub mod classify;
 pub mod client;
+mod course;
 pub mod dispatch;
+mod headroom;
+pub mod health;
+mod hedge;
+mod last_words;
 pub mod relay;
 pub mod retry;
+pub mod said;
 mod scrub;
 mod source;
+pub mod stalled;
 mod tap;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::upstream::books::Books;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::Timeouts;
 use crate::upstream::source::{EventSource, IntoTrouble};
+use crate::upstream::stalled::{self, Stalls};
 use crate::upstream::tap::{Passage, Tap};
 
 /// How long and how far an upstream is read past the end of its stream, so that its connection can serve again.
@@ -28,18 +30,37 @@ const DRAIN_BYTES: usize = 64 << 10;
 /// books and releases their guard.
 pub struct Relay<B = reqwest::Body> {
     content: Content<B>,
-    books: Books,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the body is boxed by whoever sends it, and a second box would cost every call"
+)]
 enum Content<B> {
-    Whole(Bytes),
-    Stream(Box<Streaming<B>>),
-    Over,
+    /// The bytes, until they are taken.
+    Whole(Option<Bytes>, Books),
+    Stream(Arc<Live<B>>),
+}
+
+/// A stream on its way to the client. Whoever finds that the client stopped reading may end it, so it stands behind a lock that nobody
+/// else ever waits for.
+pub(crate) struct Live<B>(Mutex<Flow<B>>);
+
+struct Flow<B> {
+    /// `None` when it was ended because its client stopped reading.
+    open: Option<(Box<Streaming<B>>, Books)>,
+    is_over: bool,
+    /// Since when it is the client's turn to take the next piece.
+    clients_turn: Option<Instant>,
 }
 
 impl<B> fmt::Debug for Relay<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("books", &self.books).finish_non_exhaustive()
+        let kind = match &self.content {
+            Content::Whole(..) => "whole",
+            Content::Stream(_) => "stream",
+        };
+        f.debug_struct("Relay").field("content", &kind).finish_non_exhaustive()
     }
 }
 
@@ -116,6 +137,11 @@ impl<B> Streaming<B> {
     pub(crate) const fn output_bytes(&self) -> usize {
         self.tap.output_bytes
     }
+
+    /// The event in which the answer itself begins.
+    pub(crate) fn beginning(&self) -> Option<&[u8]> {
+        self.held.as_slice().last().map(Bytes::as_ref)
+    }
 }
 
 impl<B> Streaming<B>
@@ -185,18 +211,88 @@ where
 impl<B> Relay<B> {
     /// An answer that is complete.
     pub(crate) const fn whole(body: Bytes, books: Books) -> Self {
-        Self { content: Content::Whole(body), books }
+        Self { content: Content::Whole(Some(body), books) }
     }
 
     /// An answer that goes on.
-    pub(crate) const fn stream(stream: Box<Streaming<B>>, books: Books) -> Self {
-        Self { content: Content::Stream(stream), books }
+    pub(crate) fn stream(stream: Box<Streaming<B>>, books: Books) -> Self {
+        let flow = Flow { open: Some((stream, books)), is_over: false, clients_turn: Some(Instant::now()) };
+        Self { content: Content::Stream(Arc::new(Live(Mutex::new(flow)))) }
     }
+}
 
-    /// Ends the books with the frame that is about to be sent.
-    fn close(&mut self, class: Class, detail: &str) {
-        self.books.sent_a_byte();
-        self.books.close(class, detail);
+impl<B: Send + 'static> Relay<B> {
+    /// By what the client of a stream can be watched.
+    pub(crate) fn watched(&self) -> Option<Weak<dyn Stalls>> {
+        match &self.content {
+            Content::Whole(..) => None,
+            Content::Stream(live) => Some(stalled::weak(live)),
+        }
+    }
+}
+
+impl<B> Live<B> {
+    fn lock(&self) -> MutexGuard<'_, Flow<B>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Send> Stalls for Live<B> {
+    fn goes_on(&self, since: Instant) -> bool {
+        let ended = {
+            let mut flow = self.lock();
+            let has_stalled = flow.clients_turn.is_some_and(|turn| turn <= since);
+            if !has_stalled || flow.is_over && flow.open.is_none() {
+                return flow.open.is_some();
+            }
+            flow.open.take()
+        };
+        // The upstream's call ends and the permit is free with this drop.
+        if let Some((_, mut books)) = ended {
+            books.close(Class::Cancelled, "the client stopped reading");
+        }
+        false
+    }
+}
+
+impl<B> Flow<B>
+where
+    B: Body<Data = Bytes, Error: IntoTrouble> + Unpin,
+{
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let Some((stream, books)) = &mut self.open else {
+            self.is_over = true;
+            return Poll::Ready(Some(stalled_event()));
+        };
+        self.clients_turn = None;
+        let step = ready!(stream.poll_step(cx));
+        self.clients_turn = Some(Instant::now());
+        books.count(stream.tap.usage, stream.tap.output_bytes);
+        Poll::Ready(match step {
+            Step::Frame(bytes) => {
+                books.sent_a_byte();
+                Some(bytes)
+            }
+            Step::Last(bytes) => {
+                books.sent_a_byte();
+                books.close(Class::Success, "");
+                Some(bytes)
+            }
+            Step::Broken(trouble, words) => {
+                self.is_over = true;
+                books.sent_a_byte();
+                books.blame(trouble.blame());
+                books.close(Class::Truncated, &trouble.to_string());
+                Some(error_event(&trouble, words))
+            }
+            Step::Over => {
+                self.is_over = true;
+                None
+            }
+        })
     }
 }
 
@@ -208,53 +304,42 @@ where
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = &mut *self;
-        let bytes = match &mut this.content {
-            Content::Over => return Poll::Ready(None),
-            Content::Whole(body) => {
-                let body = std::mem::take(body);
-                this.content = Content::Over;
-                this.close(Class::Success, "");
-                body
-            }
-            Content::Stream(stream) => {
-                let step = ready!(stream.poll_step(cx));
-                this.books.count(stream.tap.usage, stream.tap.output_bytes);
-                match step {
-                    Step::Frame(bytes) => {
-                        this.books.sent_a_byte();
-                        bytes
-                    }
-                    Step::Last(bytes) => {
-                        this.close(Class::Success, "");
-                        bytes
-                    }
-                    Step::Broken(trouble, words) => {
-                        this.content = Content::Over;
-                        this.close(Class::Truncated, &trouble.to_string());
-                        error_event(&trouble, words)
-                    }
-                    Step::Over => {
-                        this.content = Content::Over;
-                        return Poll::Ready(None);
-                    }
+        let bytes = match &mut self.content {
+            Content::Whole(body, books) => {
+                if body.is_some() {
+                    books.sent_a_byte();
+                    books.close(Class::Success, "");
                 }
+                body.take()
             }
+            Content::Stream(live) => ready!(live.lock().poll_bytes(cx)),
         };
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.content, Content::Over)
+        match &self.content {
+            Content::Whole(body, _) => body.is_none(),
+            Content::Stream(live) => live.lock().is_over,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Whole(body) => SizeHint::with_exact(body.len().try_into().unwrap_or(u64::MAX)),
+            Content::Whole(body, _) => {
+                SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len).try_into().unwrap_or(u64::MAX))
+            }
+            Content::Stream(live) if live.lock().is_over => SizeHint::with_exact(0),
             Content::Stream(_) => SizeHint::default(),
-            Content::Over => SizeHint::with_exact(0),
         }
     }
+}
+
+/// What a client reads that stopped reading for too long and comes back.
+fn stalled_event() -> Bytes {
+    let message = "the answer was cut short: it was left unread for too long; read it as it comes";
+    let error = json!({ "message": message, "type": "upstream_error", "param": null, "code": "client_too_slow" });
+    sse::encode(&Bytes::from(json!({ "error": error }).to_string()))
 }
 
 /// An error in the middle of a stream as OpenAI's clients read it: in the upstream's words where they are fit, else in ours.

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use crate::upstream::classify::Advice;
+use crate::upstream::classify::{Advice, Kind};
 
 /// Bounds of the attempts of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetrySettings {
     /// Most attempts at one target, the first included. At least one is made.
     pub per_target: u32,
-    /// Most attempts of a call over all its targets. At least one is made.
+    /// Most attempts of a call over all its targets. Each target is asked once even where there are more of them.
     pub total: u32,
+    /// How long after the first attempt the same target may still be asked again.
+    pub within: Duration,
+    /// What the same target is asked again for.
+    pub on: RetryOn,
     /// The pause before the first retry; it doubles with each further one at the same target.
     pub base: Duration,
     /// The longest pause of our own choice.
@@ -26,11 +30,56 @@ impl Default for RetrySettings {
         Self {
             per_target: 2,
             total: 6,
+            within: Duration::from_secs(60),
+            on: RetryOn::USUAL,
             base: Duration::from_millis(200),
             cap: Duration::from_secs(2),
             patience: Duration::from_secs(2),
             last_patience: Duration::from_secs(30),
         }
+    }
+}
+
+/// What the same target is asked again for. Silence is not among it: the client would wait as long once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryOn(u8);
+
+impl RetryOn {
+    /// Everything that may be listed.
+    pub const USUAL: Self = Self(0b11_1111);
+
+    /// The kinds that may be listed, by their word.
+    pub const WORDS: [(&'static str, Kind); 6] = [
+        ("connect", Kind::Connect),
+        ("broken", Kind::Broken),
+        ("throttled", Kind::Throttled),
+        ("server_error", Kind::ServerError),
+        ("try_again", Kind::TryAgain),
+        ("garbage", Kind::Garbage),
+    ];
+
+    /// Whether it holds a kind.
+    #[must_use]
+    pub const fn has(self, kind: Kind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    const fn bit(kind: Kind) -> u8 {
+        match kind {
+            Kind::Connect => 1,
+            Kind::Broken => 2,
+            Kind::Throttled => 4,
+            Kind::ServerError => 8,
+            Kind::TryAgain => 16,
+            Kind::Garbage => 32,
+            Kind::Timeout | Kind::Final => 0,
+        }
+    }
+}
+
+impl FromIterator<Kind> for RetryOn {
+    fn from_iter<I: IntoIterator<Item = Kind>>(all: I) -> Self {
+        Self(all.into_iter().fold(0, |bits, kind| bits | Self::bit(kind)))
     }
 }
 
@@ -41,6 +90,10 @@ pub struct Left {
     pub time: Duration,
     /// How many targets have not been tried.
     pub targets: usize,
+    /// The time since the first attempt.
+    pub spent: Duration,
+    /// Whether one of the targets left serves the same model: it is asked instead of the same one again.
+    pub twin: bool,
 }
 
 /// What follows a failed attempt.
@@ -78,22 +131,30 @@ impl RetryPlan {
         self.total += 1;
         let next = self.decide(advice, left);
         if next == Next::NextTarget {
-            self.at_target = 0;
+            self.move_on();
         }
         next
     }
 
+    /// The next attempt goes to another target.
+    pub fn move_on(&mut self) {
+        self.at_target = 0;
+    }
+
     fn decide(&self, advice: Advice, left: Left) -> Next {
-        let may_retry = self.at_target < self.settings.per_target;
+        // Every target that is left may have its turn before one gets a second.
+        let spare = usize::try_from(self.settings.total.saturating_sub(self.total)).unwrap_or(usize::MAX);
+        let has_time = left.spent < self.settings.within;
+        let may_retry = self.at_target < self.settings.per_target && spare > left.targets && has_time && !left.twin;
         let patience = if left.targets == 0 { self.settings.last_patience } else { self.settings.patience };
         let pause = match advice {
             Advice::GiveUp => return Next::Stop,
-            Advice::MoveOn => None,
+            Advice::MoveOn | Advice::Larger => None,
             Advice::Backoff => Some(self.backoff()),
             Advice::Wait(hint) => (hint <= patience).then_some(hint),
         };
         match pause {
-            _ if self.total >= self.settings.total => Next::Stop,
+            _ if self.total >= self.settings.total && left.targets == 0 => Next::Stop,
             Some(pause) if may_retry && pause < left.time => Next::Retry(pause),
             Some(_) | None => Next::NextTarget,
         }
@@ -111,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    const LONG: Left = Left { time: Duration::from_secs(600), targets: 1 };
+    const LONG: Left = Left { time: Duration::from_secs(600), targets: 1, spent: Duration::ZERO, twin: false };
 
     fn plan(jitter: f64) -> RetryPlan {
         RetryPlan::new(RetrySettings::default(), jitter)
@@ -132,9 +193,32 @@ mod tests {
         let settings = RetrySettings { total: 3, ..RetrySettings::default() };
         let mut plan = RetryPlan::new(settings, 0.0);
 
-        let nexts = [(); 3].map(|()| plan.after(Advice::Backoff, LONG));
+        let nexts = [1, 1, 0].map(|targets| plan.after(Advice::Backoff, Left { targets, ..LONG }));
 
         assert_eq!(nexts, [Next::Retry(Duration::from_millis(100)), Next::NextTarget, Next::Stop]);
+    }
+
+    #[test]
+    fn every_target_has_its_turn_before_one_gets_a_second() {
+        let settings = RetrySettings { total: 3, ..RetrySettings::default() };
+        let mut plan = RetryPlan::new(settings, 0.0);
+
+        let nexts = [4, 3, 2, 1].map(|targets| plan.after(Advice::Backoff, Left { targets, ..LONG }));
+
+        assert_eq!(nexts, [Next::NextTarget; 4]);
+    }
+
+    #[test]
+    fn another_place_of_the_same_model_is_asked_instead_of_the_same_again() {
+        assert_eq!(plan(0.0).after(Advice::Backoff, Left { twin: true, ..LONG }), Next::NextTarget);
+    }
+
+    #[test]
+    fn retries_end_with_their_time() {
+        let left = |seconds| Left { spent: Duration::from_secs(seconds), ..LONG };
+
+        assert!(matches!(plan(0.0).after(Advice::Backoff, left(59)), Next::Retry(_)));
+        assert_eq!(plan(0.0).after(Advice::Backoff, left(60)), Next::NextTarget);
     }
 
     #[test]
@@ -170,7 +254,7 @@ mod tests {
         #[test]
         fn never_exceeds_its_bounds(advice in prop::collection::vec(0..4_u8, 1..40), jitter in any::<f64>(), ms in 0..20_000_u64, targets in 0..2_usize) {
             let mut plan = plan(jitter);
-            let left = Left { time: Duration::from_millis(ms), targets };
+            let left = Left { time: Duration::from_millis(ms), targets, ..LONG };
             let mut retries = 0;
             for (made, advice) in advice.into_iter().enumerate() {
                 let advice = [Advice::Backoff, Advice::Wait(Duration::from_secs(3)), Advice::MoveOn, Advice::GiveUp][usize::from(advice)];
@@ -183,7 +267,7 @@ mod tests {
                     Next::NextTarget => retries = 0,
                     Next::Stop => break,
                 }
-                prop_assert!(made + 1 < 6);
+                prop_assert!(made + 1 < 6 || targets > 0);
             }
         }
     }

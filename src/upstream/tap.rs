@@ -6,6 +6,7 @@ use crate::chat::sse::SseEvent;
 use crate::chat::usage::{Chunk, PublicModel, is_error_body};
 use crate::domain::money::Usage;
 use crate::upstream::classify::Trouble;
+use crate::upstream::said;
 use crate::upstream::scrub::Scrubber;
 
 /// Watches one stream: names the public model, counts, and keeps back the usage chunk that only we asked for.
@@ -58,8 +59,13 @@ impl Tap {
         let chunk = Chunk::read(&event.data, &self.model)?;
         let is_error = event.name.as_deref() == Some(b"error".as_slice());
         if let Some(status) = chunk.error.or(is_error.then_some(None)) {
+            let said = said::read(&event.data);
+            let trouble = match (status, said.clue) {
+                (status, Some(_)) => Trouble::Status { status: status.unwrap_or(400), said },
+                (status, None) => Trouble::Reported(status),
+            };
             let words = is_error_body(&event.data).then(|| self.scrubber.bytes(event.data));
-            return Ok(Passage::Failed(Trouble::Reported(status), words));
+            return Ok(Passage::Failed(trouble, words));
         }
         self.usage = chunk.usage.or(self.usage);
         self.output_bytes += chunk.output_bytes;

@@ -1,6 +1,7 @@
 //! The whole room against a scripted upstream: what the client reads, what the upstream sees, what the books say.
 
 mod failover;
+mod recovery;
 mod relaying;
 mod streams;
 
@@ -18,8 +19,9 @@ use crate::domain::money::{NanoUsd, Price};
 use crate::domain::outcome::{Class, Outcome};
 use crate::upstream::books::Books;
 use crate::upstream::client::{Timeouts, Upstream, UpstreamSettings};
-use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, Target, dispatch};
+use crate::upstream::dispatch::{Answer, Care, DispatchError, Outgoing, Plan, Target, dispatch};
 use crate::upstream::fake::FakeUpstream;
+use crate::upstream::health::Health;
 use crate::upstream::retry::RetrySettings;
 
 const KEY: &str = "sk-canary-0123456789";
@@ -29,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(60);
 const ANSWER: &str = r#"{"id":"x","model":"upstream-model","choices":[{"message":{"content":"hello"}}],"usage":{"prompt_tokens":10,"completion_tokens":5}}"#;
 
-fn settings(name: &str, base_url: String) -> UpstreamSettings {
+pub(super) fn settings(name: &str, base_url: String) -> UpstreamSettings {
     UpstreamSettings {
         api_key: Some(SecretString::from(KEY)),
         ..UpstreamSettings::new(UpstreamId::from(name), base_url)
@@ -37,7 +39,7 @@ fn settings(name: &str, base_url: String) -> UpstreamSettings {
 }
 
 /// A target `m-NAME` at an upstream called NAME that charges a dollar per million tokens in and two out.
-fn target_of(settings: UpstreamSettings) -> Target {
+pub(super) fn target_of(settings: UpstreamSettings) -> Target {
     let model = ModelName::from(format!("m-{}", settings.id));
     let price = Price {
         input_per_mtok: NanoUsd(1_000_000_000),
@@ -50,6 +52,10 @@ fn target_of(settings: UpstreamSettings) -> Target {
         upstream_model: "upstream-model".to_owned(),
         tier: TierId::from("small"),
         price: Some(price),
+        context_tokens: None,
+        weight: 1.0,
+        key: None,
+        health: Arc::new(Health::default()),
     }
 }
 
@@ -63,7 +69,8 @@ fn hasty(name: &str, fake: &FakeUpstream, timeouts: Timeouts) -> Target {
 
 fn plan(targets: Vec<Target>) -> Plan {
     let retry = RetrySettings { base: Duration::from_millis(1), ..RetrySettings::default() };
-    Plan { targets, deadline: Instant::now() + PATIENCE, retry, jitter: 0.0 }
+    let deadline = Instant::now() + PATIENCE;
+    Plan { targets, deadline, retry, jitter: 0.0, care: Care::NONE, traffic: Arc::default() }
 }
 
 /// How one call is asked.

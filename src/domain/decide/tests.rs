@@ -43,6 +43,7 @@ fn policy(aim: Aim) -> Policy {
         sessions: SessionMode::Sticky,
         switch_margin: Probability::ZERO,
         unfamiliar: SafeChoice::DefaultTier,
+        recovery: crate::domain::recovery::Recovery::NONE,
     }
 }
 

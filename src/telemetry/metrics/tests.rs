@@ -37,6 +37,7 @@ fn outcome(model: &str) -> Outcome {
         status: Some(200),
         took: Duration::from_millis(20),
         detail: String::new(),
+        unused_cost: None,
     };
     Outcome {
         class: Class::Success,
@@ -145,4 +146,30 @@ fn the_page_names_everything_once_with_its_unit() {
     }
     metrics.store_recovered();
     assert_eq!(value(&metrics, "trimtab_store_degraded"), Some(0.0));
+}
+
+#[test]
+fn answers_that_were_not_given_are_billed_to_the_models_that_gave_them() {
+    let metrics = Metrics::new(["m1".into(), "m2".into()]);
+    let mut outcome = outcome("m1");
+    outcome.attempts[0] =
+        Attempt { model: "m2".into(), unused_cost: NanoUsd::from_usd(0.1), ..outcome.attempts[0].clone() };
+
+    metrics.outcome(&outcome);
+
+    let cost = |model: &str| value(&metrics, &format!(r#"trimtab_cost_usd_total{{model="{model}"}}"#)).unwrap();
+    assert!((cost("m2") - 0.1).abs() < 1e-9, "{}", cost("m2"));
+    assert!((cost("m1") - 0.15).abs() < 1e-9, "{}", cost("m1"));
+}
+
+#[test]
+fn targets_that_were_passed_over_are_counted_and_take_no_time() {
+    let metrics = metrics();
+    let mut outcome = outcome("m1");
+    outcome.attempts[0].class = Class::Skipped;
+
+    metrics.outcome(&outcome);
+
+    assert_eq!(value(&metrics, r#"trimtab_upstream_attempts_total{upstream="up",class="skipped"}"#), Some(1.0));
+    assert_eq!(value(&metrics, r#"trimtab_upstream_seconds_count{upstream="up"}"#), Some(1.0));
 }

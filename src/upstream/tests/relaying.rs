@@ -130,3 +130,34 @@ async fn the_books_close_with_the_last_event_and_not_with_the_connection() {
 
     assert_eq!(reports.lock().unwrap()[0].class, Class::Success);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_reading_is_cut_off_and_holds_nothing() {
+    let (mut relay, reports) = relay(&[(0, WORD), (0, WORD)], Timeouts::default());
+    let watched = relay.watched().unwrap().upgrade().unwrap();
+    relay.frame().await.unwrap().unwrap();
+    let limit = Duration::from_secs(60);
+    tokio::time::advance(limit).await;
+
+    assert!(watched.goes_on(Instant::now() - limit - Duration::from_secs(1)));
+    assert!(!watched.goes_on(Instant::now() - limit));
+
+    let outcome = reports.lock().unwrap().remove(0);
+    assert_eq!((outcome.class, outcome.attempts.len()), (Class::Cancelled, 0));
+    let rest = relay.collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&rest).contains("client_too_slow"), "who comes back is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_for_the_upstream_is_not_too_slow() {
+    let (mut relay, reports) = relay(&[(0, WORD), (50, WORD)], Timeouts::default());
+    let watched = relay.watched().unwrap().upgrade().unwrap();
+    relay.frame().await.unwrap().unwrap();
+    let silence = Duration::from_secs(40);
+    assert!(timeout(silence, relay.frame()).await.is_err(), "it is the upstream's turn");
+
+    assert!(watched.goes_on(Instant::now() - Duration::from_secs(10)));
+
+    assert_eq!(relay.frame().await.unwrap().unwrap().into_data().unwrap(), WORD);
+    assert!(reports.lock().unwrap().is_empty());
+}

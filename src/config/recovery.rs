@@ -1,0 +1,147 @@
+//! What happens when a model fails: retries, breakers, hedges, and what policies and models fall back on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::reader::{Section, nearest, quoted};
+use crate::config::{Breaker, Hedge, Retry, Tier};
+use crate::domain::ids::ModelName;
+use crate::domain::recovery::{Recovery, Unfit};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What a retry may be for.
+pub(super) const RETRY_CAUSES: [&str; 6] = ["connect", "broken", "throttled", "server_error", "try_again", "garbage"];
+
+/// Reads `[retry]`.
+pub(super) fn retry(mut section: Section<'_>) -> Option<Retry> {
+    let attempts = section.integer("attempts", 1..=100);
+    let per_target = section.integer("per_target", 1..=10);
+    let base_delay = section.duration("base_delay", MILLISECOND..=MINUTE);
+    let max_delay = section.duration("max_delay", MILLISECOND..=10 * MINUTE);
+    let patience = section.duration("patience", Duration::ZERO..=HOUR);
+    let last_patience = section.duration("last_patience", Duration::ZERO..=HOUR);
+    let within = section.duration("within", Duration::ZERO..=HOUR);
+    let on = words(&mut section, "on", &RETRY_CAUSES);
+    let budget_share = section.number("budget_share", 0.0..=1.0);
+    let budget_burst = section.integer("budget_burst", 0..=10_000);
+    section.finish();
+    Some(Retry {
+        attempts: u32::try_from(attempts?).ok()?,
+        per_target: u32::try_from(per_target?).ok()?,
+        base_delay: base_delay?,
+        max_delay: max_delay?,
+        patience: patience?,
+        last_patience: last_patience?,
+        within: within?,
+        on: on?,
+        budget_share: budget_share?,
+        budget_burst: u32::try_from(budget_burst?).ok()?,
+    })
+}
+
+/// Reads `[breaker]`.
+pub(super) fn breaker(mut section: Section<'_>) -> Option<Breaker> {
+    let window = section.duration("window", Duration::from_secs(1)..=HOUR);
+    let least_calls = section.integer("least_calls", 1..=1_000_000);
+    let failures = section.number("failures", 0.01..=1.0);
+    let in_a_row = section.integer("in_a_row", 1..=1_000_000);
+    let cooling = section.duration("cooling", MILLISECOND..=HOUR);
+    let longest_cooling = section.duration("longest_cooling", MILLISECOND..=24 * HOUR);
+    if let (Some(cooling), Some(longest)) = (cooling, longest_cooling)
+        && cooling > longest
+    {
+        section.problem("longest_cooling", "is shorter than cooling", "lengthen it or shorten cooling");
+    }
+    section.finish();
+    Some(Breaker {
+        window: window?,
+        least_calls: u32::try_from(least_calls?).ok()?,
+        failures: failures?,
+        in_a_row: u32::try_from(in_a_row?).ok()?,
+        cooling: cooling?,
+        longest_cooling: longest_cooling?,
+    })
+}
+
+/// Reads `[hedge]`.
+pub(super) fn hedge(mut section: Section<'_>) -> Option<Hedge> {
+    let share = section.number("share", 0.0..=1.0);
+    let burst = section.integer("burst", 0..=10_000);
+    section.finish();
+    Some(Hedge { share: share?, burst: u32::try_from(burst?).ok()? })
+}
+
+/// Reads what a policy does when a model fails.
+pub(super) fn read(section: &mut Section<'_>, tiers: &[Tier]) -> Recovery {
+    let chain = models(section, "fallback");
+    check(section, &chain, tiers);
+    let kinds = Unfit::ALL.map(Unfit::as_str);
+    let unfit = section.optional("fallback_on", |section, key| words(section, key, &kinds)).unwrap_or_default();
+    let degraded = section.optional("degraded", Section::text).map(Arc::from);
+    let wait = |section: &mut Section<'_>, key| {
+        section.optional(key, |section, key| section.duration(key, MILLISECOND..=HOUR))
+    };
+    Recovery {
+        chain,
+        fall_back_on: Unfit::ALL.into_iter().filter(|one| unfit.contains(&one.as_str())).collect(),
+        degraded,
+        first_token: wait(section, "first_token_timeout"),
+        hedge_after: wait(section, "hedge_after"),
+    }
+}
+
+/// Reads a list of model names. None where the key is absent.
+pub(super) fn models(section: &mut Section<'_>, key: &'static str) -> Vec<ModelName> {
+    let names = section.optional(key, Section::texts).unwrap_or_default();
+    names.into_iter().map(ModelName::from).collect()
+}
+
+/// Checks what models fall back on, once all of them are read.
+pub(super) fn check_models(root: &Section<'_>, tiers: &[Tier]) {
+    for (at, tier) in tiers.iter().enumerate() {
+        for (nth, model) in tier.models.iter().enumerate() {
+            for wrong in unknown(&model.fallback, tiers) {
+                root.notes().problem(
+                    format!("tiers[{at}].models[{nth}].fallback"),
+                    format!("there is no model `{wrong}`"),
+                    remedy(wrong.as_str(), tiers),
+                );
+            }
+        }
+    }
+}
+
+fn check(section: &Section<'_>, chain: &[ModelName], tiers: &[Tier]) {
+    for wrong in unknown(chain, tiers) {
+        section.problem("fallback", format!("there is no model `{wrong}`"), remedy(wrong.as_str(), tiers));
+    }
+}
+
+fn names(tiers: &[Tier]) -> impl Iterator<Item = &str> {
+    tiers.iter().flat_map(|tier| &tier.models).map(|model| model.candidate.model.as_str())
+}
+
+fn unknown<'a>(chain: &'a [ModelName], tiers: &[Tier]) -> Vec<&'a ModelName> {
+    chain.iter().filter(|wanted| !names(tiers).any(|name| name == wanted.as_str())).collect()
+}
+
+fn remedy(wrong: &str, tiers: &[Tier]) -> String {
+    nearest(wrong, names(tiers))
+        .map_or_else(|| format!("name one of: {}", quoted(names(tiers))), |near| format!("did you mean `{near}`?"))
+}
+
+/// Reads a list of words out of a few.
+fn words(section: &mut Section<'_>, key: &'static str, known: &[&'static str]) -> Option<Vec<&'static str>> {
+    let given = section.texts(key)?;
+    let find = |word: &String| {
+        let found = known.iter().find(|one| *one == word).copied();
+        if found.is_none() {
+            section.problem(key, format!("{word:?} is none of them"), format!("use some of: {}", quoted(known)));
+        }
+        found
+    };
+    given.iter().map(find).collect()
+}

@@ -1,0 +1,88 @@
+//! Retries, breakers, hedges, chains, and several places and keys.
+
+use super::*;
+use crate::config::recovery::RETRY_CAUSES;
+use crate::domain::recovery::Unfit;
+use crate::upstream::retry::RetryOn;
+
+#[test]
+fn a_policy_may_say_what_happens_when_models_fail() {
+    let file = format!(
+        "{RIGHT}\n[policies.chat]\nquality = 0.5\nfallback = ['gpt-large']\nfallback_on = ['refusal', 'invalid_json']\ndegraded = 'Later.'\nfirst_token_timeout = '3s'\nhedge_after = '800ms'"
+    );
+
+    let recovery = load_file(&file).expect("a right file").policy("chat").expect("a policy").recovery.clone();
+
+    assert_eq!(recovery.chain, ["gpt-large".into()]);
+    assert!(recovery.fall_back_on.has(Unfit::Refusal) && !recovery.fall_back_on.has(Unfit::Empty));
+    assert_eq!(recovery.degraded.as_deref(), Some("Later."));
+    assert_eq!(recovery.first_token, Some(Duration::from_secs(3)));
+    assert_eq!(recovery.hedge_after, Some(Duration::from_millis(800)));
+}
+
+#[test]
+fn models_that_nobody_configured_are_no_fallback() {
+    let policy = format!("{RIGHT}\n[policies.chat]\nquality = 0.5\nfallback = ['gpt-larg']");
+    let model = format!("{RIGHT}fallback = ['gpt-larg']");
+
+    for (file, path) in [(policy, "policies.chat.fallback"), (model, "tiers[1].models[0].fallback")] {
+        let problem = only_problem(&file);
+
+        assert_eq!((problem.path.as_str(), problem.fix.as_str()), (path, "did you mean `gpt-large`?"));
+    }
+}
+
+#[test]
+fn a_model_may_answer_at_several_places() {
+    let places = "targets = [{ upstream = 'openai', upstream_model = 'a', weight = 3, price = { input = 1, output = 2 } }, { upstream = 'openai' }]";
+    let several =
+        RIGHT.replace("name = \"gpt-mini\"\n    upstream = \"openai\"", &format!("name = \"gpt-mini\"\n{places}"));
+    let both = RIGHT.replace("name = \"gpt-mini\"", &format!("name = \"gpt-mini\"\n{places}"));
+
+    let config = load_file(&several).expect("a right file");
+
+    let target = config.target(&"gpt-mini".into()).expect("a model");
+    let shown: Vec<(&str, f64)> =
+        target.deployments.iter().map(|one| (one.upstream_model.as_str(), one.weight)).collect();
+    assert_eq!(shown, [("a", 3.0), ("gpt-mini", 1.0)]);
+    assert_ne!(target.deployments[0].price, target.candidate.price);
+    assert_eq!(target.deployments[1].price, target.candidate.price);
+    assert_eq!(only_problem(&both).path, "tiers[0].models[0].upstream");
+}
+
+#[test]
+fn an_upstream_may_have_several_keys() {
+    let keys = "api_keys = [{ env = 'OPENAI_API_KEY' }, { env = 'OPENAI_API_KEY' }]";
+    let several = RIGHT.replace("api_key = { env = \"OPENAI_API_KEY\" }", keys);
+    let both = RIGHT.replace("api_key = {", &format!("{keys}\napi_key = {{"));
+    let wrong = RIGHT.replace("api_key = { env = \"OPENAI_API_KEY\" }", "api_keys = ['sk-inline']");
+
+    let config = load_file(&several).expect("a right file");
+
+    assert!(config.upstreams[0].api_key.is_some());
+    assert_eq!(config.upstreams[0].more_keys.len(), 1);
+    assert_eq!(only_problem(&both).path, "upstreams.openai.api_keys");
+    let wrong = only_problem(&wrong);
+    assert_eq!(wrong.path, "upstreams.openai.api_keys[0]");
+    assert!(!wrong.to_string().contains("sk-inline"));
+}
+
+#[test]
+fn wrong_words_and_ranges_are_named() {
+    let cases = [
+        ("[retry]\non = ['connect', 'evrything']", "retry.on"),
+        ("[retry]\nattempts = 0", "retry.attempts"),
+        ("[breaker]\nfailures = 0", "breaker.failures"),
+        ("[breaker]\ncooling = '5m'", "breaker.longest_cooling"),
+        ("[hedge]\nshare = 2", "hedge.share"),
+        ("[policies.chat]\nquality = 1\nfallback_on = ['sadness']", "policies.chat.fallback_on"),
+    ];
+    for (wrong, path) in cases {
+        assert_eq!(only_problem(&format!("{wrong}\n{RIGHT}")).path, path);
+    }
+}
+
+#[test]
+fn what_may_be_listed_for_a_retry_is_what_a_retry_may_be_for() {
+    assert_eq!(RETRY_CAUSES, RetryOn::WORDS.map(|(word, _)| word));
+}

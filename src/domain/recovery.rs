@@ -1,0 +1,103 @@
+//! What a policy does when a model fails, answers late, or answers with something that is no use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::ids::ModelName;
+
+/// What happens where the first model does not do. The default does nothing beyond retries and the usual chain of targets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recovery {
+    /// The models asked after the first one, instead of its tier and the stronger ones. Empty for those.
+    pub chain: Vec<ModelName>,
+    /// The answers that count as failures.
+    pub fall_back_on: UnfitSet,
+    /// What the caller reads when nothing answered. `None` for an error.
+    pub degraded: Option<Arc<str>>,
+    /// The longest wait for the first token of a stream while another target is left.
+    pub first_token: Option<Duration>,
+    /// After so long without an answer a second target is asked too.
+    pub hedge_after: Option<Duration>,
+}
+
+impl Recovery {
+    /// Nothing beyond retries and the usual chain.
+    pub const NONE: Self =
+        Self { chain: Vec::new(), fall_back_on: UnfitSet::EMPTY, degraded: None, first_token: None, hedge_after: None };
+}
+
+/// Why an answer that arrived in good order is no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The model declined.
+    Refusal,
+    /// The provider's filter stopped it.
+    ContentFilter,
+    /// It says nothing and calls nothing.
+    Empty,
+    /// JSON was asked for, and it is none or breaks the schema.
+    InvalidJson,
+}
+
+impl Unfit {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Refusal, Self::ContentFilter, Self::Empty, Self::InvalidJson];
+
+    /// The word used in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refusal => "refusal",
+            Self::ContentFilter => "content_filter",
+            Self::Empty => "empty",
+            Self::InvalidJson => "invalid_json",
+        }
+    }
+
+    /// What the model did, for the list of attempts.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Refusal => "declined to answer",
+            Self::ContentFilter => "was stopped by a content filter",
+            Self::Empty => "gave an empty answer",
+            Self::InvalidJson => "gave an answer that is not the JSON that was asked for",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Refusal => 1,
+            Self::ContentFilter => 2,
+            Self::Empty => 4,
+            Self::InvalidJson => 8,
+        }
+    }
+}
+
+/// Some of [`Unfit`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnfitSet(u8);
+
+impl UnfitSet {
+    /// None of them.
+    pub const EMPTY: Self = Self(0);
+
+    /// Whether it holds this one.
+    #[must_use]
+    pub const fn has(self, one: Unfit) -> bool {
+        self.0 & one.bit() != 0
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Unfit> for UnfitSet {
+    fn from_iter<I: IntoIterator<Item = Unfit>>(all: I) -> Self {
+        Self(all.into_iter().fold(0, |bits, one| bits | one.bit()))
+    }
+}

@@ -1,0 +1,130 @@
+//! Upstreams, the places of each model, and how calls to them may fail, from the configuration.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::catalog::Place;
+use crate::config::{self, Config};
+use crate::upstream::balance::{Balance, Pool};
+use crate::upstream::breaker::{Breaker, BreakerSettings};
+use crate::upstream::budget::{Allowance, Traffic};
+use crate::upstream::client::{Timeouts, Upstream, UpstreamError, UpstreamSettings};
+use crate::upstream::dispatch::Target;
+use crate::upstream::health::Health;
+use crate::upstream::retry::{RetryOn, RetrySettings};
+
+/// The bounds of the attempts of a call.
+pub(super) fn retry(retry: &config::Retry) -> RetrySettings {
+    let listed = RetryOn::WORDS.into_iter().filter(|(word, _)| retry.on.contains(word)).map(|(_, kind)| kind);
+    RetrySettings {
+        per_target: retry.per_target,
+        total: retry.attempts,
+        within: retry.within,
+        on: listed.collect(),
+        base: retry.base_delay,
+        cap: retry.max_delay,
+        patience: retry.patience,
+        last_patience: retry.last_patience,
+    }
+}
+
+/// What all calls share.
+pub(super) fn traffic(config: &Config) -> Traffic {
+    let retries = Allowance { share: config.retry.budget_share, burst: f64::from(config.retry.budget_burst) };
+    let hedges = Allowance { share: config.hedge.share, burst: f64::from(config.hedge.burst) };
+    Traffic::new(retries, hedges, config.server.client_timeout)
+}
+
+/// One upstream with one of its keys.
+struct Lane {
+    upstream: Arc<Upstream>,
+    /// Which of several keys, from 1.
+    key: Option<u32>,
+    /// Shared by all models there.
+    breaker: Arc<Breaker>,
+}
+
+/// Where each model answers: every deployment, with every key of its upstream.
+pub(super) fn places(config: &Config) -> Result<Vec<Place>, UpstreamError> {
+    let breaker = breaker(&config.breaker);
+    let mut lanes: Vec<Lane> = Vec::new();
+    for upstream in &config.upstreams {
+        for (key, settings) in upstream_settings(upstream) {
+            let (upstream, breaker) = (Arc::new(Upstream::new(settings)?), Arc::new(Breaker::new(breaker)));
+            lanes.push(Lane { upstream, key, breaker });
+        }
+    }
+    let place = |target: &config::Target| Place {
+        model: target.candidate.model.clone(),
+        pool: Pool::new(targets(target, &lanes, breaker), balance(target.balance)),
+        fallback: target.fallback.clone(),
+    };
+    Ok(config.targets().map(place).collect())
+}
+
+fn targets(target: &config::Target, lanes: &[Lane], breaker: BreakerSettings) -> Vec<Target> {
+    let candidate = &target.candidate;
+    let mut targets = Vec::new();
+    for deployment in &target.deployments {
+        let ours: Vec<&Lane> = lanes.iter().filter(|lane| *lane.upstream.id() == deployment.upstream).collect();
+        for lane in &ours {
+            targets.push(Target {
+                upstream: Arc::clone(&lane.upstream),
+                model: candidate.model.clone(),
+                upstream_model: deployment.upstream_model.clone(),
+                tier: candidate.tier.clone(),
+                price: deployment.price,
+                context_tokens: candidate.capability.context_tokens,
+                // The keys of a deployment share its part of the load.
+                weight: deployment.weight / ours.len() as f64,
+                key: lane.key,
+                health: Arc::new(Health::new(breaker, Arc::clone(&lane.breaker))),
+            });
+        }
+    }
+    targets
+}
+
+/// The settings of an upstream, once for each of its keys.
+fn upstream_settings(upstream: &config::Upstream) -> Vec<(Option<u32>, UpstreamSettings)> {
+    let secret = |secret: &config::secret::Secret| SecretString::from(secret.expose().to_owned());
+    let timeouts = upstream.timeouts;
+    let with = |key: Option<&config::secret::Secret>| UpstreamSettings {
+        api_key: key.map(secret),
+        headers: upstream.headers.iter().map(|(name, value)| (name.clone(), secret(value))).collect(),
+        timeouts: Timeouts {
+            connect: timeouts.connect,
+            headers: timeouts.headers,
+            first_token: timeouts.first_token,
+            idle: timeouts.idle,
+            total: timeouts.total,
+        },
+        ..UpstreamSettings::new(upstream.id.clone(), upstream.base_url.clone())
+    };
+    if upstream.more_keys.is_empty() {
+        return vec![(None, with(upstream.api_key.as_ref()))];
+    }
+    let keys = upstream.api_key.iter().chain(&upstream.more_keys);
+    (1..).zip(keys).map(|(number, key)| (Some(number), with(Some(key)))).collect()
+}
+
+const fn breaker(breaker: &config::Breaker) -> BreakerSettings {
+    BreakerSettings {
+        window: breaker.window,
+        least_calls: breaker.least_calls,
+        failures: breaker.failures,
+        in_a_row: breaker.in_a_row,
+        cooling: breaker.cooling,
+        longest_cooling: breaker.longest_cooling,
+    }
+}
+
+const fn balance(balance: config::Balance) -> Balance {
+    match balance {
+        config::Balance::Weighted => Balance::Weighted,
+        config::Balance::LeastBusy => Balance::LeastBusy,
+        config::Balance::Latency => Balance::Latency,
+        config::Balance::Cost => Balance::Cost,
+    }
+}

@@ -1,0 +1,119 @@
+//! What all calls share: how much extra traffic retries and hedges may make.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::upstream::stalled::Clients;
+
+/// How much extra traffic is allowed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Allowance {
+    /// The share of calls, 0 to 1, that may be made once more.
+    pub share: f64,
+    /// How many may be made at once after a quiet time. As many come back within a minute of quiet.
+    pub burst: f64,
+}
+
+/// A bucket of tokens. Every call puts a part of one in, every extra call takes one out, and quiet time refills it slowly, so that a server
+/// with little traffic may try again too.
+#[derive(Debug)]
+pub struct Bucket {
+    allowance: Allowance,
+    level: Mutex<(f64, Instant)>,
+    taken: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Bucket {
+    /// A full bucket.
+    #[must_use]
+    pub fn new(allowance: Allowance) -> Self {
+        let level = Mutex::new((allowance.burst, Instant::now()));
+        Self { allowance, level, taken: AtomicU64::new(0), refused: AtomicU64::new(0) }
+    }
+
+    /// A call was made.
+    pub(crate) fn earn(&self) {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        level.0 = (level.0 + self.allowance.share).min(self.allowance.burst);
+    }
+
+    /// Whether one more call may be made now. If so, it is paid for.
+    pub(crate) fn take(&self, now: Instant) -> bool {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet = now.saturating_duration_since(level.1).as_secs_f64();
+        let full = (level.0 + quiet * self.allowance.burst / 60.0).min(self.allowance.burst);
+        let may = full >= 1.0;
+        *level = (if may { full - 1.0 } else { full }, now);
+        let count = if may { &self.taken } else { &self.refused };
+        count.fetch_add(1, Ordering::Relaxed);
+        may
+    }
+
+    /// How many were taken so far, and how many refused.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.taken.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+    }
+}
+
+/// What all calls of a server share.
+#[derive(Debug)]
+pub struct Traffic {
+    /// Retries of the same target.
+    pub retries: Bucket,
+    /// Second targets asked while the first is still silent.
+    pub hedges: Bucket,
+    /// The clients that must not stop reading.
+    pub clients: Clients,
+}
+
+impl Traffic {
+    /// Full buckets. A client may leave an answer untaken for at most `client`.
+    #[must_use]
+    pub fn new(retries: Allowance, hedges: Allowance, client: Duration) -> Self {
+        Self { retries: Bucket::new(retries), hedges: Bucket::new(hedges), clients: Clients::new(client) }
+    }
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        let (retries, hedges) = (Allowance { share: 0.2, burst: 20.0 }, Allowance { share: 0.05, burst: 5.0 });
+        Self::new(retries, hedges, Duration::from_secs(60))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn extra_calls_stay_within_their_share_of_traffic() {
+        let bucket = Bucket::new(Allowance { share: 0.2, burst: 3.0 });
+        let now = Instant::now();
+        let at_first = (0..10).filter(|_| bucket.take(now)).count();
+
+        let later = (0..100).filter(|_| {
+            bucket.earn();
+            bucket.take(now)
+        });
+
+        assert_eq!(at_first, 3, "the burst");
+        assert_eq!(later.count(), 20, "a fifth of the traffic");
+        assert_eq!(bucket.counts(), (23, 87));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quiet_time_gives_a_burst_back_and_no_more() {
+        let bucket = Bucket::new(Allowance { share: 0.0, burst: 3.0 });
+        let now = Instant::now();
+        while bucket.take(now) {}
+
+        assert!(!bucket.take(now + Duration::from_secs(19)));
+        assert!(bucket.take(now + Duration::from_secs(21)));
+        assert_eq!((0..10).filter(|_| bucket.take(now + Duration::from_secs(3600))).count(), 3);
+    }
+}

@@ -1,0 +1,115 @@
+use super::*;
+
+fn hint(name: &'static str, value: &'static str) -> Option<Duration> {
+    let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+    retry_hint(&HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())]), now)
+}
+
+#[test]
+fn reads_hints_in_every_spelling() {
+    assert_eq!(hint("retry-after", "2"), Some(Duration::from_secs(2)));
+    assert_eq!(hint("retry-after", "0.5"), Some(Duration::from_millis(500)));
+    assert_eq!(hint("retry-after-ms", "1500"), Some(Duration::from_millis(1500)));
+    assert_eq!(hint("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), Some(Duration::from_secs(30)));
+    assert_eq!(hint("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
+}
+
+#[test]
+fn caps_long_hints_and_ignores_nonsense() {
+    assert_eq!(hint("retry-after", "1e300"), Some(LONGEST_HINT));
+    assert_eq!(hint("retry-after", "Sat, 06 Nov 2094 08:00:00 GMT"), Some(LONGEST_HINT));
+    for value in ["", "-1", "NaN", "inf", "soon"] {
+        assert_eq!(hint("retry-after", value), None, "{value}");
+    }
+}
+
+#[test]
+fn prefers_milliseconds() {
+    let headers = HeaderMap::from_iter([(RETRY_AFTER, "9".parse().unwrap()), (RETRY_AFTER_MS, "20".parse().unwrap())]);
+
+    assert_eq!(retry_hint(&headers, SystemTime::UNIX_EPOCH), Some(Duration::from_millis(20)));
+}
+
+#[test]
+fn every_status_has_its_class_and_advice() {
+    let cases = [
+        (400, Class::Rejected, Advice::GiveUp),
+        (401, Class::Unauthorised, Advice::MoveOn),
+        (402, Class::Unauthorised, Advice::MoveOn),
+        (403, Class::Unauthorised, Advice::MoveOn),
+        (404, Class::Rejected, Advice::GiveUp),
+        (408, Class::Transient, Advice::Backoff),
+        (413, Class::Rejected, Advice::GiveUp),
+        (422, Class::Rejected, Advice::GiveUp),
+        (429, Class::Throttled, Advice::Backoff),
+        (500, Class::Transient, Advice::Backoff),
+        (503, Class::Transient, Advice::Backoff),
+        (529, Class::Throttled, Advice::Backoff),
+        (302, Class::Garbage, Advice::Backoff),
+    ];
+    for (status, class, advice) in cases {
+        let trouble = Trouble::Status { status, said: Said::default() };
+
+        assert_eq!((trouble.class(), trouble.advice()), (class, advice), "{status}");
+    }
+}
+
+#[test]
+fn a_hint_is_the_advice_only_where_asking_again_helps() {
+    let said = Said { hint: Some(Duration::from_secs(1)), clue: None };
+
+    assert_eq!(Trouble::Status { status: 429, said }.advice(), Advice::Wait(Duration::from_secs(1)));
+    assert_eq!(Trouble::Status { status: 400, said }.advice(), Advice::GiveUp);
+}
+
+#[test]
+fn silence_and_size_are_not_asked_for_twice() {
+    let second = Duration::from_secs(1);
+    for trouble in [Trouble::SilentHeaders(second), Trouble::SilentStart(second), Trouble::TooLarge { limit: 1 }] {
+        assert_eq!(trouble.advice(), Advice::MoveOn, "{trouble}");
+    }
+    for trouble in [Trouble::Connect(String::new()), Trouble::Ended, Trouble::NotAnAnswer(NotAnAnswer::Empty)] {
+        assert_eq!(trouble.advice(), Advice::Backoff, "{trouble}");
+    }
+}
+
+#[test]
+fn what_an_upstream_says_changes_what_its_status_means() {
+    let cases = [
+        (400, Clue::ContextTooLong, Class::TooLong, Advice::Larger, Blame::Caller),
+        (413, Clue::ContextTooLong, Class::TooLong, Advice::Larger, Blame::Caller),
+        (429, Clue::NoMoney, Class::Unauthorised, Advice::MoveOn, Blame::Lane),
+        (400, Clue::NoMoney, Class::Unauthorised, Advice::MoveOn, Blame::Lane),
+        (404, Clue::NoModel, Class::Unauthorised, Advice::MoveOn, Blame::Target),
+        (429, Clue::NeverFits, Class::Throttled, Advice::MoveOn, Blame::Caller),
+        (400, Clue::ContentFilter, Class::Rejected, Advice::GiveUp, Blame::Caller),
+        (503, Clue::NoModel, Class::Transient, Advice::Backoff, Blame::Target),
+    ];
+    for (status, clue, class, advice, blame) in cases {
+        let trouble = Trouble::Status { status, said: Said { clue: Some(clue), hint: None } };
+
+        assert_eq!((trouble.class(), trouble.advice(), trouble.blame()), (class, advice, blame), "{status} {clue:?}");
+    }
+}
+
+#[test]
+fn blame_falls_on_whoever_failed() {
+    let status = |status, hint: Option<Duration>| Trouble::Status { status, said: Said { clue: None, hint } };
+    let second = Duration::from_secs(1);
+    let cases = [
+        (Trouble::Deadline, Blame::Nobody),
+        (Trouble::Connect(String::new()), Blame::Lane),
+        (Trouble::SilentStart(second), Blame::Target),
+        (Trouble::NotAnAnswer(NotAnAnswer::Empty), Blame::Target),
+        (status(401, None), Blame::Lane),
+        (status(403, None), Blame::Target),
+        (status(422, None), Blame::Caller),
+        (status(429, None), Blame::Target),
+        (status(429, Some(second)), Blame::Nobody),
+        (status(500, None), Blame::Target),
+        (Trouble::Reported(None), Blame::Target),
+    ];
+    for (trouble, blame) in cases {
+        assert_eq!(trouble.blame(), blame, "{trouble}");
+    }
+}

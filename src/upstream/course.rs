@@ -1,0 +1,286 @@
+//! The way of one call over its targets: whom to ask next, whom to leave out, and what is left when nobody answers.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::domain::outcome::Class;
+use crate::domain::recovery::Unfit;
+use crate::upstream::attempt::{Failure, Patience, Started, StartedAnswer};
+use crate::upstream::books::{Aside, Books, Slot};
+use crate::upstream::classify::{Advice, Trouble};
+use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, Target};
+use crate::upstream::health::{Pass, Why};
+use crate::upstream::last_words::{answer, degraded, give_up, rejected};
+use crate::upstream::retry::{Left, Next, RetryPlan};
+use crate::upstream::said::Clue;
+
+/// One call on its way.
+pub(crate) struct Course<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) outgoing: &'a Outgoing<'a>,
+    pub(super) books: Books,
+    /// The targets that were not asked, best first.
+    pub(super) waiting: VecDeque<&'a Target>,
+    /// Those that were passed over. They are asked when nothing else is left: to refuse a call that has nowhere else to go would lose it
+    /// for certain, and the one attempt shows whether the target works again.
+    aside: Vec<(Instant, Why, &'a Target)>,
+    retries: RetryPlan,
+    begun: Instant,
+    retry_after: Option<Duration>,
+    /// Only a larger context than this will do.
+    larger_than: Option<u64>,
+    /// The last refusal that another target might not have shared.
+    refusal: Option<Failure>,
+    /// An answer of no use, in case nothing better comes.
+    spare: Option<Spare<'a>>,
+}
+
+struct Spare<'a> {
+    at: usize,
+    target: &'a Target,
+    started: Started,
+}
+
+/// An attempt that ended.
+pub(super) struct Asked<'a> {
+    pub(super) target: &'a Target,
+    pub(super) slot: Slot,
+    pub(super) result: Result<Started, Failure>,
+}
+
+/// How often a target may be asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Allowed,
+    /// It is asked although its breaker is open.
+    Never,
+}
+
+/// What an attempt leads to.
+enum Step {
+    /// The same target, after this pause.
+    Retry(Duration),
+    /// The next target.
+    Next,
+    /// The end: no other target will do better, or it is too late.
+    End,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(plan: &'a Plan, outgoing: &'a Outgoing<'a>, books: Books) -> Self {
+        Self {
+            plan,
+            outgoing,
+            books,
+            waiting: plan.targets.iter().collect(),
+            aside: Vec::new(),
+            retries: RetryPlan::new(plan.retry, plan.jitter),
+            begun: Instant::now(),
+            retry_after: None,
+            larger_than: None,
+            refusal: None,
+            spare: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Answer, DispatchError> {
+        while let Some((target, pass, again)) = self.next_target() {
+            match self.stay_at(target, pass, again).await {
+                Ok(Some(asked)) => return Ok(self.serve(asked)),
+                Ok(None) => {}
+                Err(End) => break,
+            }
+        }
+        self.finish()
+    }
+
+    /// Asks one target until it answers or is not to be asked again. `Ok(None)` is for the next target.
+    async fn stay_at(
+        &mut self,
+        target: &'a Target,
+        pass: Pass,
+        again: Again,
+    ) -> Result<Option<(&'a Target, Slot, Started)>, End> {
+        let (mut target, mut pass) = (target, pass);
+        loop {
+            if self.is_late() {
+                return Err(End);
+            }
+            let slot = self.books.begin(target, pass);
+            let asked = self.ask(target, slot).await;
+            target = asked.target;
+            let failure = match asked.result {
+                Ok(started) => match self.unfit(&started) {
+                    None => return Ok(Some((target, asked.slot, started))),
+                    Some(why) => {
+                        self.set_aside(target, asked.slot, (started, why));
+                        self.retries.move_on();
+                        return Ok(None);
+                    }
+                },
+                Err(failure) => failure,
+            };
+            self.note(target, asked.slot, &failure.trouble);
+            match self.step(target, failure, again) {
+                Step::Next => return Ok(None),
+                Step::End => return Err(End),
+                Step::Retry(pause) => sleep(pause).await,
+            }
+            pass = match target.health.enter(Instant::now()) {
+                Ok(pass) => pass,
+                // It rests for as long as it was just waited for; a breaker that opened meanwhile ends the matter.
+                Err(obstacle) if obstacle.why == Why::Resting => target.health.force(Instant::now()),
+                Err(_) => {
+                    self.retries.move_on();
+                    return Ok(None);
+                }
+            };
+        }
+    }
+
+    /// The next target that may be asked; when there is none, those that were passed over, the one first that may be well again first.
+    fn next_target(&mut self) -> Option<(&'a Target, Pass, Again)> {
+        let now = Instant::now();
+        if let Some((target, pass)) = self.next_ready(now) {
+            return Some((target, pass, Again::Allowed));
+        }
+        self.aside.sort_by_key(|(until, _, _)| Reverse(*until));
+        while let Some((_, why, target)) = self.aside.pop() {
+            if self.is_large_enough(target) {
+                let again = if why == Why::Open { Again::Never } else { Again::Allowed };
+                return Some((target, target.health.force(now), again));
+            }
+        }
+        None
+    }
+
+    /// The next target that nothing speaks against. Those that something speaks against are noted and put aside.
+    pub(super) fn next_ready(&mut self, now: Instant) -> Option<(&'a Target, Pass)> {
+        while let Some(target) = self.waiting.pop_front() {
+            if !self.is_large_enough(target) {
+                continue;
+            }
+            match target.health.enter(now) {
+                Ok(pass) => return Some((target, pass)),
+                Err(obstacle) => {
+                    self.books.skip(target, obstacle.to_string());
+                    self.aside.push((obstacle.until, obstacle.why, target));
+                }
+            }
+        }
+        None
+    }
+
+    /// A context of unknown size may be large enough.
+    fn is_large_enough(&self, target: &Target) -> bool {
+        match (self.larger_than, target.context_tokens) {
+            (Some(too_small), Some(context)) => context > too_small,
+            (Some(_) | None, _) => true,
+        }
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        let others = !self.waiting.is_empty();
+        Patience { deadline: self.plan.deadline, first_token: self.plan.care.first_token.filter(|_| others) }
+    }
+
+    fn unfit(&self, started: &Started) -> Option<Unfit> {
+        let fitness = &self.plan.care.fitness;
+        match &started.answer {
+            StartedAnswer::Whole(completion) => fitness.of_answer(&completion.body),
+            StartedAnswer::Stream(stream) => stream.beginning().and_then(|event| fitness.of_beginning(event)),
+        }
+    }
+
+    fn set_aside(&mut self, target: &'a Target, slot: Slot, (started, why): (Started, Unfit)) {
+        let usage = match &started.answer {
+            StartedAnswer::Whole(completion) => completion.usage,
+            StartedAnswer::Stream(stream) => stream.usage(),
+        };
+        let aside = Aside { status: started.status, detail: why.words().to_owned(), usage };
+        let at = self.books.set_aside(slot, aside);
+        self.spare = Some(Spare { at, target, started });
+    }
+
+    /// Notes a failed attempt in the books and with its target.
+    pub(super) fn note(&mut self, target: &Target, slot: Slot, trouble: &Trouble) {
+        self.books.fail(slot, trouble, target.upstream.scrubber().text(trouble.to_string()));
+        self.retry_after = self.retry_after.into_iter().chain(trouble.hint()).min();
+        if let (Class::Throttled, Some(wait)) = (trouble.class(), trouble.hint()) {
+            target.health.rest(wait, Instant::now());
+        }
+    }
+
+    fn step(&mut self, target: &Target, failure: Failure, again: Again) -> Step {
+        let trouble = &failure.trouble;
+        let may_repeat = again == Again::Allowed && self.plan.retry.on.has(trouble.kind());
+        let advice = match trouble.advice() {
+            Advice::GiveUp if self.is_filter_to_evade(trouble) => Advice::MoveOn,
+            Advice::Backoff | Advice::Wait(_) if !may_repeat => Advice::MoveOn,
+            advice @ (Advice::GiveUp | Advice::Backoff | Advice::Wait(_) | Advice::MoveOn | Advice::Larger) => advice,
+        };
+        if advice == Advice::Larger {
+            self.larger_than = self.larger_than.max(target.context_tokens);
+        }
+        let left = Left {
+            time: self.plan.deadline.saturating_duration_since(Instant::now()),
+            targets: self.waiting.len(),
+            spent: self.begun.elapsed(),
+            twin: self.waiting.iter().any(|other| other.model == target.model),
+        };
+        let next = self.retries.after(advice, left);
+        self.refusal = matches!(trouble.class(), Class::Rejected | Class::TooLong).then_some(failure);
+        match next {
+            Next::Retry(pause) if self.plan.traffic.retries.take(Instant::now()) => Step::Retry(pause),
+            Next::Retry(_) => {
+                self.retries.move_on();
+                Step::Next
+            }
+            Next::NextTarget => Step::Next,
+            Next::Stop if self.waiting.is_empty() && advice != Advice::GiveUp => Step::Next,
+            Next::Stop => Step::End,
+        }
+    }
+
+    fn is_filter_to_evade(&self, trouble: &Trouble) -> bool {
+        trouble.clue() == Some(Clue::ContentFilter) && self.plan.care.fitness.unfit.has(Unfit::ContentFilter)
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        Instant::now() >= self.plan.deadline
+    }
+
+    fn serve(mut self, (target, slot, started): (&'a Target, Slot, Started)) -> Answer {
+        self.books.serve(slot, started.status, started.reached);
+        answer(target, started, (self.books, &self.plan.traffic))
+    }
+
+    /// No target answered.
+    fn finish(mut self) -> Result<Answer, DispatchError> {
+        if let Some(Spare { at, target, started }) = self.spare {
+            self.books.serve_after_all(at, target);
+            return Ok(answer(target, started, (self.books, &self.plan.traffic)));
+        }
+        if let Some(failure) = self.refusal {
+            return Err(rejected(self.books, failure));
+        }
+        let is_late = Instant::now() >= self.plan.deadline;
+        let retry_after = self.retry_after;
+        if let Some(words) = &self.plan.care.degraded
+            && let Some(first) = self.plan.targets.first()
+        {
+            return Ok(degraded(self.books, self.outgoing, (words, first)));
+        }
+        Err(give_up(&mut self.books, |attempts| match attempts.as_slice() {
+            _ if is_late => DispatchError::Deadline { attempts },
+            [] => DispatchError::NoTarget,
+            [..] => DispatchError::Exhausted { attempts, retry_after },
+        }))
+    }
+}
+
+/// No other target is to be asked.
+struct End;

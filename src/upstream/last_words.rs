@@ -1,0 +1,89 @@
+//! How a call ends: with an answer, with words that stand in for one, or with an error that names every attempt.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::chat::degraded::StandIn;
+use crate::domain::ids::UpstreamId;
+use crate::domain::outcome::{Attempt, Class};
+use crate::upstream::attempt::{Failure, Started, StartedAnswer};
+use crate::upstream::books::Books;
+use crate::upstream::budget::Traffic;
+use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Target};
+use crate::upstream::relay::Relay;
+
+/// A target's answer.
+pub(super) fn answer(target: &Target, started: Started, (mut books, traffic): (Books, &Arc<Traffic>)) -> Answer {
+    let attempts = books.attempts().to_vec();
+    let (stream, usage, output_bytes) = match &started.answer {
+        StartedAnswer::Whole(completion) => (false, completion.usage, 0),
+        StartedAnswer::Stream(stream) => (true, stream.usage(), stream.output_bytes()),
+    };
+    books.count(usage, output_bytes);
+    let (usage, cost) = books.bill();
+    let body = match started.answer {
+        StartedAnswer::Whole(completion) => Relay::whole(completion.body, books),
+        StartedAnswer::Stream(stream) => traffic.clients.watching(Relay::stream(stream, books)),
+    };
+    Answer {
+        upstream: target.upstream.id().clone(),
+        model: target.model.clone(),
+        tier: target.tier.clone(),
+        attempts,
+        degraded: None,
+        stream,
+        usage,
+        cost,
+        body,
+    }
+}
+
+/// The operator's words where no target answered. The books say how the call really ended.
+pub(super) fn degraded(mut books: Books, outgoing: &Outgoing<'_>, (words, first): (&str, &Target)) -> Answer {
+    let attempts = books.attempts().to_vec();
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let model = first.model.as_str();
+    let words = StandIn { text: words, request_id: outgoing.request_id, model, created };
+    let body = if outgoing.stream { words.stream() } else { words.whole() };
+    let (_, cost) = books.bill();
+    close(&mut books);
+    Answer {
+        upstream: UpstreamId::from("none"),
+        model: first.model.clone(),
+        tier: first.tier.clone(),
+        attempts,
+        degraded: Some("template"),
+        stream: outgoing.stream,
+        usage: None,
+        cost,
+        body: Relay::whole(body, books),
+    }
+}
+
+/// Closes the books of a call without an answer, as its last attempt ended.
+pub(super) fn give_up(books: &mut Books, error: impl FnOnce(Vec<Attempt>) -> DispatchError) -> DispatchError {
+    let attempts = books.attempts().to_vec();
+    close(books);
+    error(attempts)
+}
+
+fn close(books: &mut Books) {
+    let made = books.attempts().iter().rev().find(|attempt| attempt.class != Class::Skipped);
+    let class = made.map_or(Class::Transient, |attempt| attempt.class);
+    books.close(class, "");
+}
+
+/// The upstream's own refusal, in its words where they are fit for the client.
+pub(super) fn rejected(mut books: Books, failure: Failure) -> DispatchError {
+    let status = failure.trouble.status().unwrap_or(400);
+    let ours = || {
+        let message = format!("the upstream refused the request with status {status}");
+        let error = json!({ "message": message, "type": "invalid_request_error", "param": null, "code": null });
+        Bytes::from(json!({ "error": error }).to_string())
+    };
+    let body = failure.words.unwrap_or_else(ours);
+    give_up(&mut books, |attempts| DispatchError::Rejected { attempts, status, body })
+}
