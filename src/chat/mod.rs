@@ -1,8 +1,15 @@
 //! Wire formats: bytes to types and back. Pure: imports `domain` and nothing else of ours.
 
 pub mod ask;
+mod canonical;
+mod completion;
+pub mod dialect;
 pub mod error;
+pub mod messages;
+mod object;
 pub mod openai;
 pub mod options;
+mod parts;
+pub mod responses;
 pub mod sse;
 pub mod usage;
