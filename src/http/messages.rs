@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
@@ -54,11 +54,18 @@ pub async fn count_tokens(State(server): State<Arc<Server>>, request: Request<Bo
     Ok(response)
 }
 
-/// Says the errors under `/v1/messages` in Anthropic's shape, whoever made them, and puts the request's name where Anthropic's clients
-/// look for it.
+/// Whether a request comes from one of Anthropic's clients, which all name the version of the API that they know.
+#[must_use]
+pub fn is_anthropics(headers: &HeaderMap) -> bool {
+    headers.contains_key("anthropic-version")
+}
+
+/// Says errors in Anthropic's shape, whoever made them, to those who ask under `/v1/messages` or name a version of Anthropic's API, and
+/// puts the request's name where Anthropic's clients look for it.
 pub async fn speak(request: Request<Body>, next: Next) -> Response {
     let path = request.uri().path();
-    if path != "/v1/messages" && !path.starts_with("/v1/messages/") {
+    let is_messages = path == "/v1/messages" || path.starts_with("/v1/messages/");
+    if !is_messages && !is_anthropics(request.headers()) {
         return next.run(request).await;
     }
     let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();

@@ -46,6 +46,13 @@ def fails_with(kind, word, call):
     raise AssertionError("it succeeded")
 
 
+def models_are_listed():
+    names = [model.id for model in client.models.list()]
+    expect("auto" in names and any(not name.startswith("auto") for name in names), names)
+    expect(client.models.retrieve(names[-1]).display_name == names[-1], names[-1])
+    fails_with(anthropic.NotFoundError, "not_found_error", lambda: client.models.retrieve("no-such-model"))
+
+
 def message_is_answered_by_a_real_model():
     raw = client.messages.with_raw_response.create(**ASK, system="Be brief.")
     answer = raw.parse()
@@ -127,6 +134,7 @@ def tools_are_called_where_the_upstream_does():
 
 
 CHECKS = [
+    models_are_listed,
     message_is_answered_by_a_real_model,
     stream_has_named_events,
     stream_helper_gathers_the_message,
