@@ -1,11 +1,18 @@
 //! Wire formats: bytes to types and back. Pure: imports `domain` and nothing else of ours.
 
 pub mod ask;
+mod canonical;
+mod completion;
 pub mod degraded;
+pub mod dialect;
 pub mod error;
 pub mod fitness;
+pub mod messages;
+mod object;
 pub mod openai;
 pub mod options;
+mod parts;
+pub mod responses;
 pub mod schema;
 pub mod sse;
 pub mod usage;

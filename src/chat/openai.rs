@@ -118,7 +118,7 @@ impl ChatRequest {
 }
 
 /// The top-level fields of a JSON object, in order, each at most once.
-fn top_level(text: &str) -> Result<Vec<(String, &RawValue)>, ChatError> {
+pub(super) fn top_level(text: &str) -> Result<Vec<(String, &RawValue)>, ChatError> {
     let Fields(entries) = serde_json::from_str(text).map_err(|error| not_json(&error))?;
     let mut names: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
     names.sort_unstable();
@@ -132,7 +132,8 @@ fn top_level(text: &str) -> Result<Vec<(String, &RawValue)>, ChatError> {
     }
 }
 
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+/// The fields of a JSON object, in order.
+pub(super) struct Fields<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -83,7 +83,7 @@ fn check(server: &Server, request: &Request<Body>) -> Result<Admitted, (Rejectio
 
 /// The name of a request, given by the client or made here.
 #[derive(Clone, Debug)]
-struct RequestId(String);
+pub(super) struct RequestId(pub(super) String);
 
 /// Names the request, counts it, and puts the name on the answer.
 pub async fn observe(State(server): State<Arc<Server>>, mut request: Request<Body>, next: Next) -> Response {
@@ -104,8 +104,11 @@ pub async fn observe(State(server): State<Arc<Server>>, mut request: Request<Bod
 
 /// The label of a route, from a list that cannot grow with what clients send.
 fn route_label(path: &str) -> &'static str {
-    const ROUTES: [&str; 8] = [
+    const ROUTES: [&str; 11] = [
         "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/responses",
         "/v1/route",
         "/route",
         "/v1/route/batch",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 
 use crate::chat::openai::ChatRequest;
@@ -77,34 +77,42 @@ pub fn call(admitted: &Admitted, chat: ChatRequest) -> Call {
 }
 
 fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Response {
+    let headers = answer_headers(id, routed, &answer);
+    let mut response = Response::new(Body::new(answer.body));
+    *response.headers_mut() = headers;
+    response.into_response()
+}
+
+/// The headers of an answer: what tells of the decision, and what kind of body it has.
+#[must_use]
+pub fn answer_headers(id: DecisionId, routed: &Routed, answer: &Answer) -> HeaderMap {
     let streams = answer.stream;
     let cost = if streams { expected_cost(routed, answer.model.as_str()) } else { answer.cost };
     let served = Served { by: Some((answer.model.as_str(), answer.tier.as_str())), cost };
-    let headers = decision_headers(id, routed, served);
-    let mut response = Response::new(Body::new(answer.body));
-    *response.status_mut() = StatusCode::OK;
-    response.headers_mut().extend(headers);
+    let mut headers = decision_headers(id, routed, served);
     if let Some(kind) = answer.degraded {
-        response.headers_mut().insert(DEGRADED, HeaderValue::from_static(kind));
+        headers.insert(DEGRADED, HeaderValue::from_static(kind));
     }
     if let Some(line) = attempts_line(&answer.attempts) {
-        response.headers_mut().insert(ATTEMPTS, line);
+        headers.insert(ATTEMPTS, line);
     }
     let kind = if streams { "text/event-stream" } else { "application/json" };
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     if streams {
         // Proxies must not gather a stream up.
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     }
-    response.into_response()
+    headers
 }
 
 fn expected_cost(routed: &Routed, model: &str) -> Option<NanoUsd> {
     routed.decision.considered.iter().find(|one| one.model.as_str() == model)?.cost.map(|cost| cost.p50)
 }
 
-fn explain_failure(id: DecisionId, routed: Option<&Routed>, error: ApiError) -> ApiError {
+/// A failure with what was decided before it.
+#[must_use]
+pub fn explain_failure(id: DecisionId, routed: Option<&Routed>, error: ApiError) -> ApiError {
     match routed {
         Some(routed) => {
             error.with_headers(decision_headers(id, routed, Served { by: None, cost: Some(NanoUsd::ZERO) }))

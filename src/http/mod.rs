@@ -5,6 +5,7 @@ pub mod admission;
 pub mod auth;
 pub mod body;
 pub mod chat_completions;
+pub mod dialect;
 pub mod drift;
 pub mod error;
 pub mod export;
@@ -12,7 +13,9 @@ pub mod feedback;
 pub mod headers;
 pub mod health;
 pub mod listen;
+pub mod messages;
 pub mod models;
+pub mod responses;
 pub mod route;
 pub mod state;
 pub mod upstreams;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use crate::http::auth::Keys;
@@ -33,6 +36,9 @@ pub fn public(server: Arc<Server>) -> Router {
     // Behind a key, where keys are configured, and counted against the limit of concurrent requests.
     let guarded = Router::new()
         .route("/v1/chat/completions", post(chat_completions::create))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
+        .route("/v1/responses", post(responses::create))
         .route("/v1/route", post(route::one))
         .route("/route", post(route::one))
         .route("/v1/route/batch", post(route::batch))
@@ -45,6 +51,7 @@ pub fn public(server: Arc<Server>) -> Router {
         .merge(open())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(messages::speak))
         .layer(from_fn_with_state(Arc::clone(&server), admission::observe))
         .with_state(server)
 }

@@ -1,33 +1,60 @@
-//! `GET /v1/models`: the virtual models, then the configured ones.
+//! `GET /v1/models`: the virtual models, then the configured ones; in Anthropic's shape for those who send `anthropic-version`.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
+use crate::domain::time::{Precision, rfc3339};
 use crate::http::error::{ApiError, Kind};
+use crate::http::messages::is_anthropics;
 use crate::http::state::Server;
 
 /// Lists every model a request may name.
-pub async fn list(State(server): State<Arc<Server>>) -> Json<Value> {
-    Json(json!({ "object": "list", "data": models(&server.app.catalog, server.started_unix) }))
+pub async fn list(State(server): State<Arc<Server>>, headers: HeaderMap) -> Json<Value> {
+    let models = models(&server.app.catalog, server.started_unix);
+    if !is_anthropics(&headers) {
+        return Json(json!({ "object": "list", "data": models }));
+    }
+    let data: Vec<Value> = models.iter().map(anthropics).collect();
+    let id = |model: Option<&Value>| model.and_then(|model| model.get("id")).cloned();
+    Json(json!({ "first_id": id(data.first()), "last_id": id(data.last()), "has_more": false, "data": data }))
 }
 
 /// One model of that list.
 ///
 /// # Errors
 /// A name that is not in the list.
-pub async fn one(State(server): State<Arc<Server>>, Path(model): Path<String>) -> Result<Json<Value>, ApiError> {
+pub async fn one(
+    State(server): State<Arc<Server>>,
+    Path(model): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
     let found =
         models(&server.app.catalog, server.started_unix).into_iter().find(|one| one.get("id") == Some(&json!(model)));
+    let found = found.map(|found| if is_anthropics(&headers) { anthropics(&found) } else { found });
     found.map(Json).ok_or_else(|| {
         ApiError::new(
             Kind::ModelNotFound,
             format!("the model `{model}` is not configured; GET /v1/models lists what is"),
         )
         .at("model")
+    })
+}
+
+/// A model as Anthropic describes its own.
+fn anthropics(model: &Value) -> Value {
+    let created = model.get("created").and_then(Value::as_u64).unwrap_or(0);
+    json!({
+        "type": "model",
+        "id": model.get("id"),
+        "display_name": model.get("id"),
+        "created_at": rfc3339(created.saturating_mul(1_000), Precision::Seconds),
+        "lifecycle": "active",
+        "max_input_tokens": model.get("context_length"),
     })
 }
 

@@ -16,6 +16,7 @@ mod chat_completions;
 mod choice;
 mod clients;
 mod commands;
+mod dialects;
 mod drift;
 mod evaluation;
 mod failures;

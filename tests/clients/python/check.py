@@ -1,7 +1,8 @@
 """Checks that the official OpenAI client for Python works against a running trimtab.
 
 Environment: TRIMTAB_URL, such as http://127.0.0.1:8080; TRIMTAB_KEY, a caller key, where the server asks for one;
-TRIMTAB_EXPECT_TOOL_CALLS=1 where the upstream answers tools with a tool call. Prints one line a check; exits 1 if any failed.
+TRIMTAB_EXPECT_TOOL_CALLS=1 where the upstream answers tools with a tool call; TRIMTAB_SCRIPTED=1 where the models `cheap` and `dear` are
+scripted to call tools, whole and in a stream. Prints one line a check; exits 1 if any failed.
 """
 
 import json
@@ -152,6 +153,51 @@ def wrong_key_is_refused():
     fails_with(openai.AuthenticationError, lambda: stranger.chat.completions.create(model="auto", messages=MESSAGES))
 
 
+FUNCTION = {"type": "function", **TOOL["function"]}
+
+
+def response_is_answered_by_a_real_model():
+    raw = client.responses.with_raw_response.create(model="auto", input="Which is larger, 9.11 or 9.9?", store=False)
+    answer = raw.parse()
+    expect(answer.status == "completed" and answer.output_text, answer)
+    expect(answer.usage.total_tokens > 0, answer.usage)
+    expect_headers(raw.headers, answer.model)
+
+
+def response_stream_has_typed_events():
+    events = list(client.responses.create(model="auto", input=MESSAGES, tools=[FUNCTION], stream=True))
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    expect(events[0].type == "response.created" and events[-1].type == "response.completed", events)
+    expect(text and text == events[-1].response.output_text, events[-1])
+    expect([event.sequence_number for event in events] == list(range(len(events))), "the numbers have gaps")
+
+
+def response_stream_helper_gathers_the_answer():
+    with client.responses.stream(model="auto", input=MESSAGES) as stream:
+        done = [event for event in stream if event.type == "response.output_text.done"]
+        expect(done and done[0].text == stream.get_final_response().output_text, done)
+
+
+def response_that_needs_a_memory_is_refused():
+    call = lambda: client.responses.create(model="auto", input="Go on.", previous_response_id="resp_1")  # noqa: E731
+    error = fails_with(openai.BadRequestError, call)
+    expect(error.body["param"] == "previous_response_id", error.body)
+
+
+def response_calls_functions_where_the_upstream_does():
+    """The model `cheap` answers whole and `dear` in a stream, each with two calls of `get_weather`."""
+    ask = {"input": MESSAGES, "tools": [FUNCTION]}
+    whole = client.responses.create(model="cheap", **ask)
+    with client.responses.stream(model="dear", **ask) as stream:
+        streamed = [event for event in stream][-1].response
+    for answer in (whole, streamed):
+        calls = [item for item in answer.output if item.type == "function_call"]
+        expect([json.loads(call.arguments)["city"] for call in calls] == ["Paris", "Rome"], answer)
+        outputs = [{"type": "function_call_output", "call_id": call.call_id, "output": "Rain"} for call in calls]
+        again = MESSAGES + [item.model_dump(exclude_none=True) for item in answer.output] + outputs
+        expect(client.responses.create(model="cheap", input=again, tools=[FUNCTION]).output, "no answer to the results")
+
+
 CHECKS = [
     models_are_listed,
     completion_is_answered_by_a_real_model,
@@ -164,7 +210,13 @@ CHECKS = [
     unknown_model_is_refused_by_name,
     dial_out_of_range_is_refused,
     empty_messages_are_refused,
+    response_is_answered_by_a_real_model,
+    response_stream_has_typed_events,
+    response_stream_helper_gathers_the_answer,
+    response_that_needs_a_memory_is_refused,
 ]
+if os.environ.get("TRIMTAB_SCRIPTED") == "1":  # The upstreams of these checks only ever call tools.
+    CHECKS = [response_calls_functions_where_the_upstream_does]
 
 
 def main():

@@ -1,0 +1,196 @@
+//! Answers in another dialect: canonical bytes in, the dialect's bytes out.
+
+use bytes::{Bytes, BytesMut};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::chat::completion::Completion;
+use crate::chat::sse::{SseDecoder, SseEvent};
+use crate::chat::usage::NotAnAnswer;
+
+/// The most bytes of one canonical event. The relay has bounded events long before; this is a second net.
+const MOST_EVENT_BYTES: usize = 64 << 20;
+
+/// How an answer is called, and what is known of it before it comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// What makes its ids unique: letters and digits.
+    pub key: String,
+    /// When it began, in seconds since 1970.
+    pub created: u64,
+    /// About how many input tokens it has; what is told until the upstream has counted.
+    pub input_tokens: u64,
+}
+
+/// Writes one answer of a dialect, whole or as a stream.
+pub trait Dialect {
+    /// Sent now and then while a stream is silent, so that nobody on the way hangs up. A whole event or comment.
+    const SIGN_OF_LIFE: &'static [u8];
+
+    /// Translates a whole answer.
+    ///
+    /// # Errors
+    /// Bytes that are not a chat completion.
+    fn whole(self, completion: &[u8]) -> Result<Vec<u8>, NotAnAnswer>;
+
+    /// Writes what a chunk adds. Data that is no chunk is a failure of the upstream, which is told.
+    fn chunk(&mut self, data: &[u8], events: &mut Events) -> Result<(), Problem>;
+
+    /// Ends a stream well.
+    fn end(&mut self, events: &mut Events);
+
+    /// Ends a stream that broke.
+    fn fail(&mut self, problem: &Problem, events: &mut Events);
+}
+
+/// Why a stream broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// In words.
+    pub message: String,
+    /// The word of the canonical error, such as `upstream_cut`.
+    pub code: Option<String>,
+    /// The HTTP status that it corresponds to.
+    pub status: u16,
+}
+
+impl Problem {
+    /// What an upstream sent that is no part of an answer.
+    #[must_use]
+    pub fn garbage() -> Self {
+        Self {
+            message: "the answer was cut short: the upstream sent something that is no part of an answer".to_owned(),
+            code: Some("upstream_garbage".to_owned()),
+            status: 502,
+        }
+    }
+
+    /// A stream that ended before the answer did.
+    #[must_use]
+    pub fn cut() -> Self {
+        Self {
+            message: "the answer was cut short: the stream ended before the answer did".to_owned(),
+            code: Some("upstream_cut".to_owned()),
+            status: 502,
+        }
+    }
+
+    /// Reads the `error` of a canonical error event.
+    #[must_use]
+    pub fn reported(error: &Value) -> Self {
+        let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
+        let code = text("code");
+        let given = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+        let by_word = match (code.as_deref(), error.get("type").and_then(Value::as_str)) {
+            (Some("upstream_idle" | "deadline_exceeded"), _) | (_, Some("timeout_error")) => 504,
+            (Some("rate_limit_exceeded"), _) | (_, Some("rate_limit_error")) => 429,
+            (_, Some("overloaded_error")) => 529,
+            (_, Some("invalid_request_error")) => 400,
+            (_, _) => 502,
+        };
+        let status = given.filter(|status| (400..600).contains(status)).unwrap_or(by_word);
+        let message = text("message").unwrap_or_else(|| "the upstream failed in the middle of its answer".to_owned());
+        Self { message, code, status }
+    }
+}
+
+/// Named server-sent events being written.
+#[derive(Debug, Default)]
+pub struct Events(BytesMut);
+
+impl Events {
+    /// Adds an event. Data that cannot be written as JSON, which no data of ours is, is left out.
+    pub(crate) fn put(&mut self, name: &str, data: &impl Serialize) {
+        let Ok(data) = serde_json::to_vec(data) else { return };
+        for piece in [b"event: ", name.as_bytes(), b"\ndata: ", &data, b"\n\n"] {
+            self.0.extend_from_slice(piece);
+        }
+    }
+
+    /// Adds bytes that are whole events already.
+    pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Takes what was written.
+    pub fn take(&mut self) -> Bytes {
+        self.0.split().freeze()
+    }
+}
+
+/// Translates a canonical stream, however its bytes are cut. Holds at most one event.
+#[derive(Debug)]
+pub struct StreamTranslator<D> {
+    decoder: SseDecoder,
+    dialect: D,
+    events: Events,
+    is_over: bool,
+}
+
+impl<D: Dialect> StreamTranslator<D> {
+    /// A translator into this dialect.
+    #[must_use]
+    pub fn new(dialect: D) -> Self {
+        Self { decoder: SseDecoder::new(MOST_EVENT_BYTES), dialect, events: Events::default(), is_over: false }
+    }
+
+    /// Takes the next bytes and gives what they mean; nothing while an event is not whole.
+    pub fn push(&mut self, bytes: Bytes) -> Bytes {
+        self.decoder.push(bytes);
+        while !self.is_over {
+            match self.decoder.next_event() {
+                Ok(Some(event)) => self.event(&event),
+                Ok(None) => break,
+                Err(_) => self.fail(&Problem::garbage()),
+            }
+        }
+        self.events.take()
+    }
+
+    /// The canonical stream has ended: what is left to say. A stream that did not say its end was cut.
+    pub fn finish(&mut self) -> Bytes {
+        if !self.is_over {
+            self.fail(&Problem::cut());
+        }
+        self.events.take()
+    }
+
+    /// Whether the dialect's stream has said its end.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn event(&mut self, event: &SseEvent) {
+        if event.data.is_empty() {
+            self.events.put_bytes(D::SIGN_OF_LIFE);
+        } else if event.data.as_ref() == b"[DONE]" {
+            self.is_over = true;
+            self.dialect.end(&mut self.events);
+        } else if let Err(problem) = self.dialect.chunk(&event.data, &mut self.events) {
+            self.fail(&problem);
+        }
+    }
+
+    fn fail(&mut self, problem: &Problem) {
+        self.is_over = true;
+        self.dialect.fail(problem, &mut self.events);
+    }
+}
+
+/// Reads a chunk.
+pub(crate) fn read_chunk(data: &[u8]) -> Result<Completion, Problem> {
+    let chunk: Completion = serde_json::from_slice(data).map_err(|_| Problem::garbage())?;
+    match chunk.error.as_ref().filter(|error| !error.is_null()) {
+        Some(error) => Err(Problem::reported(error)),
+        None => Ok(chunk),
+    }
+}
+
+/// Reads a whole answer.
+pub(crate) fn read_whole(bytes: &[u8]) -> Result<Completion, NotAnAnswer> {
+    if bytes.is_empty() {
+        return Err(NotAnAnswer::Empty);
+    }
+    serde_json::from_slice(bytes).map_err(|_| NotAnAnswer::NotJson)
+}

@@ -1,0 +1,135 @@
+//! A Messages request as a chat completions request.
+
+use serde_json::value::RawValue;
+
+use crate::chat::canonical::{Canonical, JsonSchema, Message, ResponseFormat};
+use crate::chat::dialect::Naming;
+use crate::chat::error::ChatError;
+use crate::chat::messages::content::{messages, system_text};
+use crate::chat::messages::stream::MessageWriter;
+use crate::chat::messages::tools::{choice, tools};
+use crate::chat::object::Object;
+use crate::chat::openai::ChatRequest;
+
+/// The longest user name that OpenAI takes. A longer one, such as the digests that Claude Code sends, is left out.
+const LONGEST_USER: usize = 64;
+
+/// Up to how many tokens of thinking an effort is low, and medium.
+const LOW_BUDGET: u64 = 4_096;
+const MEDIUM_BUDGET: u64 = 16_384;
+
+/// A Messages request, read.
+#[derive(Debug)]
+pub struct MessagesRequest {
+    /// The request as the line walks it.
+    pub chat: ChatRequest,
+    /// How its answer is written.
+    pub reply: Reply,
+}
+
+/// What of a request its answer depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    pub(super) stop_sequences: Vec<String>,
+}
+
+impl Reply {
+    /// A writer of the answer under these names.
+    #[must_use]
+    pub fn writer(self, naming: Naming) -> MessageWriter {
+        MessageWriter::new(self, naming)
+    }
+}
+
+impl MessagesRequest {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// Bytes that are not JSON, fields of the wrong kind, and what cannot be said in chat completions, each by its path and with the
+    /// remedy.
+    pub fn parse(body: &[u8]) -> Result<Self, ChatError> {
+        let body = Object::body(body)?;
+        refuse_server_side(&body)?;
+        let mut list = Vec::new();
+        list.extend(body.raw("system").map(|raw| system_text("system", raw)).transpose()?.and_then(system));
+        list.extend(messages(&body)?);
+        let (tool_choice, parallel_tool_calls) = choice(&body)?;
+        let stop_sequences = stop_sequences(&body)?;
+        let output = body.object("output_config")?;
+        let same =
+            [("temperature", "temperature"), ("top_p", "top_p"), ("stop_sequences", "stop"), ("trimtab", "trimtab")];
+        let canonical = Canonical {
+            model: body.text("model")?,
+            messages: list,
+            max_completion_tokens: body.count("max_tokens")?,
+            tools: tools(&body)?,
+            tool_choice,
+            parallel_tool_calls,
+            reasoning_effort: effort(&body, output.as_ref())?,
+            response_format: response_format(&body, output.as_ref())?,
+            user: user(&body)?,
+            same: same.iter().filter_map(|(theirs, ours)| Some((*ours, body.raw(theirs)?))).collect(),
+            ..Canonical::default()
+        };
+        let chat = canonical.streaming(body.flag("stream")?).into_chat()?;
+        Ok(Self { chat, reply: Reply { stop_sequences } })
+    }
+}
+
+fn system(text: String) -> Option<Message> {
+    (!text.is_empty()).then_some(Message::System { content: text })
+}
+
+/// What only Anthropic's own servers can do.
+fn refuse_server_side(body: &Object<'_>) -> Result<(), ChatError> {
+    if body.raw("mcp_servers").is_some_and(|raw| raw.get() != "[]") {
+        return Err(body.wrong("mcp_servers", "left out: Trimtab calls no MCP servers; offer their tools as `tools`"));
+    }
+    if body.raw("container").is_some() {
+        return Err(body.wrong("container", "left out: Trimtab has no containers; offer tools of your own"));
+    }
+    Ok(())
+}
+
+fn stop_sequences(body: &Object<'_>) -> Result<Vec<String>, ChatError> {
+    let expected = "a list of texts";
+    let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_err(|_| body.wrong("stop_sequences", expected));
+    Ok(body.raw("stop_sequences").map(read).transpose()?.unwrap_or_default())
+}
+
+/// How hard the model should think: as `output_config` says it, else by the budget of `thinking`. Where the model itself decides
+/// (`adaptive`), nothing is said, which means the same to other providers.
+fn effort(body: &Object<'_>, output: Option<&Object<'_>>) -> Result<Option<String>, ChatError> {
+    if let Some(effort) = output.map(|output| output.text("effort")).transpose()?.flatten() {
+        return Ok(Some(if effort == "max" { "xhigh".to_owned() } else { effort }));
+    }
+    let Some(thinking) = body.object("thinking")? else { return Ok(None) };
+    let fix = "say `enabled`, `adaptive` or `disabled`";
+    let kind = thinking.needed_text("type", fix)?;
+    Ok(match (kind.as_str(), thinking.count("budget_tokens")?) {
+        ("enabled", Some(..=LOW_BUDGET)) => Some("low".to_owned()),
+        ("enabled", None | Some(..=MEDIUM_BUDGET)) => Some("medium".to_owned()),
+        ("enabled", Some(_)) => Some("high".to_owned()),
+        _ => None,
+    })
+}
+
+/// The schema of the answer, under its present name or the one it had before.
+fn response_format<'a>(
+    body: &Object<'a>,
+    output: Option<&Object<'a>>,
+) -> Result<Option<ResponseFormat<'a>>, ChatError> {
+    let now = output.map(|output| output.object("format")).transpose()?.flatten();
+    let Some(format) = now.map_or_else(|| body.object("output_format"), |now| Ok(Some(now)))? else { return Ok(None) };
+    if format.text("type")?.as_deref() != Some("json_schema") {
+        return Err(format.wrong("type", "`json_schema`"));
+    }
+    let schema = format.raw("schema").ok_or_else(|| format.missing("schema", "send a JSON schema"))?;
+    let json_schema = JsonSchema { name: "answer".to_owned(), description: None, strict: Some(true), schema };
+    Ok(Some(ResponseFormat::JsonSchema { json_schema }))
+}
+
+fn user(body: &Object<'_>) -> Result<Option<String>, ChatError> {
+    let Some(metadata) = body.object("metadata")? else { return Ok(None) };
+    Ok(metadata.text("user_id")?.filter(|user| !user.is_empty() && user.len() <= LONGEST_USER))
+}

@@ -1,0 +1,226 @@
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::chat::dialect::{Dialect, Naming, StreamTranslator};
+use crate::chat::openai::ChatRequest;
+
+fn cases(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    text.trim_start_matches("=== ").split("\n=== ").map(|case| case.split_once('\n').unwrap())
+}
+
+fn parse(body: &str) -> ChatRequest {
+    MessagesRequest::parse(body.as_bytes()).unwrap().chat
+}
+
+fn writer() -> MessageWriter {
+    let body = r#"{"stop_sequences": ["STOP"], "messages": [{"role": "user", "content": "Hi"}]}"#;
+    let naming = Naming { key: "01".to_owned(), created: 5, input_tokens: 11 };
+    MessagesRequest::parse(body.as_bytes()).unwrap().reply.writer(naming)
+}
+
+/// The events of a stream that arrives in these pieces.
+fn events(pieces: &[&[u8]]) -> String {
+    let mut translator = StreamTranslator::new(writer());
+    let mut bytes: Vec<u8> = pieces.iter().flat_map(|piece| translator.push(Bytes::copy_from_slice(piece))).collect();
+    bytes.extend(translator.finish());
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn requests_become_chat_completions() {
+    let mut said = String::new();
+    for (name, body) in cases(include_str!("requests.txt")) {
+        let sent = String::from_utf8(parse(body).body_for("upstream-model").to_vec()).unwrap();
+        assert!(serde_json::from_str::<Value>(&sent).is_ok(), "{sent}");
+        said.push_str(&format!("=== {name}\n{sent}\n"));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn whole_answers_become_messages() {
+    let mut said = String::new();
+    for (name, completion) in cases(include_str!("../fixtures/answers.txt")) {
+        let message = String::from_utf8(writer().whole(completion.as_bytes()).unwrap()).unwrap();
+        said.push_str(&format!("=== {name}\n{message}\n"));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn streams_become_named_events() {
+    let mut said = String::new();
+    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
+        said.push_str(&format!("=== {name}\n{}", events(&[format!("{}\n\n", stream.trim_end()).as_bytes()])));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn events_do_not_depend_on_how_the_stream_is_cut() {
+    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
+        let stream = format!("{}\n\n", stream.trim_end());
+        let whole = events(&[stream.as_bytes()]);
+        for at in 0..stream.len() {
+            let (head, tail) = stream.as_bytes().split_at(at);
+            assert_eq!(events(&[head, tail]), whole, "{name}, cut at byte {at}");
+        }
+        let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
+        assert_eq!(events(&bytes), whole, "{name}, byte by byte");
+    }
+}
+
+#[test]
+fn a_stream_tells_what_a_whole_answer_tells() {
+    let stream = cases(include_str!("../fixtures/streams.txt")).find(|(name, _)| *name == "a text, then a tool call");
+    let told = events(&[format!("{}\n\n", stream.unwrap().1.trim_end()).as_bytes()]);
+    let data: Vec<Value> = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    let arguments: String = data.iter().filter_map(|event| event["delta"]["partial_json"].as_str()).collect();
+
+    assert_eq!(serde_json::from_str::<Value>(&arguments).unwrap(), json!({ "city": "Zü}rich\"" }));
+    assert_eq!(data[data.len() - 2]["usage"]["cache_read_input_tokens"], 64);
+    assert_eq!(data[data.len() - 2]["usage"]["input_tokens"], 120 - 64 - 16);
+}
+
+#[test]
+fn the_ask_is_found_under_tool_results_and_reminders() {
+    let asks: Vec<String> = cases(include_str!("requests.txt")).map(|(_, body)| parse(body).prompt.ask).collect();
+
+    assert!(asks.contains(&"fix the failing test".to_owned()), "{asks:?}");
+    assert!(asks.contains(&"So, which is nicer?".to_owned()), "{asks:?}");
+    // A turn of tool results alone keeps the human's ask.
+    assert!(asks.contains(&"Go.".to_owned()), "{asks:?}");
+}
+
+#[test]
+fn a_conversation_is_recognised_although_its_billing_line_differs() {
+    let body = |line: &str| {
+        let system = json!([{ "type": "text", "text": format!("x-anthropic-billing-header: {line}") }, { "type": "text", "text": "Be kind." }]);
+        json!({ "system": system, "messages": [{ "role": "user", "content": "Hi" }] }).to_string()
+    };
+
+    assert_eq!(parse(&body("cch=1")).prompt.shape.opening_digest, parse(&body("cch=2")).prompt.shape.opening_digest);
+}
+
+#[test]
+fn what_cannot_be_said_is_refused_by_name() {
+    let message = |content: Value| json!({ "messages": [{ "role": "user", "content": content }] });
+    let with = |name: &str, value: Value| {
+        let mut body = message(json!("Hi"));
+        body[name] = value;
+        body
+    };
+    let cases = [
+        (json!({}), "messages"),
+        (json!({ "messages": [] }), "messages"),
+        (json!({ "messages": {} }), "messages"),
+        (json!({ "messages": [7] }), "messages[0]"),
+        (json!({ "messages": [{ "content": "Hi" }] }), "messages[0].role"),
+        (json!({ "messages": [{ "role": "tool", "content": "Hi" }] }), "messages[0].role"),
+        (json!({ "messages": [{ "role": "user" }] }), "messages[0].content"),
+        (
+            json!({ "messages": [{ "role": "assistant", "content": [{ "type": "image" }] }] }),
+            "messages[0].content[0].type",
+        ),
+        (message(json!(7)), "messages[0].content"),
+        (message(json!([{ "text": "Hi" }])), "messages[0].content[0].type"),
+        (message(json!([{ "type": "text" }])), "messages[0].content[0].text"),
+        (message(json!([{ "type": "text", "text": 7 }])), "messages[0].content[0].text"),
+        (message(json!([{ "type": "image" }])), "messages[0].content[0].source"),
+        (
+            message(json!([{ "type": "image", "source": { "type": "file", "file_id": "f" } }])),
+            "messages[0].content[0].source.type",
+        ),
+        (
+            message(json!([{ "type": "document", "source": { "type": "url", "url": "u" } }])),
+            "messages[0].content[0].source.type",
+        ),
+        (message(json!([{ "type": "tool_result" }])), "messages[0].content[0].tool_use_id"),
+        (message(json!([{ "type": "server_tool_use" }])), "messages[0].content[0].type"),
+        (with("max_tokens", json!("many")), "max_tokens"),
+        (with("model", json!(7)), "model"),
+        (with("stream", json!("yes")), "stream"),
+        (with("system", json!(7)), "system"),
+        (with("stop_sequences", json!("END")), "stop_sequences"),
+        (with("tools", json!([{ "type": "web_search_20250305", "name": "web_search" }])), "tools[0].type"),
+        (with("tools", json!([{ "name": "a" }])), "tools[0].input_schema"),
+        (with("tool_choice", json!({ "type": "many" })), "tool_choice.type"),
+        (with("tool_choice", json!({ "type": "tool" })), "tool_choice.name"),
+        (with("mcp_servers", json!([{ "url": "u" }])), "mcp_servers"),
+        (with("container", json!("c")), "container"),
+        (with("output_config", json!({ "format": { "type": "xml" } })), "output_config.format.type"),
+        (with("trimtab", json!({ "quality": 7 })), "trimtab.quality"),
+    ];
+    for (body, field) in cases {
+        let error = MessagesRequest::parse(body.to_string().as_bytes()).unwrap_err();
+
+        assert_eq!(error.field(), Some(field), "{body}: {error}");
+    }
+    for bytes in [&b"{"[..], b"\xff", b"[]", b"", b"null"] {
+        assert!(MessagesRequest::parse(bytes).is_err());
+    }
+}
+
+#[test]
+fn errors_have_anthropics_shape() {
+    let ours = br#"{"error":{"message":"must be a text","type":"invalid_request_error","param":"model","code":"invalid_request"}}"#;
+
+    assert_eq!(
+        error_body(400, ours, "req_1"),
+        json!({ "type": "error", "error": { "type": "invalid_request_error", "message": "model: must be a text" }, "request_id": "req_1" })
+    );
+    let types = [401, 403, 404, 405, 408, 413, 429, 500, 502, 503, 504, 529].map(error_type);
+    insta::assert_debug_snapshot!(types);
+    assert_eq!(error_body(502, b"nonsense", "r")["error"]["type"], "api_error");
+}
+
+/// JSON of every kind, with the words that the readers look for.
+fn any_json() -> impl Strategy<Value = Value> {
+    let words = [
+        "type",
+        "text",
+        "tool_use",
+        "tool_result",
+        "content",
+        "role",
+        "user",
+        "assistant",
+        "choices",
+        "delta",
+        "index",
+        "é",
+    ];
+    let word = prop::sample::select(words.to_vec());
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        word.clone().prop_map(Value::from)
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        let fields = prop::collection::hash_map(word.clone(), inner.clone(), 0..4);
+        prop_oneof![
+            prop::collection::vec(inner, 0..4).prop_map(Value::from),
+            fields.prop_map(|fields| fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_request_and_no_answer_makes_it_panic(json in any_json(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let body = json!({ "messages": [{ "role": "user", "content": json }, json], "system": json, "tools": [json], "thinking": json });
+        drop(MessagesRequest::parse(body.to_string().as_bytes()));
+        drop(writer().whole(json!({ "choices": [json, { "message": json }] }).to_string().as_bytes()));
+        let chunk = json!({ "choices": [{ "delta": { "content": json, "tool_calls": [{ "index": 0, "function": json }] }, "finish_reason": null }] });
+        let told = events(&[format!("data: {chunk}\n\ndata: {json}\n\n").as_bytes(), &bytes]);
+        // Whatever comes, the stream ends in an event that says so.
+        prop_assert!(told.contains("event: error") || told.contains("event: message_stop"), "{}", told);
+    }
+}

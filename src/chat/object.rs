@@ -1,0 +1,135 @@
+//! JSON objects that know where they stand in a request, so that every error names its field.
+
+use serde_json::value::RawValue;
+
+use crate::chat::error::ChatError;
+use crate::chat::openai::{Fields, top_level};
+
+/// One object of a request: its fields as sent, and the path to it.
+#[derive(Debug)]
+pub(crate) struct Object<'a> {
+    path: String,
+    fields: Vec<(String, &'a RawValue)>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads a whole body.
+    ///
+    /// # Errors
+    /// Bytes that are not UTF-8, not JSON, not an object, and fields given twice.
+    pub(crate) fn body(body: &'a [u8]) -> Result<Self, ChatError> {
+        let text = std::str::from_utf8(body).map_err(|error| ChatError::NotUtf8 { offset: error.valid_up_to() })?;
+        Ok(Self { path: String::new(), fields: top_level(text)? })
+    }
+
+    /// Reads the object at a path.
+    ///
+    /// # Errors
+    /// Anything that is not an object.
+    pub(crate) fn at(path: String, raw: &'a RawValue) -> Result<Self, ChatError> {
+        match serde_json::from_str(raw.get()) {
+            Ok(Fields(fields)) => Ok(Self { path, fields }),
+            Err(_) => Err(ChatError::Wrong { field: path, expected: "an object" }),
+        }
+    }
+
+    /// The path to one of its fields.
+    pub(crate) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// A field exactly as sent; `None` where it is absent or null.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
+    }
+
+    /// An error about one of the fields.
+    pub(crate) fn wrong(&self, name: &str, expected: &'static str) -> ChatError {
+        ChatError::Wrong { field: self.path_of(name), expected }
+    }
+
+    /// An error about a field that is not there.
+    pub(crate) fn missing(&self, name: &str, fix: &'static str) -> ChatError {
+        ChatError::Missing { field: self.path_of(name), fix }
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// Anything else but null.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, ChatError> {
+        let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_err(|_| self.wrong(name, "a text"));
+        self.raw(name).map(read).transpose()
+    }
+
+    /// A text that must be there.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub(crate) fn needed_text(&self, name: &str, fix: &'static str) -> Result<String, ChatError> {
+        self.text(name)?.ok_or_else(|| self.missing(name, fix))
+    }
+
+    /// True or false.
+    ///
+    /// # Errors
+    /// Anything else but null.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, ChatError> {
+        let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_err(|_| self.wrong(name, "true or false"));
+        self.raw(name).map(read).transpose()
+    }
+
+    /// A count.
+    ///
+    /// # Errors
+    /// Anything else but null.
+    pub(crate) fn count(&self, name: &str) -> Result<Option<u64>, ChatError> {
+        let expected = "a whole number, zero or more";
+        let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_err(|_| self.wrong(name, expected));
+        self.raw(name).map(read).transpose()
+    }
+
+    /// The elements of a list, each with its path; none where it is absent.
+    ///
+    /// # Errors
+    /// Anything but a list or null.
+    pub(crate) fn list(&self, name: &str) -> Result<Vec<(String, &'a RawValue)>, ChatError> {
+        let Some(raw) = self.raw(name) else { return Ok(Vec::new()) };
+        elements(&self.path_of(name), raw)
+    }
+
+    /// The object in a field.
+    ///
+    /// # Errors
+    /// Anything else but null.
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Self>, ChatError> {
+        self.raw(name).map(|raw| Self::at(self.path_of(name), raw)).transpose()
+    }
+}
+
+/// The elements of a list, each with its path.
+///
+/// # Errors
+/// Anything but a list.
+pub(crate) fn elements<'a>(path: &str, raw: &'a RawValue) -> Result<Vec<(String, &'a RawValue)>, ChatError> {
+    let list: Vec<&RawValue> =
+        serde_json::from_str(raw.get()).map_err(|_| ChatError::Wrong { field: path.to_owned(), expected: "a list" })?;
+    Ok(list.into_iter().enumerate().map(|(at, raw)| (format!("{path}[{at}]"), raw)).collect())
+}
+
+/// What a JSON value is, by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Text,
+    List,
+    Other,
+}
+
+/// What a JSON value is.
+pub(crate) fn shape(raw: &RawValue) -> Shape {
+    match raw.get().as_bytes().first() {
+        Some(b'"') => Shape::Text,
+        Some(b'[') => Shape::List,
+        Some(_) | None => Shape::Other,
+    }
+}

@@ -1,0 +1,163 @@
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::chat::dialect::{Dialect, Naming, StreamTranslator};
+use crate::chat::openai::ChatRequest;
+
+fn cases(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    text.trim_start_matches("=== ").split("\n=== ").map(|case| case.split_once('\n').unwrap())
+}
+
+fn parse(body: &str) -> ChatRequest {
+    ResponsesRequest::parse(body.as_bytes()).unwrap().chat
+}
+
+fn writer() -> ResponseWriter {
+    let body = r#"{"instructions": "Be kind.", "input": "Hi", "tools": [{"type": "function", "name": "a"}], "temperature": 0.70}"#;
+    let naming = Naming { key: "01".to_owned(), created: 5, input_tokens: 11 };
+    ResponsesRequest::parse(body.as_bytes()).unwrap().reply.writer(naming)
+}
+
+/// The events of a stream that arrives in these pieces.
+fn events(pieces: &[&[u8]]) -> String {
+    let mut translator = StreamTranslator::new(writer());
+    let mut bytes: Vec<u8> = pieces.iter().flat_map(|piece| translator.push(Bytes::copy_from_slice(piece))).collect();
+    bytes.extend(translator.finish());
+    String::from_utf8(bytes).unwrap()
+}
+
+fn data(told: &str) -> Vec<Value> {
+    told.lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect()
+}
+
+#[test]
+fn requests_become_chat_completions() {
+    let mut said = String::new();
+    for (name, body) in cases(include_str!("requests.txt")) {
+        let sent = String::from_utf8(parse(body).body_for("upstream-model").to_vec()).unwrap();
+        assert!(serde_json::from_str::<Value>(&sent).is_ok(), "{sent}");
+        said.push_str(&format!("=== {name}\n{sent}\n"));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn whole_answers_become_responses() {
+    let mut said = String::new();
+    for (name, completion) in cases(include_str!("../fixtures/answers.txt")) {
+        let response = String::from_utf8(writer().whole(completion.as_bytes()).unwrap()).unwrap();
+        said.push_str(&format!("=== {name}\n{response}\n"));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn streams_become_typed_events() {
+    let mut said = String::new();
+    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
+        said.push_str(&format!("=== {name}\n{}", events(&[format!("{}\n\n", stream.trim_end()).as_bytes()])));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn events_do_not_depend_on_how_the_stream_is_cut() {
+    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
+        let stream = format!("{}\n\n", stream.trim_end());
+        let whole = events(&[stream.as_bytes()]);
+        for at in 0..stream.len() {
+            let (head, tail) = stream.as_bytes().split_at(at);
+            assert_eq!(events(&[head, tail]), whole, "{name}, cut at byte {at}");
+        }
+        let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
+        assert_eq!(events(&bytes), whole, "{name}, byte by byte");
+    }
+}
+
+#[test]
+fn events_are_numbered_and_end_in_a_response() {
+    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
+        let told = data(&events(&[format!("{}\n\n", stream.trim_end()).as_bytes()]));
+        let numbers: Vec<u64> = told.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+
+        assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "{name}");
+        let last = told.last().unwrap();
+        let status = last["response"]["status"].as_str().unwrap();
+        assert_eq!(last["type"], format!("response.{status}"), "{name}");
+        assert!(matches!(status, "completed" | "incomplete" | "failed"), "{name}");
+    }
+}
+
+#[test]
+fn the_last_event_holds_what_the_whole_answer_would() {
+    let stream =
+        cases(include_str!("../fixtures/streams.txt")).find(|(name, _)| *name == "reasoning before a text").unwrap();
+    let told = data(&events(&[format!("{}\n\n", stream.1.trim_end()).as_bytes()]));
+    let whole = json!({
+        "model": "cheap",
+        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "reasoning_content": "Let me see.", "content": "42" } }],
+        "usage": { "prompt_tokens": 120, "completion_tokens": 30, "prompt_tokens_details": { "cached_tokens": 64, "cache_write_tokens": 16 }, "completion_tokens_details": { "reasoning_tokens": 12 } },
+    });
+    let whole: Value = serde_json::from_slice(&writer().whole(whole.to_string().as_bytes()).unwrap()).unwrap();
+
+    assert_eq!(told.last().unwrap()["response"], whole);
+}
+
+#[test]
+fn what_cannot_be_said_is_refused_by_name() {
+    let with = |name: &str, value: Value| {
+        let mut body = json!({ "input": "Hi" });
+        body[name] = value;
+        body
+    };
+    let input = |item: Value| json!({ "input": [item] });
+    let cases = [
+        (json!({}), "input"),
+        (json!({ "input": [] }), "input"),
+        (json!({ "input": 7 }), "input"),
+        (input(json!(7)), "input[0]"),
+        (input(json!({ "content": "Hi" })), "input[0].role"),
+        (input(json!({ "role": "tool", "content": "Hi" })), "input[0].role"),
+        (input(json!({ "role": "user" })), "input[0].content"),
+        (input(json!({ "role": "user", "content": [{ "text": "Hi" }] })), "input[0].content[0].type"),
+        (input(json!({ "role": "user", "content": [{ "type": "input_audio" }] })), "input[0].content[0].type"),
+        (
+            input(json!({ "role": "user", "content": [{ "type": "input_image", "file_id": "f" }] })),
+            "input[0].content[0].image_url",
+        ),
+        (
+            input(json!({ "role": "user", "content": [{ "type": "input_file", "file_url": "u" }] })),
+            "input[0].content[0].file_data",
+        ),
+        (input(json!({ "type": "item_reference", "id": "x" })), "input[0].type"),
+        (input(json!({ "type": "web_search_call" })), "input[0].type"),
+        (input(json!({ "type": "function_call", "name": "a" })), "input[0].call_id"),
+        (input(json!({ "type": "function_call_output", "output": "x" })), "input[0].call_id"),
+        (input(json!({ "type": "function_call_output", "call_id": "x" })), "input[0].output"),
+        (with("previous_response_id", json!("resp_1")), "previous_response_id"),
+        (with("conversation", json!("conv_1")), "conversation"),
+        (with("prompt", json!({ "id": "p" })), "prompt"),
+        (with("store", json!(true)), "store"),
+        (with("background", json!(true)), "background"),
+        (with("truncation", json!("auto")), "truncation"),
+        (with("instructions", json!(7)), "instructions"),
+        (with("max_output_tokens", json!(-1)), "max_output_tokens"),
+        (with("tools", json!([{ "type": "web_search" }])), "tools[0].type"),
+        (with("tools", json!([{ "type": "custom", "name": "a" }])), "tools[0].type"),
+        (with("tools", json!([{ "type": "function" }])), "tools[0].name"),
+        (with("tool_choice", json!("any")), "tool_choice"),
+        (with("tool_choice", json!({ "type": "file_search" })), "tool_choice.type"),
+        (with("text", json!({ "format": { "type": "xml" } })), "text.format.type"),
+        (with("text", json!({ "format": { "type": "json_schema", "name": "a" } })), "text.format.schema"),
+        (with("trimtab", json!({ "qualty": 7 })), "trimtab.qualty"),
+    ];
+    for (body, field) in cases {
+        let error = ResponsesRequest::parse(body.to_string().as_bytes()).unwrap_err();
+
+        assert_eq!(error.field(), Some(field), "{body}: {error}");
+    }
+}

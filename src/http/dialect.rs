@@ -1,0 +1,248 @@
+//! Answers in a dialect other than chat completions: the same line and the same books, in other words.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::chat::dialect::{Dialect, Naming, StreamTranslator};
+use crate::http::admission::Guard;
+use crate::http::chat_completions::{answer_headers, explain_failure};
+use crate::http::error::{ApiError, Kind};
+use crate::http::state::Server;
+use crate::pipeline::{Call, complete};
+use crate::upstream::relay::Relay;
+
+/// After how much silence of a stream a sign of life is sent.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// How the answer to a call is called.
+#[must_use]
+pub fn naming(call: &Call) -> Naming {
+    Naming {
+        key: format!("{:032x}", call.id.as_u128()),
+        created: call.at_unix_ms / 1_000,
+        input_tokens: call.chat.prompt.shape.input_tokens,
+    }
+}
+
+/// A call, and the writer of its answer.
+#[derive(Debug)]
+pub struct Asked<D> {
+    /// The call.
+    pub call: Call,
+    /// What says the answer in the caller's dialect.
+    pub writer: D,
+}
+
+/// Decides, calls the chosen model, and says its answer in a dialect.
+///
+/// # Errors
+/// Everything that [`ApiError`] can say; errors after the decision carry its headers.
+pub async fn answer<D>(server: &Server, guard: Guard, asked: Asked<D>) -> Result<Response, ApiError>
+where
+    D: Dialect + Send + Unpin + 'static,
+{
+    let Asked { call, writer } = asked;
+    let id = call.id;
+    let (routed, answer) = complete(&server.app, call, guard)
+        .await
+        .map_err(|failed| explain_failure(id, failed.routed.as_ref(), failed.error.into()))?;
+    let headers = answer_headers(id, &routed, &answer);
+    let body = if answer.stream {
+        Body::new(Translated::new(answer.body, writer))
+    } else {
+        let whole = whole(answer.body, writer).await;
+        Body::new(whole.map_err(|error| explain_failure(id, Some(&routed), error))?)
+    };
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+async fn whole(mut relay: Relay, dialect: impl Dialect) -> Result<Whole, ApiError> {
+    let mut body = Bytes::new();
+    while let Some(frame) = relay.frame().await {
+        let data = frame.map(Frame::into_data);
+        match data {
+            // A whole answer is one frame.
+            Ok(Ok(data)) => body = data,
+            Ok(Err(_trailers)) => {}
+            Err(never) => match never {},
+        }
+    }
+    let bytes = dialect
+        .whole(&body)
+        .map_err(|problem| ApiError::new(Kind::UpstreamFailed, format!("the upstream answered with {problem}")))?;
+    Ok(Whole { bytes: Bytes::from(bytes), _relay: relay })
+}
+
+/// A whole answer, translated. Holds the place among the requests in flight until it is sent.
+struct Whole {
+    bytes: Bytes,
+    _relay: Relay,
+}
+
+impl HttpBody for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = std::mem::take(&mut self.bytes);
+        Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len().try_into().unwrap_or(u64::MAX))
+    }
+}
+
+/// A stream, translated as it comes. It reads no faster than its client does, and dropping it drops the relay, which cancels the
+/// upstream's call and closes the books.
+struct Translated<D, B = Relay> {
+    relay: B,
+    translator: StreamTranslator<D>,
+    is_over: bool,
+    timer: Pin<Box<Sleep>>,
+    is_waiting: bool,
+}
+
+impl<D, B: fmt::Debug> fmt::Debug for Translated<D, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Translated").field("relay", &self.relay).finish_non_exhaustive()
+    }
+}
+
+impl<D: Dialect, B> Translated<D, B> {
+    fn new(relay: B, dialect: D) -> Self {
+        let translator = StreamTranslator::new(dialect);
+        Self { relay, translator, is_over: false, timer: Box::pin(sleep(SILENCE)), is_waiting: false }
+    }
+
+    /// What to say in the silence.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if self.translator.is_over() {
+            return Poll::Pending;
+        }
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.timer.as_mut().reset(Instant::now() + SILENCE);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        self.is_waiting = false;
+        Poll::Ready(Bytes::from_static(D::SIGN_OF_LIFE))
+    }
+}
+
+impl<D, B> HttpBody for Translated<D, B>
+where
+    D: Dialect + Unpin,
+    B: HttpBody<Data = Bytes, Error = Infallible> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        while !this.is_over {
+            let bytes = match Pin::new(&mut this.relay).poll_frame(cx) {
+                Poll::Pending => ready!(this.poll_silence(cx)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    frame.into_data().map_or(Bytes::new(), |data| this.translator.push(data))
+                }
+                Poll::Ready(Some(Err(never))) => match never {},
+                Poll::Ready(None) => {
+                    this.is_over = true;
+                    this.translator.finish()
+                }
+            };
+            if !bytes.is_empty() {
+                this.is_waiting = false;
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::StreamBody;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::chat::messages::MessagesRequest;
+
+    type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>;
+
+    /// A stream under translation, and the hand that feeds it.
+    fn translated() -> (Feed, impl HttpBody<Data = Bytes, Error = Infallible> + Unpin) {
+        let (feed, mut source) = mpsc::unbounded_channel();
+        let relay = StreamBody::new(futures_util::stream::poll_fn(move |cx| source.poll_recv(cx)));
+        let request = MessagesRequest::parse(br#"{"messages": [{"role": "user", "content": "Hi"}]}"#).unwrap();
+        (feed, Translated::new(relay, request.reply.writer(Naming::default())))
+    }
+
+    fn chunk(text: &str) -> Result<Frame<Bytes>, Infallible> {
+        let data =
+            format!("data: {{\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+        Ok(Frame::data(Bytes::from(data)))
+    }
+
+    async fn next(body: &mut (impl HttpBody<Data = Bytes, Error = Infallible> + Unpin)) -> Option<String> {
+        let data = body.frame().await?.unwrap().into_data().unwrap();
+        Some(String::from_utf8(data.to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_gives_signs_of_life() {
+        let (feed, mut body) = translated();
+        feed.send(chunk("a")).unwrap();
+        let began = Instant::now();
+
+        assert!(next(&mut body).await.unwrap().contains("text_delta"));
+        assert_eq!(next(&mut body).await.unwrap(), "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+        assert_eq!(next(&mut body).await.unwrap(), "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+        assert_eq!(began.elapsed(), 2 * SILENCE);
+        feed.send(chunk("b")).unwrap();
+        assert!(next(&mut body).await.unwrap().contains("\"text\":\"b\""));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_without_a_word_ends_in_an_error_event() {
+        let (feed, mut body) = translated();
+        feed.send(chunk("a")).unwrap();
+        drop(feed);
+
+        next(&mut body).await.unwrap();
+        assert!(next(&mut body).await.unwrap().starts_with("event: error\n"));
+        assert_eq!(next(&mut body).await, None);
+    }
+
+    #[tokio::test]
+    async fn an_unread_stream_is_not_read_ahead_and_dropping_it_drops_the_source() {
+        let (feed, mut body) = translated();
+        feed.send(chunk("a")).unwrap();
+        feed.send(chunk("b")).unwrap();
+
+        let first = next(&mut body).await.unwrap();
+        assert!(!first.contains("\"text\":\"b\""), "{first}");
+        drop(body);
+        assert!(feed.is_closed());
+    }
+}
