@@ -11,6 +11,7 @@
 //! [`complete`] walks to the end. One snapshot of the model generation is taken per call. A scoring failure never fails a call: it is
 //! evidence, and the default tier answers.
 
+pub mod cached;
 mod turn;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cache::Cache;
 use crate::catalog::{Catalog, UnknownName, Wanted};
 use crate::chat::openai::ChatRequest;
 use crate::domain::candidate::Candidate;
@@ -42,6 +44,7 @@ use crate::upstream::books::Books;
 use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, dispatch};
 use crate::upstream::retry::RetrySettings;
 
+use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
 use crate::pipeline::turn::conversation;
 pub use crate::pipeline::turn::{FoundBy, SessionEvent, SessionTurn};
 
@@ -54,6 +57,8 @@ pub struct App {
     pub models: Arc<Registry>,
     /// Where decisions and outcomes go; `None` where the store is switched off.
     pub journal: Option<Journal>,
+    /// Answers that are given again; `None` where every request is answered anew.
+    pub cache: Option<Arc<Cache>>,
     /// Which model each conversation is on; `None` where every request is decided by itself whatever the policies say.
     pub sessions: Option<Sessions>,
     /// What is measured.
@@ -100,6 +105,8 @@ pub struct Routed {
     pub took: Duration,
     /// The encoder that embedded the prompt, by digest; `None` where there are no scores.
     pub encoder: Option<String>,
+    /// What the response cache had to do with it.
+    pub cache: CacheStatus,
     /// Whether a weaker tier may answer when all else failed.
     allow_weaker_fallback: bool,
 }
@@ -113,6 +120,9 @@ pub enum RouteError {
     /// No configured model can serve the request.
     #[error("no configured model can serve the request")]
     NoCandidate(NoCandidate),
+    /// The caller wants an answer that is kept, and none is.
+    #[error(transparent)]
+    NotCached(#[from] NotCached),
     /// The upstreams failed or refused.
     #[error(transparent)]
     Dispatch(#[from] DispatchError),
@@ -137,12 +147,18 @@ pub async fn route(app: &App, call: &Call) -> Result<Routed, RouteError> {
     Ok(routed)
 }
 
-/// Decides, calls the model, and gives its answer. Dropping the answer's body closes the books of the call.
+/// Decides, calls the model, and gives its answer; or gives an answer that is kept, without a decision. Dropping the answer's body closes the books of the call.
 ///
 /// # Errors
 /// As [`route`], and failures of every upstream; those come with the decision that they followed.
 pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Result<(Routed, Answer), Box<Failed>> {
-    let routed = choose(app, &call).await.map_err(|error| Box::new(Failed { routed: None, error }))?;
+    let nothing = |error| Box::new(Failed { routed: None, error });
+    let (looked, guard) = cached::look(app, &call, guard).map_err(|error| nothing(error.into()))?;
+    let (cache, place) = match looked {
+        Looked::Found(found) => return Ok(*found),
+        Looked::Open(status, place) => (status, place),
+    };
+    let routed = Routed { cache, ..choose(app, &call).await.map_err(nothing)? };
     let books = Books::open(call.started, records::note_completion(app, &call, &routed)).holding(guard);
     let plan = Plan {
         targets: app.catalog.targets_for(&routed.decision, routed.allow_weaker_fallback),
@@ -160,7 +176,10 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
         prompt_tokens: call.chat.prompt.shape.input_tokens,
     };
     match dispatch(plan, &outgoing, books).await {
-        Ok(answer) => Ok((routed, answer)),
+        Ok(mut answer) => {
+            cached::keep(app, place, (&routed, &mut answer));
+            Ok((routed, answer))
+        }
         Err(error) => Err(Box::new(Failed { routed: Some(routed), error: error.into() })),
     }
 }
@@ -209,6 +228,7 @@ fn named(call: &Call, candidate: &Candidate) -> Routed {
         session: None,
         took: call.started.elapsed(),
         encoder: None,
+        cache: CacheStatus::Off,
         allow_weaker_fallback: false,
     }
 }
@@ -250,6 +270,7 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
         sentence,
         session,
         took: call.started.elapsed(),
+        cache: CacheStatus::Off,
         allow_weaker_fallback: policy.allow_weaker_fallback,
     })
 }

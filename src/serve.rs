@@ -309,6 +309,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         catalog: settings::catalog(config)?,
         models: parts.models,
         journal: parts.journal,
+        cache: settings::cache(config),
         sessions: parts.sessions,
         metrics: parts.metrics,
         drift: parts.drift,

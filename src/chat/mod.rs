@@ -2,7 +2,10 @@
 
 pub mod ask;
 pub mod error;
+pub mod gather;
 pub mod openai;
 pub mod options;
+pub mod replay;
 pub mod sse;
 pub mod usage;
+pub mod worth;

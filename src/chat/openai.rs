@@ -1,5 +1,7 @@
 //! The chat completions request: the fields that routing acts on are read, everything else passes through untouched.
 
+pub mod canonical;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;

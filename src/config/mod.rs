@@ -2,6 +2,7 @@
 //!
 //! [`load`] reports every problem at once, each with its path and its remedy. `default.toml` documents every key.
 
+mod cache;
 mod demo;
 pub mod env;
 pub mod error;
@@ -17,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use crate::config::cache::{Cache, CachedResponses, CachedTemperatures};
 use crate::config::env::Environment;
 use crate::config::error::ConfigErrors;
 use crate::config::secret::Secret;
@@ -76,6 +78,8 @@ pub struct Config {
     pub model: Model,
     /// Conversations.
     pub sessions: Sessions,
+    /// Answers that are given again.
+    pub cache: Cache,
     /// The records.
     pub store: Store,
     /// Retraining.

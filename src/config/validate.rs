@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
+use crate::config::cache;
 use crate::config::error::ConfigErrors;
 use crate::config::layers::Layers;
 use crate::config::reader::{Notes, Section};
@@ -40,6 +41,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let server = server(root.section("server"), keys);
     let model = model(root.section("model"));
     let sessions = sessions(root.section("sessions"));
+    let cache = cache::read(root.section("cache"));
     let store = store(root.section("store"));
     let training = training(root.section("training"));
     let drift = drift(root.section("drift"));
@@ -52,6 +54,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         server: server?,
         model: model?,
         sessions: sessions?,
+        cache: cache?,
         store: store?,
         training: training?,
         drift: drift?,

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod admission;
 pub mod auth;
 pub mod body;
+pub mod cache;
 pub mod chat_completions;
 pub mod drift;
 pub mod error;
@@ -53,6 +54,7 @@ pub fn admin(server: Arc<Server>, keys: Keys) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))
         .route("/admin/bundle", get(health::bundle))
+        .route("/admin/cache", get(cache::show).delete(cache::clear))
         .route("/admin/drift", get(drift::report))
         .route("/admin/bundles", get(admin::list))
         .route("/admin/bundle/promote", post(admin::promote))

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use crate::cache::{Cache, CacheSettings, Matching, Rules, Temperatures, ToolCalls};
 use crate::catalog::{Catalog, CatalogParts};
-use crate::config::{self, Config, KeptPrompts};
+use crate::config::{self, CachedResponses, CachedTemperatures, Config, KeptPrompts};
 use crate::domain::candidate::Candidate;
 use crate::model::engine::EngineSettings;
 use crate::model::generation::PrepareSettings;
@@ -32,6 +33,30 @@ pub(super) fn store(config: &Config) -> StoreSettings {
 
 pub(super) fn sessions(config: &Config) -> SessionSettings {
     SessionSettings { idle_reset: config.sessions.idle_reset, max_sessions: config.sessions.max_sessions }
+}
+
+/// The response cache, where it is switched on.
+pub(super) fn cache(config: &Config) -> Option<Arc<Cache>> {
+    let given = config.cache;
+    let matching = match given.responses {
+        CachedResponses::Off => return None,
+        CachedResponses::Exact => Matching::Exact,
+        CachedResponses::Semantic => Matching::Similar(given.similarity),
+    };
+    let temperatures = match given.temperature {
+        CachedTemperatures::Zero => Temperatures::Zero,
+        CachedTemperatures::Unset => Temperatures::Unset,
+        CachedTemperatures::Any => Temperatures::Any,
+    };
+    let tool_calls = if given.tool_calls { ToolCalls::Kept } else { ToolCalls::Left };
+    Some(Arc::new(Cache::new(CacheSettings {
+        matching,
+        ttl: given.ttl,
+        max_entries: given.max_entries,
+        max_bytes: given.max_bytes,
+        max_answer_bytes: given.max_answer_bytes,
+        rules: Rules { temperatures, tool_calls },
+    })))
 }
 
 /// How a bundle is prepared under this configuration.

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::chat::sse;
-use crate::domain::money::Usage;
+use crate::domain::money::{NanoUsd, Usage};
 use crate::domain::outcome::Class;
 use crate::upstream::books::Books;
 use crate::upstream::classify::Trouble;
@@ -29,11 +29,32 @@ const DRAIN_BYTES: usize = 64 << 10;
 pub struct Relay<B = reqwest::Body> {
     content: Content<B>,
     books: Books,
+    keeper: Option<Box<dyn Keeper>>,
+}
+
+/// Sees an answer on its way to the client, to keep it. Dropped where the answer does not reach its end.
+pub trait Keeper: Send {
+    /// Bytes that the client is sent. Must not block.
+    fn sees(&mut self, frame: &Bytes);
+
+    /// The client was sent the last of them, and the answer is whole. Must not block.
+    fn ended_well(self: Box<Self>, bill: Bill, now: std::time::Instant);
+}
+
+/// What an answer used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bill {
+    /// Its tokens, where they are known.
+    pub usage: Option<Usage>,
+    /// What they cost, where that is known.
+    pub cost: Option<NanoUsd>,
 }
 
 enum Content<B> {
     Whole(Bytes),
     Stream(Box<Streaming<B>>),
+    /// A stream that was kept.
+    Replay(std::vec::IntoIter<Bytes>),
     Over,
 }
 
@@ -185,12 +206,40 @@ where
 impl<B> Relay<B> {
     /// An answer that is complete.
     pub(crate) const fn whole(body: Bytes, books: Books) -> Self {
-        Self { content: Content::Whole(body), books }
+        Self { content: Content::Whole(body), books, keeper: None }
     }
 
     /// An answer that goes on.
     pub(crate) const fn stream(stream: Box<Streaming<B>>, books: Books) -> Self {
-        Self { content: Content::Stream(stream), books }
+        Self { content: Content::Stream(stream), books, keeper: None }
+    }
+
+    /// An answer that was kept, in these frames.
+    pub(crate) fn replayed(frames: Vec<Bytes>, books: Books) -> Self {
+        match <[Bytes; 1]>::try_from(frames) {
+            Ok([body]) => Self::whole(body, books),
+            Err(frames) => Self { content: Content::Replay(frames.into_iter()), books, keeper: None },
+        }
+    }
+
+    /// Has the answer seen by somebody who keeps it.
+    pub(crate) fn keep_with(&mut self, keeper: Box<dyn Keeper>) {
+        self.keeper = Some(keeper);
+    }
+
+    fn show(&mut self, frame: &Bytes) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.sees(frame);
+        }
+    }
+
+    /// The answer is whole.
+    fn end_well(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            let (usage, cost) = self.books.bill();
+            keeper.ended_well(Bill { usage, cost }, Instant::now().into_std());
+        }
+        self.close(Class::Success, "");
     }
 
     /// Ends the books with the frame that is about to be sent.
@@ -214,19 +263,31 @@ where
             Content::Whole(body) => {
                 let body = std::mem::take(body);
                 this.content = Content::Over;
-                this.close(Class::Success, "");
+                this.show(&body);
+                this.end_well();
                 body
+            }
+            Content::Replay(frames) => {
+                let frame = frames.next();
+                if frames.len() == 0 {
+                    this.content = Content::Over;
+                    this.close(Class::Success, "");
+                }
+                let Some(frame) = frame else { return Poll::Ready(None) };
+                this.books.sent_a_byte();
+                frame
             }
             Content::Stream(stream) => {
                 let step = ready!(stream.poll_step(cx));
                 this.books.count(stream.tap.usage, stream.tap.output_bytes);
                 match step {
                     Step::Frame(bytes) => {
+                        this.show(&bytes);
                         this.books.sent_a_byte();
                         bytes
                     }
                     Step::Last(bytes) => {
-                        this.close(Class::Success, "");
+                        this.end_well();
                         bytes
                     }
                     Step::Broken(trouble, words) => {
@@ -251,7 +312,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(body) => SizeHint::with_exact(body.len().try_into().unwrap_or(u64::MAX)),
-            Content::Stream(_) => SizeHint::default(),
+            Content::Stream(_) | Content::Replay(_) => SizeHint::default(),
             Content::Over => SizeHint::with_exact(0),
         }
     }

@@ -11,6 +11,7 @@
 mod architecture;
 mod bad_input;
 mod bundles;
+mod caches;
 mod calibration;
 mod chat_completions;
 mod choice;
