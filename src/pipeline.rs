@@ -12,6 +12,7 @@
 //! evidence, and the default tier answers.
 
 pub mod cached;
+pub mod embeddings;
 mod turn;
 
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use crate::store::Journal;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::choice::Look;
 use crate::upstream::books::Books;
-use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, dispatch};
+use crate::upstream::dispatch::{Answer, DispatchError, Expects, Outgoing, Plan, dispatch};
 use crate::upstream::retry::RetrySettings;
 
 use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
@@ -169,6 +170,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     let body = |upstream_model: &str| call.chat.body_for(upstream_model);
     let outgoing = Outgoing {
         path: "/chat/completions",
+        expects: Expects::Completion,
         stream: call.chat.stream,
         wants_usage: call.chat.wants_usage,
         body: &body,

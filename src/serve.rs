@@ -118,7 +118,7 @@ pub async fn serve(
     if config.demo {
         start_demo(&mut config, &tasks, &over).await?;
     }
-    let metrics = Arc::new(Metrics::new(config.candidates().into_iter().map(|candidate| candidate.model)));
+    let metrics = Arc::new(Metrics::new(config.model_names()));
     let store = open_store(&config).await?;
     let journal = store.as_ref().map(|store| store.journal().clone());
     let models = load_models(&config, &metrics)?;

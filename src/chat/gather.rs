@@ -75,6 +75,7 @@ impl Gather {
             choice.entry("logprobs").or_insert(Value::Null);
             let message = choice.entry("message").or_insert_with(|| json!({ "role": "assistant" })).as_object_mut()?;
             let says_otherwise = message.contains_key("tool_calls") || message.contains_key("function_call");
+            message.entry("role").or_insert(Value::from("assistant"));
             let content = message.entry("content").or_insert(Value::Null);
             if says_otherwise && content == "" {
                 *content = Value::Null;
@@ -203,6 +204,14 @@ mod tests {
 
         assert_eq!(whole["choices"][0]["message"], json!({ "role": "assistant", "content": "Hey" }));
         assert_eq!(whole["usage"]["total_tokens"], 11);
+    }
+
+    #[test]
+    fn a_role_that_was_not_told_is_the_assistants() {
+        let whole =
+            gathered(&[r#"{"choices":[{"index":0,"delta":{"content":"Hey"},"finish_reason":"stop"}]}"#]).unwrap();
+
+        assert_eq!(whole["choices"][0]["message"], json!({ "role": "assistant", "content": "Hey" }));
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl ChatRequest {
 }
 
 /// The top-level fields of a JSON object, in order, each at most once.
-fn top_level(text: &str) -> Result<Vec<(String, &RawValue)>, ChatError> {
+pub(in crate::chat) fn top_level(text: &str) -> Result<Vec<(String, &RawValue)>, ChatError> {
     let Fields(entries) = serde_json::from_str(text).map_err(|error| not_json(&error))?;
     let mut names: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
     names.sort_unstable();

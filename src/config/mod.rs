@@ -4,6 +4,7 @@
 
 mod cache;
 mod demo;
+mod embeddings;
 pub mod env;
 pub mod error;
 mod layers;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::config::cache::{Cache, CachedResponses, CachedTemperatures};
+pub use crate::config::embeddings::EmbeddingModel;
 use crate::config::env::Environment;
 use crate::config::error::ConfigErrors;
 use crate::config::secret::Secret;
@@ -92,6 +94,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Every tier from weak to strong; at least one, each with at least one model.
     pub tiers: Vec<Tier>,
+    /// Every embedding model, in the order of the file.
+    pub embeddings: Vec<EmbeddingModel>,
     /// Every policy, by name.
     pub policies: Vec<Policy>,
     /// The policy of requests that name none. One of `policies`.
@@ -322,6 +326,13 @@ impl Config {
     #[must_use]
     pub fn candidates(&self) -> Vec<Candidate> {
         self.targets().map(|target| target.candidate.clone()).collect()
+    }
+
+    /// The name of every model, embedding models included.
+    #[must_use]
+    pub fn model_names(&self) -> Vec<ModelName> {
+        let chat = self.targets().map(|target| target.candidate.model.clone());
+        chat.chain(self.embeddings.iter().map(|model| model.name.clone())).collect()
     }
 
     /// The model of a name.

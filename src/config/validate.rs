@@ -49,7 +49,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let longest = server.as_ref().map_or(DAY, |server| server.request_timeout);
     let routing = routing::read(&mut root, keys, Defaults { longest, sessions });
     root.finish();
-    let Routing { upstreams, tiers, policies, default_policy } = routing?;
+    let Routing { upstreams, tiers, embeddings, policies, default_policy } = routing?;
     Some(Config {
         server: server?,
         model: model?,
@@ -61,6 +61,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         log: log?,
         upstreams,
         tiers,
+        embeddings,
         policies,
         default_policy,
         demo: layers.demo,

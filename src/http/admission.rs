@@ -104,8 +104,10 @@ pub async fn observe(State(server): State<Arc<Server>>, mut request: Request<Bod
 
 /// The label of a route, from a list that cannot grow with what clients send.
 fn route_label(path: &str) -> &'static str {
-    const ROUTES: [&str; 8] = [
+    const ROUTES: [&str; 10] = [
         "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
         "/v1/route",
         "/route",
         "/v1/route/batch",

@@ -78,7 +78,8 @@ pub fn call(admitted: &Admitted, chat: ChatRequest) -> Call {
     }
 }
 
-fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Response {
+/// The answer to a client: the decision's headers, and the body as it comes.
+pub(crate) fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Response {
     let streams = answer.stream;
     // What a kept answer costs is known before it is streamed.
     let is_expected = streams && routed.cache.age().is_none();
@@ -102,7 +103,8 @@ fn expected_cost(routed: &Routed, model: &str) -> Option<NanoUsd> {
     routed.decision.considered.iter().find(|one| one.model.as_str() == model)?.cost.map(|cost| cost.p50)
 }
 
-fn explain_failure(id: DecisionId, routed: Option<&Routed>, error: ApiError) -> ApiError {
+/// An error with the headers of the decision that it followed, if one did.
+pub(crate) fn explain_failure(id: DecisionId, routed: Option<&Routed>, error: ApiError) -> ApiError {
     match routed {
         Some(routed) => {
             error.with_headers(decision_headers(id, routed, Served { by: None, cost: Some(NanoUsd::ZERO) }))

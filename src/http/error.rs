@@ -291,7 +291,7 @@ impl From<UnknownName> for ApiError {
     fn from(error: UnknownName) -> Self {
         let message = error.to_string();
         match error {
-            UnknownName::Model { .. } | UnknownName::Threshold { .. } => {
+            UnknownName::Model { .. } | UnknownName::EmbeddingModel { .. } | UnknownName::Threshold { .. } => {
                 Self::new(Kind::ModelNotFound, message).at("model")
             }
             UnknownName::Policy { .. } => Self::new(Kind::InvalidRequest, message).at("trimtab.policy"),

@@ -6,7 +6,9 @@ pub mod auth;
 pub mod body;
 pub mod cache;
 pub mod chat_completions;
+pub mod completions;
 pub mod drift;
+pub mod embeddings;
 pub mod error;
 pub mod export;
 pub mod feedback;
@@ -33,6 +35,8 @@ pub fn public(server: Arc<Server>) -> Router {
     // Behind a key, where keys are configured, and counted against the limit of concurrent requests.
     let guarded = Router::new()
         .route("/v1/chat/completions", post(chat_completions::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/route", post(route::one))
         .route("/route", post(route::one))
         .route("/v1/route/batch", post(route::batch))

@@ -1,4 +1,4 @@
-//! `GET /v1/models`: the virtual models, then the configured ones.
+//! `GET /v1/models`: the virtual models, then the configured ones, embedding models last.
 
 use std::sync::Arc;
 
@@ -48,5 +48,15 @@ fn models(catalog: &Catalog, created: u64) -> Vec<Value> {
             })),
         })
     });
-    std::iter::once(virtual_model("auto".to_owned())).chain(policies).chain(real).collect()
+    let embedding = catalog.embedding_models().iter().map(|target| {
+        let per_token = target.price.map(|price| price.input_per_mtok.as_usd() / 1e6);
+        json!({
+            "id": target.model,
+            "object": "model",
+            "created": created,
+            "owned_by": target.tier,
+            "pricing": per_token.map(|prompt| json!({ "prompt": prompt })),
+        })
+    });
+    std::iter::once(virtual_model("auto".to_owned())).chain(policies).chain(real).chain(embedding).collect()
 }

@@ -10,6 +10,7 @@ use crate::cache::{Cache, CacheSettings, Matching, Rules, Temperatures, ToolCall
 use crate::catalog::{Catalog, CatalogParts};
 use crate::config::{self, CachedResponses, CachedTemperatures, Config, KeptPrompts};
 use crate::domain::candidate::Candidate;
+use crate::domain::ids::{TierId, UpstreamId};
 use crate::model::engine::EngineSettings;
 use crate::model::generation::PrepareSettings;
 use crate::model::session::Device;
@@ -113,12 +114,23 @@ pub(super) fn catalog(config: &Config) -> Result<Catalog, ServeError> {
             price: candidate.price,
         });
     }
+    let find = |id: &UpstreamId| upstreams.iter().find(|upstream| upstream.id() == id);
+    let embeddings = config.embeddings.iter().filter_map(|model| {
+        Some(Target {
+            upstream: Arc::clone(find(&model.upstream)?),
+            model: model.name.clone(),
+            upstream_model: model.upstream_model.clone(),
+            tier: TierId::from("embeddings"),
+            price: model.price,
+        })
+    });
+    let embeddings = embeddings.collect();
     let (default, policies): (Vec<_>, Vec<_>) =
         config.policies.iter().cloned().partition(|policy| policy.name == config.default_policy);
     let default_policy = default.into_iter().next().or_else(|| policies.first().cloned());
     let default_policy =
         default_policy.ok_or_else(|| ServeError::NoPolicy { name: config.default_policy.to_string() })?;
-    Ok(Catalog::new(CatalogParts { candidates, targets, policies, default_policy }))
+    Ok(Catalog::new(CatalogParts { candidates, targets, policies, default_policy, embeddings }))
 }
 
 fn upstream_settings(upstream: &config::Upstream) -> UpstreamSettings {

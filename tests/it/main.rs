@@ -23,6 +23,7 @@ mod failures;
 mod feedback;
 mod feedback_loop;
 mod health;
+mod legacy;
 mod robustness;
 mod route;
 mod sample_data;

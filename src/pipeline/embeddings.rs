@@ -1,0 +1,105 @@
+//! Embeddings on the line: no decision, for vectors of different models do not compare; otherwise as any call.
+
+use tokio::time::Instant;
+
+use crate::chat::embeddings::EmbeddingsRequest;
+use crate::domain::decide::{Considered, Decision, Reason};
+use crate::domain::ids::{CallerId, DecisionId, PolicyName};
+use crate::domain::policy::Aim;
+use crate::domain::probability::Probability;
+use crate::domain::unknown::Origin;
+use crate::pipeline::cached::CacheStatus;
+use crate::pipeline::{App, Failed, Routed};
+use crate::records;
+use crate::upstream::books::Books;
+use crate::upstream::dispatch::{Answer, Expects, Outgoing, Plan, Target, dispatch};
+use crate::upstream::retry::RetrySettings;
+
+/// One admitted embeddings request.
+#[derive(Debug)]
+pub struct EmbeddingsCall {
+    /// The name it is recorded under, made at the edge.
+    pub id: DecisionId,
+    /// Who called.
+    pub caller: CallerId,
+    /// The name of the request in logs.
+    pub request_id: String,
+    /// When it was admitted.
+    pub started: Instant,
+    /// The same moment on the wall clock, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// A uniform draw from 0..1, for the pauses before retries.
+    pub draw: Probability,
+    /// What was asked.
+    pub request: EmbeddingsRequest,
+}
+
+/// Calls the embedding model and gives its answer. Failures are retried at the same model, never at another.
+///
+/// # Errors
+/// Unknown names, and failures of the upstream.
+pub async fn embed(
+    app: &App,
+    call: EmbeddingsCall,
+    guard: impl Send + 'static,
+) -> Result<(Routed, Answer), Box<Failed>> {
+    let request = &call.request;
+    let target = app.catalog.embedding_model(request.model.as_deref());
+    let target = target.map_err(|error| Box::new(Failed { routed: None, error: error.into() }))?.clone();
+    let routed = routed(&call, &target);
+    let books = Books::open(call.started, records::note_embeddings(app, &call, &routed)).holding(guard);
+    let plan = Plan {
+        targets: vec![target],
+        deadline: call.started + app.request_timeout,
+        retry: RetrySettings::default(),
+        jitter: call.draw.get(),
+    };
+    let body = |upstream_model: &str| request.body_for(upstream_model);
+    let outgoing = Outgoing {
+        path: "/embeddings",
+        expects: Expects::Embeddings,
+        stream: false,
+        wants_usage: false,
+        body: &body,
+        request_id: &call.request_id,
+        prompt_tokens: request.input_tokens,
+    };
+    match dispatch(plan, &outgoing, books).await {
+        Ok(answer) => Ok((routed, answer)),
+        Err(error) => Err(Box::new(Failed { routed: Some(routed), error: error.into() })),
+    }
+}
+
+fn routed(call: &EmbeddingsCall, target: &Target) -> Routed {
+    let considered = Considered {
+        model: target.model.clone(),
+        tier: target.tier.clone(),
+        rank: 0,
+        success: None,
+        known: false,
+        origin: Origin::Tier,
+        cost: None,
+        worth: None,
+        excluded: None,
+    };
+    Routed {
+        decision: Decision {
+            model: target.model.clone(),
+            tier: target.tier.clone(),
+            policy: PolicyName::from("none"),
+            aim: Aim::Quality(Probability::ONE),
+            threshold: 0.0,
+            considered: vec![considered],
+            reason: Reason::Named,
+            propensity: Probability::ONE,
+            bundle: None,
+        },
+        scores: None,
+        sentence: format!("`{}` embeds what the request sent.", target.model),
+        session: None,
+        took: call.started.elapsed(),
+        encoder: None,
+        cache: CacheStatus::Off,
+        allow_weaker_fallback: false,
+    }
+}
