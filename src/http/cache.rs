@@ -28,7 +28,8 @@ pub async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
     let (settings, stats) = (cache.settings(), cache.stats(Instant::now().into_std()));
     let (responses, similarity) = match settings.matching {
         Matching::Exact => ("exact", None),
-        Matching::Similar(least) => ("semantic", Some(least)),
+        // As it was written: the digits beyond come from the narrower float.
+        Matching::Similar(least) => ("semantic", Some((f64::from(least) * 1e4).round() / 1e4)),
     };
     let tenants = stats.tenants.iter();
     Json(json!({

@@ -140,6 +140,7 @@ async fn callers_never_read_each_others_answers() {
     let cleared = app.send(app.client.delete(format!("{}/admin/cache?caller=alice", app.admin_url))).await.json();
     assert_eq!(cleared["removed"], 1);
     let shown = app.send(app.client.get(format!("{}/admin/cache", app.admin_url))).await.json();
+    assert_eq!((&shown["responses"], &shown["similarity"]), (&json!("semantic"), &json!(0.6)));
     assert_eq!((&shown["callers"][0]["caller"], &shown["callers"][1]), (&json!("bob"), &Value::Null), "{shown}");
     let wrong = app.send(app.client.delete(format!("{}/admin/cache?caler=bob", app.admin_url))).await;
     assert_eq!(wrong.error(), (400, "invalid_request".to_owned(), Some("caller".to_owned())));
