@@ -25,6 +25,7 @@ pub struct Catalog {
     pools: HashMap<ModelName, Place>,
     policies: HashMap<PolicyName, Policy>,
     default_policy: Policy,
+    embeddings: Vec<Target>,
 }
 
 /// Where one model answers.
@@ -49,6 +50,8 @@ pub struct CatalogParts {
     pub policies: Vec<Policy>,
     /// What `auto` means.
     pub default_policy: Policy,
+    /// Every embedding model.
+    pub embeddings: Vec<Target>,
 }
 
 /// What a request wants, once its model name is understood.
@@ -73,6 +76,14 @@ pub enum UnknownName {
     Model {
         /// What was asked for.
         model: String,
+        /// What there is.
+        known: String,
+    },
+    /// No such embedding model, or none named where there are several.
+    #[error("{}; name one of: {known}", .model.as_ref().map_or_else(|| "the request names no embedding model".to_owned(), |model| format!("the embedding model `{model}` is not configured")))]
+    EmbeddingModel {
+        /// What was asked for.
+        model: Option<String>,
         /// What there is.
         known: String,
     },
@@ -106,7 +117,13 @@ impl Catalog {
     pub fn new(parts: CatalogParts) -> Self {
         let pools = parts.places.into_iter().map(|place| (place.model.clone(), place)).collect();
         let policies = parts.policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
-        Self { candidates: parts.candidates, pools, policies, default_policy: parts.default_policy }
+        Self {
+            candidates: parts.candidates,
+            pools,
+            policies,
+            default_policy: parts.default_policy,
+            embeddings: parts.embeddings,
+        }
     }
 
     /// Every model, weakest tier first.
@@ -209,6 +226,33 @@ impl Catalog {
             }
         }
         targets
+    }
+
+    /// Every embedding model.
+    #[must_use]
+    pub fn embedding_models(&self) -> &[Target] {
+        &self.embeddings
+    }
+
+    /// The embedding model of a name; where none is named, the only one.
+    ///
+    /// # Errors
+    /// Names that the configuration does not have, and none where there is no single model.
+    pub fn embedding_model(&self, model: Option<&str>) -> Result<&Target, UnknownName> {
+        let found = match (model, self.embeddings.as_slice()) {
+            (Some(model), all) => all.iter().find(|target| target.model.as_str() == model),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        };
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.embeddings.iter().map(|target| target.model.as_str()).collect();
+            let known = if known.is_empty() {
+                "none; add [[embeddings]] to the configuration".to_owned()
+            } else {
+                known.join(", ")
+            };
+            UnknownName::EmbeddingModel { model: model.map(str::to_owned), known }
+        })
     }
 
     /// Whether a model may answer: the decision says so where it was among the candidates, else what the model can do.

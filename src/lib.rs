@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`pipeline`], the line that every request walks. `ARCHITECTURE.md` has the map.
 
+pub mod cache;
 pub mod catalog;
 pub mod chat;
 pub mod cli;

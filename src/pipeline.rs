@@ -11,6 +11,8 @@
 //! [`complete`] walks to the end. One snapshot of the model generation is taken per call. A scoring failure never fails a call: it is
 //! evidence, and the default tier answers.
 
+pub mod cached;
+pub mod embeddings;
 mod turn;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cache::Cache;
 use crate::catalog::{Catalog, UnknownName, Wanted, Weaker, Wishes};
 use crate::chat::fitness::{Fitness, Form};
 use crate::chat::openai::ChatRequest;
@@ -25,9 +28,9 @@ use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, Held, NoCandidate, Question, Reason, decide};
 use crate::domain::drift::Sighting;
 use crate::domain::explain::sentence;
-use crate::domain::ids::{CallerId, DecisionId, PolicyName};
+use crate::domain::ids::{CallerId, DecisionId};
 use crate::domain::look::{Size, Stake};
-use crate::domain::policy::{Aim, CarefulMode, Limits, Policy};
+use crate::domain::policy::{CarefulMode, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
 use crate::domain::recovery::{Recovery, Unfit};
@@ -42,9 +45,10 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::choice::Look;
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
-use crate::upstream::dispatch::{Answer, Care, DispatchError, Outgoing, Plan, dispatch};
+use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, dispatch};
 use crate::upstream::retry::RetrySettings;
 
+use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
 use crate::pipeline::turn::conversation;
 pub use crate::pipeline::turn::{FoundBy, SessionEvent, SessionTurn};
 
@@ -57,6 +61,8 @@ pub struct App {
     pub models: Arc<Registry>,
     /// Where decisions and outcomes go; `None` where the store is switched off.
     pub journal: Option<Journal>,
+    /// Answers that are given again; `None` where every request is answered anew.
+    pub cache: Option<Arc<Cache>>,
     /// Which model each conversation is on; `None` where every request is decided by itself whatever the policies say.
     pub sessions: Option<Sessions>,
     /// What is measured.
@@ -107,10 +113,29 @@ pub struct Routed {
     pub took: Duration,
     /// The encoder that embedded the prompt, by digest; `None` where there are no scores.
     pub encoder: Option<String>,
+    /// What the response cache had to do with it.
+    pub cache: CacheStatus,
     /// Whether a weaker tier may answer when all else failed.
     weaker_fallback: Weaker,
     /// What happens when the model fails.
     recovery: Recovery,
+}
+
+impl Routed {
+    /// A call for which there was nothing to decide.
+    fn undecided(decision: Decision, sentence: String, started: Instant) -> Self {
+        Self {
+            decision,
+            scores: None,
+            sentence,
+            session: None,
+            took: started.elapsed(),
+            encoder: None,
+            cache: CacheStatus::Off,
+            weaker_fallback: Weaker::Forbidden,
+            recovery: Recovery::NONE,
+        }
+    }
 }
 
 /// Why a call failed.
@@ -122,6 +147,9 @@ pub enum RouteError {
     /// No configured model can serve the request.
     #[error("no configured model can serve the request")]
     NoCandidate(NoCandidate),
+    /// The caller wants an answer that is kept, and none is.
+    #[error(transparent)]
+    NotCached(#[from] NotCached),
     /// The upstreams failed or refused.
     #[error(transparent)]
     Dispatch(#[from] DispatchError),
@@ -146,12 +174,18 @@ pub async fn route(app: &App, call: &Call) -> Result<Routed, RouteError> {
     Ok(routed)
 }
 
-/// Decides, calls the model, and gives its answer. Dropping the answer's body closes the books of the call.
+/// Decides, calls the model, and gives its answer; or gives an answer that is kept, without a decision. Dropping the answer's body closes the books of the call.
 ///
 /// # Errors
 /// As [`route`], and failures of every upstream; those come with the decision that they followed.
 pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Result<(Routed, Answer), Box<Failed>> {
-    let routed = choose(app, &call).await.map_err(|error| Box::new(Failed { routed: None, error }))?;
+    let nothing = |error| Box::new(Failed { routed: None, error });
+    let (looked, guard) = cached::look(app, &call, guard).map_err(|error| nothing(error.into()))?;
+    let (cache, place) = match looked {
+        Looked::Found(found) => return Ok(*found),
+        Looked::Open(status, place) => (status, place),
+    };
+    let routed = Routed { cache, ..choose(app, &call).await.map_err(nothing)? };
     let books = Books::open(call.started, records::note_completion(app, &call, &routed)).holding(guard);
     let recovery = &routed.recovery;
     let wishes = Wishes { chain: &recovery.chain, weaker: routed.weaker_fallback };
@@ -166,6 +200,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     let body = |upstream_model: &str| call.chat.body_for(upstream_model);
     let outgoing = Outgoing {
         path: "/chat/completions",
+        expects: Expects::Completion,
         stream: call.chat.stream,
         wants_usage: call.chat.wants_usage,
         body: &body,
@@ -173,7 +208,10 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
         prompt_tokens: call.chat.prompt.shape.input_tokens,
     };
     match dispatch(plan, &outgoing, books).await {
-        Ok(answer) => Ok((routed, answer)),
+        Ok(mut answer) => {
+            cached::keep(app, place, (&routed, &mut answer));
+            Ok((routed, answer))
+        }
         Err(error) => Err(Box::new(Failed { routed: Some(routed), error: error.into() })),
     }
 }
@@ -204,29 +242,10 @@ async fn choose(app: &App, call: &Call) -> Result<Routed, RouteError> {
 
 /// A model asked for by name passes straight through: nothing is scored and nothing decided.
 fn named(call: &Call, candidate: &Candidate) -> Routed {
-    let considered = Considered::unweighed(candidate);
-    let decision = Decision {
-        model: candidate.model.clone(),
-        tier: candidate.tier.clone(),
-        policy: PolicyName::from("none"),
-        aim: Aim::Quality(Probability::ONE),
-        threshold: 0.0,
-        considered: vec![considered],
-        reason: Reason::Named,
-        propensity: Probability::ONE,
-        bundle: None,
-    };
+    let considered = Considered::unweighed(candidate.model.clone(), candidate.tier.clone(), candidate.rank);
+    let decision = Decision::only(considered, Reason::Named);
     let sentence = sentence(&decision, None);
-    Routed {
-        decision,
-        scores: None,
-        sentence,
-        session: None,
-        took: call.started.elapsed(),
-        encoder: None,
-        weaker_fallback: Weaker::Forbidden,
-        recovery: Recovery::NONE,
-    }
+    Routed::undecided(decision, sentence, call.started)
 }
 
 async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Result<Routed, NoCandidate> {
@@ -266,6 +285,7 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
         sentence,
         session,
         took: call.started.elapsed(),
+        cache: CacheStatus::Off,
         weaker_fallback: if policy.allow_weaker_fallback { Weaker::Allowed } else { Weaker::Forbidden },
         recovery: policy.recovery.clone(),
     })

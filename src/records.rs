@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::domain::ids::DecisionId;
 use crate::domain::outcome::Outcome;
 use crate::domain::scores::{Scorer, Scores};
+use crate::pipeline::embeddings::EmbeddingsCall;
 use crate::pipeline::{App, Call, Routed};
 use crate::store::{DecisionKind, DecisionRecord, OutcomeRecord, halves_of_floats};
 
@@ -15,8 +17,26 @@ pub fn note_route(app: &App, call: &Call, routed: &Routed) {
 /// Notes a decision that a model is called for, and gives what is to be done with the outcome: one call, from whichever thread ends it.
 pub fn note_completion(app: &App, call: &Call, routed: &Routed) -> impl FnOnce(Outcome) + Send + 'static {
     note(app, call, routed, DecisionKind::Completion);
+    ending(app, (call.id, call.at_unix_ms, call.chat.stream))
+}
+
+/// Notes an embeddings call, and gives what is to be done with its outcome. What was embedded is not kept.
+pub fn note_embeddings(app: &App, call: &EmbeddingsCall, routed: &Routed) -> impl FnOnce(Outcome) + Send + 'static {
+    if let Some(journal) = &app.journal {
+        journal.record_decision(DecisionRecord {
+            kind: DecisionKind::Embeddings,
+            caller: call.caller.clone(),
+            sentence: routed.sentence.clone(),
+            input_tokens: call.request.input_tokens,
+            ..DecisionRecord::of(call.id, call.at_unix_ms, &routed.decision)
+        });
+    }
+    ending(app, (call.id, call.at_unix_ms, false))
+}
+
+/// What is to be done with the outcome of a call: its id, when it came, and whether its answer is streamed.
+fn ending(app: &App, (id, at_unix_ms, stream): (DecisionId, u64, bool)) -> impl FnOnce(Outcome) + Send + 'static {
     let (metrics, journal) = (Arc::clone(&app.metrics), app.journal.clone());
-    let (id, at_unix_ms, stream) = (call.id, call.at_unix_ms, call.chat.stream);
     move |outcome| {
         metrics.outcome(&outcome);
         tracing::info!(

@@ -120,7 +120,7 @@ pub async fn serve(
     if config.demo {
         start_demo(&mut config, &tasks, &over).await?;
     }
-    let metrics = Arc::new(Metrics::new(config.candidates().into_iter().map(|candidate| candidate.model)));
+    let metrics = Arc::new(Metrics::new(config.model_names()));
     let store = open_store(&config).await?;
     let journal = store.as_ref().map(|store| store.journal().clone());
     let models = load_models(&config, &metrics)?;
@@ -312,6 +312,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         catalog: settings::catalog(config)?,
         models: parts.models,
         journal: parts.journal,
+        cache: settings::cache(config),
         sessions: parts.sessions,
         metrics: parts.metrics,
         drift: parts.drift,

@@ -190,7 +190,7 @@ impl<'a> DecisionView<'a> {
 
 fn quality(aim: Aim, reason: Reason) -> Option<f64> {
     match (aim, reason) {
-        (_, Reason::Named) | (Aim::Threshold(_) | Aim::Value(_), _) => None,
+        (_, Reason::Named | Reason::Cached) | (Aim::Threshold(_) | Aim::Value(_), _) => None,
         (Aim::Quality(quality), _) => Some(quality.get()),
     }
 }

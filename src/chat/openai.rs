@@ -1,5 +1,7 @@
 //! The chat completions request: the fields that routing acts on are read, everything else passes through untouched.
 
+pub mod canonical;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -118,7 +120,7 @@ impl ChatRequest {
 }
 
 /// The top-level fields of a JSON object, in order, each at most once.
-pub(super) fn top_level(text: &str) -> Result<Vec<(String, &RawValue)>, ChatError> {
+pub(in crate::chat) fn top_level(text: &str) -> Result<Vec<(String, &RawValue)>, ChatError> {
     let Fields(entries) = serde_json::from_str(text).map_err(|error| not_json(&error))?;
     let mut names: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
     names.sort_unstable();

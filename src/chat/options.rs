@@ -13,8 +13,18 @@ use crate::domain::probability::Probability;
 const MAX_LIST: usize = 256;
 const MAX_TEXT: usize = 256;
 
-const KNOWN: [&str; 9] =
-    ["policy", "quality", "threshold", "success_value_usd", "max_cost_usd", "candidates", "session", "tags", "explain"];
+const KNOWN: [&str; 10] = [
+    "policy",
+    "quality",
+    "threshold",
+    "success_value_usd",
+    "max_cost_usd",
+    "candidates",
+    "session",
+    "tags",
+    "explain",
+    "cache",
+];
 
 /// Options of one request. Everything is optional.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +39,33 @@ pub struct RouterOptions {
     pub tags: Vec<String>,
     /// Whether the whole explanation should be in the answer.
     pub explain: bool,
+    /// How the response cache is to be used, where not as usual.
+    pub cache: Option<CacheControl>,
+}
+
+/// What a caller wants of the response cache, where it is switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheControl {
+    /// Neither an answer from it, nor this answer in it.
+    Bypass,
+    /// A new answer, which then replaces the kept one.
+    Refresh,
+    /// An answer from it or none.
+    OnlyIfCached,
+}
+
+impl CacheControl {
+    const WORDS: [(&str, Self); 3] =
+        [("bypass", Self::Bypass), ("refresh", Self::Refresh), ("only-if-cached", Self::OnlyIfCached)];
+
+    /// Reads HTTP's own `cache-control`: `no-store`, `only-if-cached` or `no-cache`, of several the first of these. What else it may say is
+    /// not meant for a server like this.
+    #[must_use]
+    pub fn from_http(value: &str) -> Option<Self> {
+        let says = |word: &str| value.split(',').any(|given| given.trim().eq_ignore_ascii_case(word));
+        let words = [("no-store", Self::Bypass), ("only-if-cached", Self::OnlyIfCached), ("no-cache", Self::Refresh)];
+        words.into_iter().find(|(word, _)| says(word)).map(|(_, control)| control)
+    }
 }
 
 impl RouterOptions {
@@ -88,6 +125,7 @@ impl RouterOptions {
             session: self.session.or(others.session),
             tags: if self.tags.is_empty() { others.tags } else { self.tags },
             explain: self.explain || others.explain,
+            cache: self.cache.or(others.cache),
         }
     }
 
@@ -116,6 +154,11 @@ impl RouterOptions {
             "session" => self.session = Some(text(name, value)?),
             "tags" => self.tags = list(name, value)?,
             "explain" => self.explain = bool::deserialize(value).map_err(|_| wrong(name, "true or false"))?,
+            "cache" => {
+                let word = CacheControl::WORDS.into_iter().find(|(word, _)| value.as_str() == Some(word));
+                let expected = "`bypass`, `refresh` or `only-if-cached`";
+                self.cache = Some(word.ok_or_else(|| wrong(name, expected))?.1);
+            }
             _ => return Err(ChatError::Unknown { field: format!("trimtab.{name}"), known: KNOWN.join(", ") }),
         }
         Ok(())
@@ -215,6 +258,18 @@ mod tests {
                 assert!(RouterOptions::from_headers([(name, bad)].into_iter()).is_err(), "{name}: {bad}");
             }
         }
+    }
+
+    #[test]
+    fn reads_cache_controls_of_the_body_and_of_http() {
+        let read = |word: &str| RouterOptions::from_json(&json!({ "cache": word })).map(|options| options.cache);
+        assert_eq!(read("only-if-cached"), Ok(Some(CacheControl::OnlyIfCached)));
+        assert_eq!(read("refresh"), Ok(Some(CacheControl::Refresh)));
+        assert_eq!(field(&json!({ "cache": "maybe" })), "trimtab.cache");
+        assert_eq!(field(&json!({ "cache": true })), "trimtab.cache");
+        assert_eq!(CacheControl::from_http("No-Cache, no-store"), Some(CacheControl::Bypass));
+        assert_eq!(CacheControl::from_http("max-age=0, no-cache"), Some(CacheControl::Refresh));
+        assert_eq!(CacheControl::from_http("max-age=0"), None);
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub enum NotAnAnswer {
     /// Not JSON, or not an object whose fields have the shape of an answer.
     #[error("something that is not a JSON answer")]
     NotJson,
+    /// An object without an embedding.
+    #[error("JSON without embeddings in `data`")]
+    NoEmbeddings,
     /// An object without a choice.
     #[error("JSON without `choices`")]
     NoChoices,
@@ -32,7 +35,7 @@ pub enum NotAnAnswer {
 #[derive(Clone, Debug)]
 pub struct PublicModel {
     /// The name as a JSON string.
-    value: Bytes,
+    pub(in crate::chat) value: Bytes,
     /// The whole field with a comma after it, for answers that lack it.
     field: Bytes,
 }
@@ -242,7 +245,7 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotAnAnswer> {
 }
 
 /// A field that is there, `null` or not.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub(in crate::chat) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -271,7 +274,7 @@ fn tool_bytes(value: &RawValue) -> usize {
 }
 
 /// Lenient: a count that is missing or strange is no reason to lose an answer.
-fn read_usage(raw: &RawValue) -> Option<Usage> {
+pub(in crate::chat) fn read_usage(raw: &RawValue) -> Option<Usage> {
     #[derive(Deserialize)]
     struct WireUsage {
         prompt_tokens: Option<u64>,

@@ -2,8 +2,10 @@
 //!
 //! [`load`] reports every problem at once, each with its path and its remedy. `default.toml` documents every key.
 
+mod cache;
 mod demo;
 mod deployments;
+mod embeddings;
 pub mod env;
 pub mod error;
 mod layers;
@@ -21,6 +23,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use crate::config::cache::{Cache, CachedResponses, CachedTemperatures};
+pub use crate::config::embeddings::EmbeddingModel;
 use crate::config::env::Environment;
 use crate::config::error::ConfigErrors;
 pub use crate::config::resilience::{Balance, Breaker, Deployment, Hedge, Retry};
@@ -81,6 +85,8 @@ pub struct Config {
     pub model: Model,
     /// Conversations.
     pub sessions: Sessions,
+    /// Answers that are given again.
+    pub cache: Cache,
     /// The records.
     pub store: Store,
     /// Retraining.
@@ -99,6 +105,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Every tier from weak to strong; at least one, each with at least one model.
     pub tiers: Vec<Tier>,
+    /// Every embedding model, in the order of the file.
+    pub embeddings: Vec<EmbeddingModel>,
     /// Every policy, by name.
     pub policies: Vec<Policy>,
     /// The policy of requests that name none. One of `policies`.
@@ -341,6 +349,13 @@ impl Config {
     #[must_use]
     pub fn candidates(&self) -> Vec<Candidate> {
         self.targets().map(|target| target.candidate.clone()).collect()
+    }
+
+    /// The name of every model, embedding models included.
+    #[must_use]
+    pub fn model_names(&self) -> Vec<ModelName> {
+        let chat = self.targets().map(|target| target.candidate.model.clone());
+        chat.chain(self.embeddings.iter().map(|model| model.name.clone())).collect()
     }
 
     /// The model of a name.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use toml::Value;
 use url::Url;
 
+use crate::config::embeddings;
 use crate::config::reader::{Section, nearest, quoted};
 use crate::config::secret::Secret;
 use crate::config::timeouts::timeouts;
 use crate::config::validate::{Keys, SESSION_MODES};
-use crate::config::{Sessions, Target, Tier, Upstream, UpstreamKind, deployments, recovery};
+use crate::config::{EmbeddingModel, Sessions, Target, Tier, Upstream, UpstreamKind, deployments, recovery};
 use crate::domain::candidate::{Candidate, Capability};
 use crate::domain::ids::PolicyName;
 use crate::domain::money::{NanoUsd, Price};
@@ -21,6 +22,7 @@ use crate::domain::probability::Probability;
 pub(super) struct Routing {
     pub(super) upstreams: Vec<Upstream>,
     pub(super) tiers: Vec<Tier>,
+    pub(super) embeddings: Vec<EmbeddingModel>,
     pub(super) policies: Vec<Policy>,
     pub(super) default_policy: PolicyName,
 }
@@ -58,9 +60,13 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) 
     let sections = root.named("upstreams");
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
     let tiers = tiers(root, &names);
+    let models = tiers.iter().flat_map(|tier| &tier.models);
+    let taken: Vec<&str> = models.map(|model| model.candidate.model.as_str()).collect();
+    let embeddings = embeddings::read(root, &names, &taken);
     let is_used = |name: &str| {
-        let models = tiers.iter().flat_map(|tier| &tier.models);
-        models.flat_map(|model| &model.deployments).any(|one| one.upstream.as_str() == name)
+        let mut chat = tiers.iter().flat_map(|tier| &tier.models).flat_map(|model| &model.deployments);
+        let mut embedding = embeddings.iter().map(|model| &model.upstream);
+        chat.any(|one| one.upstream.as_str() == name) || embedding.any(|upstream| upstream.as_str() == name)
     };
     let upstreams: Vec<Option<Upstream>> = sections
         .into_iter()
@@ -77,6 +83,7 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) 
     Some(Routing {
         upstreams: upstreams.into_iter().collect::<Option<_>>()?,
         tiers,
+        embeddings,
         policies: policies.into_iter().collect::<Option<_>>()?,
         default_policy: default_policy?,
     })

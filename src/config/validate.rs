@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
+use crate::config::cache;
 use crate::config::error::ConfigErrors;
 use crate::config::layers::Layers;
 use crate::config::reader::{Notes, Section};
@@ -41,6 +42,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let server = server(root.section("server"), keys);
     let model = model(root.section("model"));
     let sessions = sessions(root.section("sessions"));
+    let cache = cache::read(root.section("cache"));
     let store = store(root.section("store"));
     let training = training(root.section("training"));
     let drift = drift(root.section("drift"));
@@ -51,11 +53,12 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let longest = server.as_ref().map_or(DAY, |server| server.request_timeout);
     let routing = routing::read(&mut root, keys, Defaults { longest, sessions });
     root.finish();
-    let Routing { upstreams, tiers, policies, default_policy } = routing?;
+    let Routing { upstreams, tiers, embeddings, policies, default_policy } = routing?;
     Some(Config {
         server: server?,
         model: model?,
         sessions: sessions?,
+        cache: cache?,
         store: store?,
         training: training?,
         drift: drift?,
@@ -65,6 +68,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         hedge: hedge?,
         upstreams,
         tiers,
+        embeddings,
         policies,
         default_policy,
         demo: layers.demo,

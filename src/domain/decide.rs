@@ -107,19 +107,37 @@ pub struct Considered {
 }
 
 impl Considered {
-    /// A model of which nothing but the catalogue is known.
+    /// A model of which nothing is known but its place.
     #[must_use]
-    pub fn unweighed(candidate: &Candidate) -> Self {
+    pub const fn unweighed(model: ModelName, tier: TierId, rank: usize) -> Self {
         Self {
-            model: candidate.model.clone(),
-            tier: candidate.tier.clone(),
-            rank: candidate.rank,
+            model,
+            tier,
+            rank,
             success: None,
             known: false,
             origin: Origin::Tier,
             cost: None,
             worth: None,
             excluded: None,
+        }
+    }
+}
+
+impl Decision {
+    /// Stands where nothing was scored and nothing weighed: there was one model to take.
+    #[must_use]
+    pub fn only(one: Considered, reason: Reason) -> Self {
+        Self {
+            model: one.model.clone(),
+            tier: one.tier.clone(),
+            policy: PolicyName::from("none"),
+            aim: Aim::Quality(Probability::ONE),
+            threshold: 0.0,
+            considered: vec![one],
+            reason,
+            propensity: Probability::ONE,
+            bundle: None,
         }
     }
 }
@@ -193,7 +211,8 @@ fn consider(question: &Question<'_>, aim: Aim, candidate: &Candidate) -> Conside
     let ruled_out = || question.limits.rule_out(candidate, cost);
     let excluded = candidate.capability.lacks(question.shape).or_else(ruled_out).or_else(unpriced);
     let (success, origin) = estimate(question, candidate);
-    Considered { success, known: origin == Origin::Own, origin, cost, excluded, ..Considered::unweighed(candidate) }
+    let unweighed = Considered::unweighed(candidate.model.clone(), candidate.tier.clone(), candidate.rank);
+    Considered { success, known: origin == Origin::Own, origin, cost, excluded, ..unweighed }
 }
 
 /// The model's own estimate where the bundle knows it, else what its class, family and price say.

@@ -36,6 +36,7 @@ pub fn sentence(decision: &Decision, scores: Option<&Scores>) -> String {
         Reason::Unfamiliar(why) => unfamiliar(why, decision, scores),
         Reason::Exploration => "it was drawn at random to keep feedback honest".to_owned(),
         Reason::Named => "the request named it".to_owned(),
+        Reason::Cached => "its answer is given again".to_owned(),
     };
     format!("{subject}`{model}` was chosen: {because}.")
 }

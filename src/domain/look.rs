@@ -68,7 +68,8 @@ impl Stake {
             | Reason::Unfamiliar(_)
             | Reason::NoEstimate
             | Reason::Exploration
-            | Reason::Named => false,
+            | Reason::Named
+            | Reason::Cached => false,
         };
         let utility = |one: &Considered| one.worth.and_then(|worth| worth.utility);
         let weighed = |one| utility(one).map(|utility| (one, utility));

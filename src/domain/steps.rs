@@ -109,7 +109,7 @@ impl DialSample {
                 Some(Estimate { mean, low: mean, high: mean })
             };
             let (success, origin) = believed(labels, candidate, &at);
-            let mut one = Considered::unweighed(candidate);
+            let mut one = Considered::unweighed(candidate.model.clone(), candidate.tier.clone(), candidate.rank);
             one.cost = expected_cost(candidate, &shape, Tokens { output: UNKNOWN_OUTPUT, cached: 0 });
             (one.success, one.origin) = (success, origin);
             one

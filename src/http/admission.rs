@@ -104,8 +104,10 @@ pub async fn observe(State(server): State<Arc<Server>>, mut request: Request<Bod
 
 /// The label of a route, from a list that cannot grow with what clients send.
 fn route_label(path: &str) -> &'static str {
-    const ROUTES: [&str; 11] = [
+    const ROUTES: [&str; 13] = [
         "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
         "/v1/messages",
         "/v1/messages/count_tokens",
         "/v1/responses",

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 
 use crate::chat::openai::ChatRequest;
-use crate::chat::options::RouterOptions;
+use crate::chat::options::{CacheControl, RouterOptions};
 use crate::domain::ids::DecisionId;
 use crate::domain::money::NanoUsd;
 use crate::domain::probability::Probability;
@@ -48,7 +48,7 @@ pub async fn read_call(server: &Server, admitted: &Admitted, request: Request<Bo
     Ok(call(admitted, read(ChatRequest::parse(&body)?, &headers)?))
 }
 
-/// Fills the gaps of the body's options from the `x-trimtab-*` headers.
+/// Fills the gaps of the body's options from the `x-trimtab-*` headers, and from `cache-control`.
 ///
 /// # Errors
 /// Headers whose values are out of range.
@@ -58,7 +58,9 @@ pub fn read(mut chat: ChatRequest, headers: &HeaderMap) -> Result<ChatRequest, A
         Some((option, value.to_str().ok()?))
     });
     let from_headers = RouterOptions::from_headers(ours)?;
-    chat.options = chat.options.or(from_headers);
+    let from_http = headers.get(CACHE_CONTROL).and_then(|value| CacheControl::from_http(value.to_str().ok()?));
+    let from_http = RouterOptions { cache: from_http, ..RouterOptions::default() };
+    chat.options = chat.options.or(from_headers).or(from_http);
     Ok(chat)
 }
 
@@ -76,7 +78,8 @@ pub fn call(admitted: &Admitted, chat: ChatRequest) -> Call {
     }
 }
 
-fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Response {
+/// The answer to a client: the decision's headers, and the body as it comes.
+pub(crate) fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Response {
     let headers = answer_headers(id, routed, &answer);
     let mut response = Response::new(Body::new(answer.body));
     *response.headers_mut() = headers;
@@ -87,7 +90,9 @@ fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Response {
 #[must_use]
 pub fn answer_headers(id: DecisionId, routed: &Routed, answer: &Answer) -> HeaderMap {
     let streams = answer.stream;
-    let cost = if streams { expected_cost(routed, answer.model.as_str()) } else { answer.cost };
+    // What a kept answer costs is known before it is streamed.
+    let is_expected = streams && routed.cache.age().is_none();
+    let cost = if is_expected { expected_cost(routed, answer.model.as_str()) } else { answer.cost };
     let served = Served { by: Some((answer.model.as_str(), answer.tier.as_str())), cost };
     let mut headers = decision_headers(id, routed, served);
     if let Some(kind) = answer.degraded {

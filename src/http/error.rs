@@ -74,6 +74,8 @@ pub enum Kind {
     UpstreamTimeout,
     /// An upstream refused the request itself.
     UpstreamRejected,
+    /// No answer is kept, and the caller wants no other.
+    NotCached,
     /// The store cannot be written.
     StoreUnavailable,
     /// The server is not ready.
@@ -100,7 +102,8 @@ impl Kind {
             | Self::GatesFailed
             | Self::Conflict
             | Self::RequestTimeout
-            | Self::UpstreamRejected => "invalid_request_error",
+            | Self::UpstreamRejected
+            | Self::NotCached => "invalid_request_error",
             Self::Overloaded | Self::UpstreamThrottled => "rate_limit_error",
             Self::UpstreamFailed | Self::UpstreamTimeout => "upstream_error",
             Self::StoreUnavailable | Self::NotReady | Self::Internal => "server_error",
@@ -130,6 +133,7 @@ impl Kind {
             Self::UpstreamThrottled => "rate_limit_exceeded",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamRejected => "upstream_rejected",
+            Self::NotCached => "not_cached",
             Self::StoreUnavailable => "store_unavailable",
             Self::NotReady => "not_ready",
             Self::Internal => "internal_error",
@@ -150,7 +154,7 @@ impl Kind {
             Self::Overloaded | Self::UpstreamThrottled => StatusCode::TOO_MANY_REQUESTS,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
-            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamTimeout | Self::NotCached => StatusCode::GATEWAY_TIMEOUT,
             Self::StoreUnavailable | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -180,6 +184,7 @@ impl Kind {
             | Self::UpstreamFailed
             | Self::UpstreamTimeout
             | Self::UpstreamRejected
+            | Self::NotCached
             | Self::Internal => false,
         }
     }
@@ -286,7 +291,7 @@ impl From<UnknownName> for ApiError {
     fn from(error: UnknownName) -> Self {
         let message = error.to_string();
         match error {
-            UnknownName::Model { .. } | UnknownName::Threshold { .. } => {
+            UnknownName::Model { .. } | UnknownName::EmbeddingModel { .. } | UnknownName::Threshold { .. } => {
                 Self::new(Kind::ModelNotFound, message).at("model")
             }
             UnknownName::Policy { .. } => Self::new(Kind::InvalidRequest, message).at("trimtab.policy"),
@@ -340,6 +345,7 @@ impl From<RouteError> for ApiError {
         match error {
             RouteError::Unknown(error) => error.into(),
             RouteError::NoCandidate(error) => error.into(),
+            RouteError::NotCached(error) => Self::new(Kind::NotCached, error.to_string()).at("trimtab.cache"),
             RouteError::Dispatch(error) => error.into(),
         }
     }

@@ -1,5 +1,6 @@
 //! The headers that tell of a decision, on success, stream and error alike.
 
+use axum::http::header::AGE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::ids::DecisionId;
@@ -16,6 +17,7 @@ const REASON: HeaderName = HeaderName::from_static("x-trimtab-reason");
 const LATENCY_US: HeaderName = HeaderName::from_static("x-trimtab-latency-us");
 const BUNDLE: HeaderName = HeaderName::from_static("x-trimtab-bundle");
 const SESSION: HeaderName = HeaderName::from_static("x-trimtab-session-event");
+const CACHE: HeaderName = HeaderName::from_static("x-trimtab-cache");
 const COST_USD: HeaderName = HeaderName::from_static("x-trimtab-cost-usd");
 
 /// What stands in for a model's answer.
@@ -47,7 +49,7 @@ pub struct Served<'a> {
 pub fn decision_headers(id: DecisionId, routed: &Routed, served: Served<'_>) -> HeaderMap {
     let decision = &routed.decision;
     let (model, tier) = served.by.unwrap_or((decision.model.as_str(), decision.tier.as_str()));
-    let mut headers = HeaderMap::with_capacity(9);
+    let mut headers = HeaderMap::with_capacity(11);
     let mut put = |name: HeaderName, text: &str| {
         // Names come from the configuration, which allows nothing that a header could not hold; a name that slipped through is left out.
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -62,6 +64,12 @@ pub fn decision_headers(id: DecisionId, routed: &Routed, served: Served<'_>) -> 
     put(BUNDLE, decision.bundle.as_ref().map_or("none", |bundle| bundle.as_str()));
     if let Some(session) = routed.session {
         put(SESSION, session.event.as_str());
+    }
+    if let Some(word) = routed.cache.as_str() {
+        put(CACHE, word);
+    }
+    if let Some(age) = routed.cache.age() {
+        put(AGE, &age.as_secs().to_string());
     }
     if let Some(cost) = served.cost {
         put(COST_USD, &format!("{:.9}", cost.as_usd()));

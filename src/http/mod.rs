@@ -4,9 +4,12 @@ pub mod admin;
 pub mod admission;
 pub mod auth;
 pub mod body;
+pub mod cache;
 pub mod chat_completions;
+pub mod completions;
 pub mod dialect;
 pub mod drift;
+pub mod embeddings;
 pub mod error;
 pub mod export;
 pub mod feedback;
@@ -36,6 +39,8 @@ pub fn public(server: Arc<Server>) -> Router {
     // Behind a key, where keys are configured, and counted against the limit of concurrent requests.
     let guarded = Router::new()
         .route("/v1/chat/completions", post(chat_completions::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/responses", post(responses::create))
@@ -61,6 +66,7 @@ pub fn admin(server: Arc<Server>, keys: Keys) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))
         .route("/admin/bundle", get(health::bundle))
+        .route("/admin/cache", get(cache::show).delete(cache::clear))
         .route("/admin/drift", get(drift::report))
         .route("/admin/upstreams", get(upstreams::list))
         .route("/admin/bundles", get(admin::list))

@@ -1,4 +1,5 @@
-//! `GET /v1/models`: the virtual models, then the configured ones; in Anthropic's shape for those who send `anthropic-version`.
+//! `GET /v1/models`: the virtual models, then the configured ones, embedding models last; in Anthropic's shape for those who send
+//! `anthropic-version`.
 
 use std::sync::Arc;
 
@@ -75,5 +76,15 @@ fn models(catalog: &Catalog, created: u64) -> Vec<Value> {
             })),
         })
     });
-    std::iter::once(virtual_model("auto".to_owned())).chain(policies).chain(real).collect()
+    let embedding = catalog.embedding_models().iter().map(|target| {
+        let per_token = target.price.map(|price| price.input_per_mtok.as_usd() / 1e6);
+        json!({
+            "id": target.model,
+            "object": "model",
+            "created": created,
+            "owned_by": target.tier,
+            "pricing": per_token.map(|prompt| json!({ "prompt": prompt })),
+        })
+    });
+    std::iter::once(virtual_model("auto".to_owned())).chain(policies).chain(real).chain(embedding).collect()
 }

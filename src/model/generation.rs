@@ -149,6 +149,19 @@ impl Generation {
         Ok(self.calibrate(found, (Scorer::Fast, &self.calibration), Seen::of(prompt)))
     }
 
+    /// The fast embedding of a prompt. `None` where it has no tokens, where it has more than the encoder reads, and where the model failed:
+    /// whoever compares embeddings is not told half of a text.
+    #[must_use]
+    pub fn embed(&self, prompt: &Prompt) -> Option<Embedding> {
+        let embedded = catch_unwind(AssertUnwindSafe(|| {
+            let mut slot = self.slots.take().ok_or(InferenceError::WorkerGone)?;
+            let embedded = slot.embed(&self.tokenizer, &prompt.ask)?;
+            Ok(embedded.filter(|_| !slot.tokens.truncated()).map(|(embedding, _)| embedding))
+        }));
+        let embedded = embedded.unwrap_or_else(|payload| Err(InferenceError::Panicked(panic_text(&*payload))));
+        embedded.map_err(|error| failed(&error)).ok().flatten().filter(|_| !prompt.truncated)
+    }
+
     /// Scores a prompt of which only the fast embedding and the structural signals were kept, as the records of a server have it.
     ///
     /// # Errors

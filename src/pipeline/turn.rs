@@ -115,7 +115,7 @@ impl Conversation<'_> {
 
 fn event(held: Option<&HeldModel>, decision: &Decision) -> Option<SessionEvent> {
     match (held, decision.reason) {
-        (_, Reason::CheapestAsked | Reason::Named) => None,
+        (_, Reason::CheapestAsked | Reason::Named | Reason::Cached) => None,
         (None, reason) => reason.settles().then_some(SessionEvent::Started),
         (Some(_), Reason::SessionRaised) => Some(SessionEvent::Raised),
         (Some(held), _) if held.model == decision.model => Some(SessionEvent::Kept),

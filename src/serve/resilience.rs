@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use crate::catalog::Place;
 use crate::config::{self, Config};
+use crate::domain::ids::TierId;
 use crate::upstream::balance::{Balance, Pool};
 use crate::upstream::breaker::{Breaker, BreakerSettings};
 use crate::upstream::budget::{Allowance, Traffic};
@@ -45,8 +46,14 @@ struct Lane {
     breaker: Arc<Breaker>,
 }
 
-/// Where each model answers: every deployment, with every key of its upstream.
-pub(super) fn places(config: &Config) -> Result<Vec<Place>, UpstreamError> {
+/// Where everything answers.
+pub(super) struct Places {
+    pub(super) places: Vec<Place>,
+    pub(super) embeddings: Vec<Target>,
+}
+
+/// Where each model answers: every deployment, with every key of its upstream. Embedding models answer with its first key.
+pub(super) fn places(config: &Config) -> Result<Places, UpstreamError> {
     let breaker = breaker(&config.breaker);
     let mut lanes: Vec<Lane> = Vec::new();
     for upstream in &config.upstreams {
@@ -60,7 +67,21 @@ pub(super) fn places(config: &Config) -> Result<Vec<Place>, UpstreamError> {
         pool: Pool::new(targets(target, &lanes, breaker), balance(target.balance)),
         fallback: target.fallback.clone(),
     };
-    Ok(config.targets().map(place).collect())
+    let embeddings = config.embeddings.iter().filter_map(|model| {
+        let lane = lanes.iter().find(|lane| *lane.upstream.id() == model.upstream)?;
+        Some(Target {
+            upstream: Arc::clone(&lane.upstream),
+            model: model.name.clone(),
+            upstream_model: model.upstream_model.clone(),
+            tier: TierId::from("embeddings"),
+            price: model.price,
+            context_tokens: None,
+            weight: 1.0,
+            key: lane.key,
+            health: Arc::new(Health::new(breaker, Arc::clone(&lane.breaker))),
+        })
+    });
+    Ok(Places { places: config.targets().map(place).collect(), embeddings: embeddings.collect() })
 }
 
 fn targets(target: &config::Target, lanes: &[Lane], breaker: BreakerSettings) -> Vec<Target> {

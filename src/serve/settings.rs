@@ -2,9 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::cache::{Cache, CacheSettings, Matching, Rules, Temperatures, ToolCalls};
 use crate::catalog::{Catalog, CatalogParts};
-use crate::config::{self, Config, KeptPrompts};
+use crate::config::{self, CachedResponses, CachedTemperatures, Config, KeptPrompts};
 use crate::domain::candidate::Candidate;
 use crate::model::engine::EngineSettings;
 use crate::model::generation::PrepareSettings;
@@ -27,6 +29,30 @@ pub(super) fn store(config: &Config) -> StoreSettings {
 
 pub(super) fn sessions(config: &Config) -> SessionSettings {
     SessionSettings { idle_reset: config.sessions.idle_reset, max_sessions: config.sessions.max_sessions }
+}
+
+/// The response cache, where it is switched on.
+pub(super) fn cache(config: &Config) -> Option<Arc<Cache>> {
+    let given = config.cache;
+    let matching = match given.responses {
+        CachedResponses::Off => return None,
+        CachedResponses::Exact => Matching::Exact,
+        CachedResponses::Semantic => Matching::Similar(given.similarity),
+    };
+    let temperatures = match given.temperature {
+        CachedTemperatures::Zero => Temperatures::Zero,
+        CachedTemperatures::Unset => Temperatures::Unset,
+        CachedTemperatures::Any => Temperatures::Any,
+    };
+    let tool_calls = if given.tool_calls { ToolCalls::Kept } else { ToolCalls::Left };
+    Some(Arc::new(Cache::new(CacheSettings {
+        matching,
+        ttl: given.ttl,
+        max_entries: given.max_entries,
+        max_bytes: given.max_bytes,
+        max_answer_bytes: given.max_answer_bytes,
+        rules: Rules { temperatures, tool_calls },
+    })))
 }
 
 /// How a bundle is prepared under this configuration.
@@ -64,11 +90,11 @@ pub(super) fn retrainer(config: &Config, bundles: Bundles, store: Option<&Store>
 
 pub(super) fn catalog(config: &Config) -> Result<Catalog, ServeError> {
     let candidates: Vec<Candidate> = config.candidates();
-    let places = resilience::places(config)?;
+    let resilience::Places { places, embeddings } = resilience::places(config)?;
     let (default, policies): (Vec<_>, Vec<_>) =
         config.policies.iter().cloned().partition(|policy| policy.name == config.default_policy);
     let default_policy = default.into_iter().next().or_else(|| policies.first().cloned());
     let default_policy =
         default_policy.ok_or_else(|| ServeError::NoPolicy { name: config.default_policy.to_string() })?;
-    Ok(Catalog::new(CatalogParts { candidates, places, policies, default_policy }))
+    Ok(Catalog::new(CatalogParts { candidates, places, policies, default_policy, embeddings }))
 }

@@ -149,6 +149,8 @@ pub enum DecisionKind {
     Route,
     /// A completion was sent on to the model.
     Completion,
+    /// Texts were sent on to an embedding model. Nothing was decided.
+    Embeddings,
 }
 
 impl DecisionKind {
@@ -158,13 +160,14 @@ impl DecisionKind {
         match self {
             Self::Route => "route",
             Self::Completion => "completion",
+            Self::Embeddings => "embeddings",
         }
     }
 
     /// Reads the word that [`DecisionKind::as_str`] writes.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Route, Self::Completion].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Route, Self::Completion, Self::Embeddings].into_iter().find(|kind| kind.as_str() == word)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Labels are bounded: tiers, policies and upstreams come from the configuration, models that it does not name become `other`.
 
+pub mod cache;
 pub mod choice;
 mod drift;
 mod labels;
@@ -56,6 +57,7 @@ pub struct Metrics {
     bundle: Family<Labels<1>, Gauge>,
     prepare_failures: Counter,
     activations: Counter,
+    cache: cache::CacheCounters,
     choice: choice::Choice,
     targets: targets::Targets,
     drift: DriftGauges,
@@ -167,6 +169,7 @@ impl Metrics {
             prepare_failures: new
                 .plain("model_prepare_failures", "Bundles that could not be loaded, while the old one kept serving"),
             activations: new.plain("model_activations", "Bundles that began to serve"),
+            cache: cache::CacheCounters::new(&mut new),
             choice: choice::Choice::new(&mut new),
             targets: targets::Targets::new(&mut new),
             drift: DriftGauges::register(&mut new),

@@ -14,7 +14,7 @@ use crate::chat::usage::{Completion, PublicModel, is_error_body};
 use crate::domain::outcome::Class;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::{Upstream, UpstreamRequest, status_trouble, trouble, with_words};
-use crate::upstream::dispatch::{Outgoing, Target};
+use crate::upstream::dispatch::{Expects, Outgoing, Target};
 use crate::upstream::headroom::Headroom;
 use crate::upstream::relay::{Limits, Streaming};
 use crate::upstream::source::EventSource;
@@ -97,7 +97,11 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Pati
         (headers_at, StartedAnswer::Stream(Box::new(attempt.first_token(response, tap).await?)))
     } else {
         let body = attempt.whole_body(response).await?;
-        (Instant::now(), StartedAnswer::Whole(Completion::read(body, &model).map_err(Trouble::from)?))
+        let read = match outgoing.expects {
+            Expects::Completion => Completion::read(body, &model),
+            Expects::Embeddings => Completion::read_embeddings(body, &model),
+        };
+        (Instant::now(), StartedAnswer::Whole(read.map_err(Trouble::from)?))
     };
     Ok(Started { status: status.as_u16(), reached, answer })
 }

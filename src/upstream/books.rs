@@ -209,6 +209,12 @@ impl Books {
         self.serving = Some(Serving { at, model: target.model.clone(), price: target.price, pass: None });
     }
 
+    /// An answer that was kept serves the call: it costs nothing.
+    pub(crate) fn serve_kept(&mut self, model: &ModelName) {
+        self.serving = Some(Serving { at: 0, model: model.clone(), price: Some(Price::default()), pass: None });
+        self.usage = Some(Usage::default());
+    }
+
     /// What is known of the tokens so far.
     pub(crate) const fn count(&mut self, usage: Option<Usage>, output_bytes: usize) {
         self.usage = usage;

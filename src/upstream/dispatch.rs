@@ -78,11 +78,22 @@ impl Care {
     pub const NONE: Self = Self { first_token: None, hedge_after: None, fitness: Fitness::ANY, degraded: None };
 }
 
+/// What an answer must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expects {
+    /// A chat completion.
+    Completion,
+    /// Embeddings.
+    Embeddings,
+}
+
 /// What a call asks of whichever target answers it.
 #[derive(Clone, Copy)]
 pub struct Outgoing<'a> {
     /// The path after the base URL, for example `/chat/completions`.
     pub path: &'static str,
+    /// What the answer must be.
+    pub expects: Expects,
     /// Whether the answer is streamed.
     pub stream: bool,
     /// Whether the client itself asked for the usage chunk of a stream; it is kept back otherwise.

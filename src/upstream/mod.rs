@@ -17,6 +17,7 @@ mod headroom;
 pub mod health;
 mod hedge;
 mod last_words;
+pub mod ledger;
 pub mod relay;
 pub mod retry;
 pub mod said;

@@ -18,6 +18,7 @@ use crate::domain::outcome::Class;
 use crate::upstream::books::Books;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::Timeouts;
+use crate::upstream::ledger::{Keeper, Ledger};
 use crate::upstream::source::{EventSource, IntoTrouble};
 use crate::upstream::stalled::{self, Stalls};
 use crate::upstream::tap::{Passage, Tap};
@@ -38,8 +39,10 @@ pub struct Relay<B = reqwest::Body> {
 )]
 enum Content<B> {
     /// The bytes, until they are taken.
-    Whole(Option<Bytes>, Books),
+    Whole(Option<Bytes>, Ledger),
     Stream(Arc<Live<B>>),
+    /// A stream that was kept.
+    Replay(std::vec::IntoIter<Bytes>, Ledger),
 }
 
 /// A stream on its way to the client. Whoever finds that the client stopped reading may end it, so it stands behind a lock that nobody
@@ -48,7 +51,7 @@ pub(crate) struct Live<B>(Mutex<Flow<B>>);
 
 struct Flow<B> {
     /// `None` when it was ended because its client stopped reading.
-    open: Option<(Box<Streaming<B>>, Books)>,
+    open: Option<(Box<Streaming<B>>, Ledger)>,
     is_over: bool,
     /// Since when it is the client's turn to take the next piece.
     clients_turn: Option<Instant>,
@@ -59,6 +62,7 @@ impl<B> fmt::Debug for Relay<B> {
         let kind = match &self.content {
             Content::Whole(..) => "whole",
             Content::Stream(_) => "stream",
+            Content::Replay(..) => "replay",
         };
         f.debug_struct("Relay").field("content", &kind).finish_non_exhaustive()
     }
@@ -211,13 +215,34 @@ where
 impl<B> Relay<B> {
     /// An answer that is complete.
     pub(crate) const fn whole(body: Bytes, books: Books) -> Self {
-        Self { content: Content::Whole(Some(body), books) }
+        Self { content: Content::Whole(Some(body), Ledger::new(books)) }
     }
 
     /// An answer that goes on.
     pub(crate) fn stream(stream: Box<Streaming<B>>, books: Books) -> Self {
-        let flow = Flow { open: Some((stream, books)), is_over: false, clients_turn: Some(Instant::now()) };
+        let flow =
+            Flow { open: Some((stream, Ledger::new(books))), is_over: false, clients_turn: Some(Instant::now()) };
         Self { content: Content::Stream(Arc::new(Live(Mutex::new(flow)))) }
+    }
+
+    /// An answer that was kept, in these frames.
+    pub(crate) fn replayed(frames: Vec<Bytes>, books: Books) -> Self {
+        match <[Bytes; 1]>::try_from(frames) {
+            Ok([body]) => Self::whole(body, books),
+            Err(frames) => Self { content: Content::Replay(frames.into_iter(), Ledger::new(books)) },
+        }
+    }
+
+    /// Has the answer seen by somebody who keeps it.
+    pub(crate) fn keep_with(&mut self, keeper: Box<dyn Keeper>) {
+        match &mut self.content {
+            Content::Whole(_, ledger) | Content::Replay(_, ledger) => ledger.keep_with(keeper),
+            Content::Stream(live) => {
+                if let Some((_, ledger)) = &mut live.lock().open {
+                    ledger.keep_with(keeper);
+                }
+            }
+        }
     }
 }
 
@@ -225,7 +250,7 @@ impl<B: Send + 'static> Relay<B> {
     /// By what the client of a stream can be watched.
     pub(crate) fn watched(&self) -> Option<Weak<dyn Stalls>> {
         match &self.content {
-            Content::Whole(..) => None,
+            Content::Whole(..) | Content::Replay(..) => None,
             Content::Stream(live) => Some(stalled::weak(live)),
         }
     }
@@ -248,8 +273,8 @@ impl<B: Send> Stalls for Live<B> {
             flow.open.take()
         };
         // The upstream's call ends and the permit is free with this drop.
-        if let Some((_, mut books)) = ended {
-            books.close(Class::Cancelled, "the client stopped reading");
+        if let Some((_, mut ledger)) = ended {
+            ledger.books.close(Class::Cancelled, "the client stopped reading");
         }
         false
     }
@@ -263,29 +288,27 @@ where
         if self.is_over {
             return Poll::Ready(None);
         }
-        let Some((stream, books)) = &mut self.open else {
+        let Some((stream, ledger)) = &mut self.open else {
             self.is_over = true;
             return Poll::Ready(Some(stalled_event()));
         };
         self.clients_turn = None;
         let step = ready!(stream.poll_step(cx));
         self.clients_turn = Some(Instant::now());
-        books.count(stream.tap.usage, stream.tap.output_bytes);
+        ledger.books.count(stream.tap.usage, stream.tap.output_bytes);
         Poll::Ready(match step {
             Step::Frame(bytes) => {
-                books.sent_a_byte();
+                ledger.sends(&bytes);
                 Some(bytes)
             }
             Step::Last(bytes) => {
-                books.sent_a_byte();
-                books.close(Class::Success, "");
+                ledger.end_well();
                 Some(bytes)
             }
             Step::Broken(trouble, words) => {
                 self.is_over = true;
-                books.sent_a_byte();
-                books.blame(trouble.blame());
-                books.close(Class::Truncated, &trouble.to_string());
+                ledger.books.blame(trouble.blame());
+                ledger.close(Class::Truncated, &trouble.to_string());
                 Some(error_event(&trouble, words))
             }
             Step::Over => {
@@ -305,12 +328,21 @@ where
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let bytes = match &mut self.content {
-            Content::Whole(body, books) => {
-                if body.is_some() {
-                    books.sent_a_byte();
-                    books.close(Class::Success, "");
+            Content::Whole(body, ledger) => {
+                if let Some(body) = body {
+                    ledger.sends(body);
+                    ledger.end_well();
                 }
                 body.take()
+            }
+            Content::Replay(frames, ledger) => {
+                let frame = frames.next();
+                if frames.len() == 0 {
+                    ledger.close(Class::Success, "");
+                } else {
+                    ledger.books.sent_a_byte();
+                }
+                frame
             }
             Content::Stream(live) => ready!(live.lock().poll_bytes(cx)),
         };
@@ -321,6 +353,7 @@ where
         match &self.content {
             Content::Whole(body, _) => body.is_none(),
             Content::Stream(live) => live.lock().is_over,
+            Content::Replay(frames, _) => frames.len() == 0,
         }
     }
 
@@ -330,7 +363,7 @@ where
                 SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len).try_into().unwrap_or(u64::MAX))
             }
             Content::Stream(live) if live.lock().is_over => SizeHint::with_exact(0),
-            Content::Stream(_) => SizeHint::default(),
+            Content::Stream(_) | Content::Replay(..) => SizeHint::default(),
         }
     }
 }

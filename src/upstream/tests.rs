@@ -19,7 +19,7 @@ use crate::domain::money::{NanoUsd, Price};
 use crate::domain::outcome::{Class, Outcome};
 use crate::upstream::books::Books;
 use crate::upstream::client::{Timeouts, Upstream, UpstreamSettings};
-use crate::upstream::dispatch::{Answer, Care, DispatchError, Outgoing, Plan, Target, dispatch};
+use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, Target, dispatch};
 use crate::upstream::fake::FakeUpstream;
 use crate::upstream::health::Health;
 use crate::upstream::retry::RetrySettings;
@@ -100,6 +100,7 @@ async fn send(plan: Plan, ask: Ask, books: Books) -> Result<Answer, DispatchErro
     let body = |model: &str| Bytes::from(format!(r#"{{"model":"{model}"}}"#));
     let outgoing = Outgoing {
         path: "/chat/completions",
+        expects: Expects::Completion,
         stream: ask.stream,
         wants_usage: ask.wants_usage,
         body: &body,

@@ -11,6 +11,7 @@
 mod architecture;
 mod bad_input;
 mod bundles;
+mod caches;
 mod calibration;
 mod chat_completions;
 mod choice;
@@ -23,6 +24,7 @@ mod failures;
 mod feedback;
 mod feedback_loop;
 mod health;
+mod legacy;
 mod recovery;
 mod robustness;
 mod route;

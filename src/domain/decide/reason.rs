@@ -31,6 +31,8 @@ pub enum Reason {
     Exploration,
     /// The caller named the model. Nothing was decided.
     Named,
+    /// An answer was given again. Nothing was decided.
+    Cached,
 }
 
 impl Reason {
@@ -49,6 +51,7 @@ impl Reason {
             Self::Unfamiliar(_) => "unfamiliar",
             Self::Exploration => "exploration",
             Self::Named => "named",
+            Self::Cached => "cached",
         }
     }
 
@@ -63,9 +66,12 @@ impl Reason {
             | Self::SessionKept
             | Self::SessionRaised
             | Self::Exploration => true,
-            Self::CheapestAsked | Self::ScoringFailed(_) | Self::Unfamiliar(_) | Self::NoEstimate | Self::Named => {
-                false
-            }
+            Self::CheapestAsked
+            | Self::ScoringFailed(_)
+            | Self::Unfamiliar(_)
+            | Self::NoEstimate
+            | Self::Named
+            | Self::Cached => false,
         }
     }
 }

@@ -1,0 +1,214 @@
+//! The table behind the cache: entries by key, by age, by last use, and by what they are near to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cache::guard::Wording;
+use crate::cache::{Kept, Key, Stats};
+use crate::domain::embedding::Embedding;
+use crate::domain::ids::CallerId;
+
+/// Most similar requests that are compared; beyond it the oldest is only found by the same request again. At 256 numbers an embedding,
+/// comparing with all of them takes about a tenth of a millisecond.
+const MOST_NEAR: usize = 1_024;
+
+/// Most expired entries forgotten by one put, so that no request pays for a quiet night.
+const SWEEP: usize = 64;
+
+/// What an entry takes beside its body: keys, orders, names.
+const OVERHEAD: usize = 512;
+
+/// An answer in the table.
+#[derive(Debug)]
+pub(super) struct Entry {
+    kept: Kept,
+    near: Option<Near>,
+    encoder: Option<Arc<str>>,
+    until: Instant,
+    born: u64,
+    used: u64,
+}
+
+/// Where an answer stands among those of similar requests.
+#[derive(Debug)]
+pub(super) struct Near {
+    pub(super) vicinity: Key,
+    pub(super) embedding: Embedding,
+    pub(super) wording: Wording,
+}
+
+impl Entry {
+    pub(super) fn new(kept: Kept, near: Option<(Near, Arc<str>)>, until: Instant) -> Self {
+        let (near, encoder) = near.unzip();
+        Self { kept, near, encoder, until, born: 0, used: 0 }
+    }
+
+    fn bytes(&self) -> usize {
+        let near = self.near.as_ref();
+        let near = near.map_or(0, |near| near.embedding.dimension() * size_of::<f32>() + near.wording.bytes());
+        OVERHEAD + self.kept.body.len() + near
+    }
+}
+
+/// Everything that is kept.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    entries: HashMap<Key, Entry>,
+    /// Every key by when it was last asked for, and by when it was put.
+    by_use: BTreeMap<u64, Key>,
+    by_birth: BTreeMap<u64, Key>,
+    /// The keys of similar requests, oldest first.
+    near: HashMap<Key, Vec<Key>>,
+    /// Whose embeddings these are.
+    encoder: Option<Arc<str>>,
+    tick: u64,
+    bytes: usize,
+    ttl: Duration,
+    evicted: u64,
+    expired: u64,
+}
+
+impl Table {
+    /// An answer and its age.
+    pub(super) fn get(&mut self, key: &Key, now: Instant) -> Option<(Kept, Duration)> {
+        if self.entries.get(key)?.until <= now {
+            self.remove(key);
+            self.expired += 1;
+            return None;
+        }
+        self.tick += 1;
+        let entry = self.entries.get_mut(key)?;
+        self.by_use.remove(&entry.used);
+        entry.used = self.tick;
+        self.by_use.insert(self.tick, key.clone());
+        let left = entry.until.saturating_duration_since(now);
+        Some((entry.kept.clone(), self.ttl.saturating_sub(left)))
+    }
+
+    /// The nearest answer that is near enough and worded alike.
+    pub(super) fn nearest(
+        &mut self,
+        wanted: &Near,
+        (least, encoder): (f32, &Arc<str>),
+        now: Instant,
+    ) -> Option<(Kept, Duration)> {
+        self.turn_to(encoder);
+        let keys = self.near.get(&wanted.vicinity)?;
+        let mut best: Option<(f32, &Key)> = None;
+        for key in keys {
+            let Some(near) = self.entries.get(key).and_then(|entry| entry.near.as_ref()) else { continue };
+            let cosine = near.embedding.cosine(&wanted.embedding);
+            let is_better = cosine >= least && best.is_none_or(|(best, _)| cosine > best);
+            if is_better && near.wording.agrees(&wanted.wording) {
+                best = Some((cosine, key));
+            }
+        }
+        let key = best.map(|(_, key)| key.clone())?;
+        self.get(&key, now)
+    }
+
+    /// Puts an entry, and makes room: what expired goes first, then what was not asked for for longest.
+    pub(super) fn put(&mut self, key: Key, mut entry: Entry, ((entries, bytes), now): ((usize, usize), Instant)) {
+        if entry.bytes() > bytes {
+            return;
+        }
+        self.remove(&key);
+        self.ttl = entry.until.saturating_duration_since(now);
+        // An embedding of another encoder than that of the last look is from before or after a swap: it is no use to anybody.
+        if self.encoder.is_none() {
+            self.encoder.clone_from(&entry.encoder);
+        }
+        if entry.encoder != self.encoder {
+            entry.near = None;
+        }
+        self.tick += 1;
+        (entry.born, entry.used) = (self.tick, self.tick);
+        self.by_use.insert(self.tick, key.clone());
+        self.by_birth.insert(self.tick, key.clone());
+        self.bytes += entry.bytes();
+        if let Some(near) = &entry.near {
+            let keys = self.near.entry(near.vicinity.clone()).or_default();
+            if keys.len() >= MOST_NEAR {
+                keys.remove(0);
+            }
+            keys.push(key.clone());
+        }
+        self.entries.insert(key, entry);
+        self.sweep(SWEEP, now);
+        while self.entries.len() > entries || self.bytes > bytes {
+            let Some((_, key)) = self.by_use.first_key_value() else { break };
+            let key = key.clone();
+            self.remove(&key);
+            self.evicted += 1;
+        }
+    }
+
+    pub(super) fn clear(&mut self, tenant: Option<&CallerId>) -> usize {
+        let is_meant = |key: &Key| tenant.is_none_or(|tenant| key.tenant == *tenant);
+        let keys: Vec<Key> = self.entries.keys().filter(|key| is_meant(key)).cloned().collect();
+        for key in &keys {
+            self.remove(key);
+        }
+        keys.len()
+    }
+
+    pub(super) fn stats(&mut self, now: Instant) -> Stats {
+        self.sweep(usize::MAX, now);
+        let mut stats = Stats {
+            entries: self.entries.len(),
+            bytes: self.bytes,
+            evicted: self.evicted,
+            expired: self.expired,
+            ..Stats::default()
+        };
+        for (key, entry) in &self.entries {
+            let (entries, bytes) = stats.tenants.entry(key.tenant.clone()).or_default();
+            *entries += 1;
+            *bytes += entry.bytes();
+        }
+        stats
+    }
+
+    /// Forgets at most so many entries that are too old. All live equally long, so the oldest is the first to go.
+    fn sweep(&mut self, most: usize, now: Instant) {
+        for _ in 0..most {
+            let Some((_, oldest)) = self.by_birth.first_key_value() else { return };
+            if self.entries.get(oldest).is_some_and(|entry| entry.until > now) {
+                return;
+            }
+            let oldest = oldest.clone();
+            self.remove(&oldest);
+            self.expired += 1;
+        }
+    }
+
+    /// Another encoder than before: its embeddings compare with none of the old ones, so those are forgotten. The answers are not.
+    fn turn_to(&mut self, encoder: &Arc<str>) {
+        if self.encoder.as_ref() == Some(encoder) {
+            return;
+        }
+        self.encoder = Some(Arc::clone(encoder));
+        self.near.clear();
+        for entry in self.entries.values_mut().filter(|entry| entry.near.is_some()) {
+            self.bytes -= entry.bytes();
+            entry.near = None;
+            self.bytes += entry.bytes();
+        }
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        self.by_use.remove(&entry.used);
+        self.by_birth.remove(&entry.born);
+        self.bytes -= entry.bytes();
+        if let Some(near) = &entry.near
+            && let Some(keys) = self.near.get_mut(&near.vicinity)
+        {
+            keys.retain(|other| other != key);
+            if keys.is_empty() {
+                self.near.remove(&near.vicinity);
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The chunks of a stream, gathered into the whole completion that they tell.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::chat::sse::SseDecoder;
+use crate::domain::money::Usage;
+
+/// Gathers a stream, up to a size. What cannot be joined without loss is given up, never guessed.
+#[derive(Debug)]
+pub struct Gather {
+    limit: usize,
+    taken: usize,
+    events: SseDecoder,
+    top: Map<String, Value>,
+    choices: BTreeMap<u64, Map<String, Value>>,
+    usage: Option<Value>,
+    given_up: bool,
+}
+
+impl Gather {
+    /// Starts with nothing. A stream of more bytes than `limit` is given up.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            taken: 0,
+            events: SseDecoder::new(limit),
+            top: Map::new(),
+            choices: BTreeMap::new(),
+            usage: None,
+            given_up: false,
+        }
+    }
+
+    /// Takes the next bytes of the stream.
+    pub fn push(&mut self, bytes: &Bytes) {
+        self.taken = self.taken.saturating_add(bytes.len());
+        self.given_up |= self.taken > self.limit;
+        if self.given_up {
+            return;
+        }
+        self.events.push(bytes.clone());
+        loop {
+            match self.events.next_event() {
+                Ok(Some(event)) if event.data.is_empty() || event.data.as_ref() == b"[DONE]" => {}
+                Ok(Some(event)) => match serde_json::from_slice(&event.data) {
+                    Ok(Value::Object(chunk)) => self.given_up |= self.add(chunk).is_none(),
+                    Ok(_) | Err(_) => self.given_up = true,
+                },
+                Ok(None) => return,
+                Err(_) => {
+                    self.given_up = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The whole completion. `None` where the stream was given up, had no choice, or a choice without an end. `counted` stands in for a
+    /// usage that the stream did not tell.
+    #[must_use]
+    pub fn finish(self, counted: Option<Usage>) -> Option<Value> {
+        if self.given_up || self.choices.is_empty() {
+            return None;
+        }
+        let mut whole = self.top;
+        whole.insert("object".to_owned(), Value::from("chat.completion"));
+        let mut choices = Vec::with_capacity(self.choices.len());
+        for (index, mut choice) in self.choices {
+            choice.get("finish_reason").filter(|reason| !reason.is_null())?;
+            choice.insert("index".to_owned(), json!(index));
+            choice.entry("logprobs").or_insert(Value::Null);
+            let message = choice.entry("message").or_insert_with(|| json!({ "role": "assistant" })).as_object_mut()?;
+            let says_otherwise = message.contains_key("tool_calls") || message.contains_key("function_call");
+            message.entry("role").or_insert(Value::from("assistant"));
+            let content = message.entry("content").or_insert(Value::Null);
+            if says_otherwise && content == "" {
+                *content = Value::Null;
+            }
+            choices.push(Value::Object(choice));
+        }
+        whole.insert("choices".to_owned(), Value::Array(choices));
+        if let Some(usage) = self.usage.or_else(|| counted.map(usage_json)) {
+            whole.insert("usage".to_owned(), usage);
+        }
+        Some(Value::Object(whole))
+    }
+
+    fn add(&mut self, mut chunk: Map<String, Value>) -> Option<()> {
+        let choices = chunk.remove("choices");
+        if let Some(usage) = chunk.remove("usage").filter(|usage| !usage.is_null()) {
+            self.usage = Some(usage);
+        }
+        for (name, value) in chunk {
+            self.top.entry(name).or_insert(value);
+        }
+        for choice in choices.into_iter().filter_map(list).flatten() {
+            let Value::Object(mut choice) = choice else { return None };
+            let index = choice.remove("index").as_ref().and_then(Value::as_u64).unwrap_or(0);
+            let kept = self.choices.entry(index).or_default();
+            if let Some(Value::Object(delta)) = choice.remove("delta") {
+                let message = kept.entry("message").or_insert_with(|| json!({})).as_object_mut()?;
+                join_message(message, delta)?;
+            }
+            if let Some(Value::Object(logprobs)) = choice.remove("logprobs") {
+                let kept = kept.entry("logprobs").or_insert_with(|| json!({})).as_object_mut()?;
+                join(kept, logprobs)?;
+            }
+            kept.extend(choice.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+        Some(())
+    }
+}
+
+/// A usage as OpenAI writes it.
+#[must_use]
+pub fn usage_json(usage: Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens.saturating_add(usage.output_tokens),
+        "prompt_tokens_details": { "cached_tokens": usage.cached_input_tokens },
+    })
+}
+
+fn join_message(message: &mut Map<String, Value>, mut delta: Map<String, Value>) -> Option<()> {
+    if let Some(role) = delta.remove("role").filter(|role| !role.is_null()) {
+        message.insert("role".to_owned(), role);
+    }
+    if let Some(calls) = delta.remove("tool_calls").and_then(list) {
+        let kept = message.entry("tool_calls").or_insert_with(|| json!([])).as_array_mut()?;
+        for call in calls {
+            join_call(kept, call)?;
+        }
+    }
+    join(message, delta)
+}
+
+/// Joins a piece of a tool call to the call of its place. Places come in order.
+fn join_call(calls: &mut Vec<Value>, piece: Value) -> Option<()> {
+    let Value::Object(mut piece) = piece else { return None };
+    let at = usize::try_from(piece.remove("index")?.as_u64()?).ok()?;
+    if at == calls.len() {
+        calls.push(json!({}));
+    }
+    let call = calls.get_mut(at)?.as_object_mut()?;
+    for fixed in ["id", "type"] {
+        if let Some(value) = piece.remove(fixed).filter(|value| !value.is_null() && value != "") {
+            call.insert(fixed.to_owned(), value);
+        }
+    }
+    if let Some(Value::Object(function)) = piece.remove("function") {
+        join(call.entry("function").or_insert_with(|| json!({})).as_object_mut()?, function)?;
+    }
+    join(call, piece)
+}
+
+/// Joins fields: texts and lists grow, everything else must be new or the same.
+fn join(kept: &mut Map<String, Value>, more: Map<String, Value>) -> Option<()> {
+    for (name, value) in more {
+        match (kept.get_mut(&name), value) {
+            (_, Value::Null) => {}
+            (None, value) => drop(kept.insert(name, value)),
+            (Some(Value::String(text)), Value::String(more)) => text.push_str(&more),
+            (Some(Value::Array(items)), Value::Array(more)) => items.extend(more),
+            (Some(old), value) if *old == value => {}
+            (Some(_), _) => return None,
+        }
+    }
+    Some(())
+}
+
+fn list(value: Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(items) => Some(items),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(data: &[&str]) -> Option<Value> {
+        let mut gather = Gather::new(10_000);
+        for data in data {
+            gather.push(&Bytes::from(format!("data: {data}\n\n")));
+        }
+        gather.finish(Some(Usage { input_tokens: 9, cached_input_tokens: 4, output_tokens: 2 }))
+    }
+
+    #[test]
+    fn counts_stand_in_for_a_usage_that_was_kept_back() {
+        let whole = gathered(&[
+            r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"He"}}]}"#,
+            r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"y"},"finish_reason":null}]}"#,
+            r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+            "[DONE]",
+        ])
+        .unwrap();
+
+        assert_eq!(whole["choices"][0]["message"], json!({ "role": "assistant", "content": "Hey" }));
+        assert_eq!(whole["usage"]["total_tokens"], 11);
+    }
+
+    #[test]
+    fn a_role_that_was_not_told_is_the_assistants() {
+        let whole =
+            gathered(&[r#"{"choices":[{"index":0,"delta":{"content":"Hey"},"finish_reason":"stop"}]}"#]).unwrap();
+
+        assert_eq!(whole["choices"][0]["message"], json!({ "role": "assistant", "content": "Hey" }));
+    }
+
+    #[test]
+    fn tool_calls_are_joined_by_place() {
+        let whole = gathered(&[
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"x\""}}]}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":"{}"}},{"index":0,"function":{"arguments":":1}"}}]}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#,
+        ])
+        .unwrap();
+
+        let calls = &whole["choices"][0]["message"]["tool_calls"];
+        assert_eq!(calls[0]["function"]["arguments"], "{\"x\":1}");
+        assert_eq!(calls[1]["id"], "b");
+    }
+
+    #[test]
+    fn gives_up_what_it_cannot_join() {
+        let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+        let unjoinable = r#"{"choices":[{"index":0,"delta":{"audio":{"data":"a"}}}]}"#;
+        let other = r#"{"choices":[{"index":0,"delta":{"audio":{"data":"b"}}}]}"#;
+        let skipping = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":5,"id":"a"}]}}]}"#;
+        let long = format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{}"}}}}]}}"#, "x".repeat(20_000));
+
+        assert_eq!(gathered(&[unjoinable, other, end]), None);
+        assert_eq!(gathered(&[skipping, end]), None);
+        assert_eq!(gathered(&[&long, end]), None);
+        assert_eq!(gathered(&["[1]", end]), None);
+        assert_eq!(gathered(&[r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#]), None);
+        assert_eq!(gathered(&[]), None);
+    }
+}

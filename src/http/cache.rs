@@ -1,0 +1,76 @@
+//! `GET` and `DELETE /admin/cache`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::Uri;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::cache::Matching;
+use crate::domain::ids::CallerId;
+use crate::http::error::{ApiError, Kind};
+use crate::http::state::Server;
+use crate::telemetry::metrics::cache::Holding;
+
+/// Whose answers are meant.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    caller: Option<String>,
+}
+
+/// What the response cache holds and has done; `responses` is `off` where there is none.
+pub async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
+    let Some(cache) = &server.app.cache else { return Json(json!({ "object": "cache", "responses": "off" })) };
+    let (settings, stats) = (cache.settings(), cache.stats(Instant::now().into_std()));
+    let (responses, similarity) = match settings.matching {
+        Matching::Exact => ("exact", None),
+        // As it was written: the digits beyond come from the narrower float.
+        Matching::Similar(least) => ("semantic", Some((f64::from(least) * 1e4).round() / 1e4)),
+    };
+    let tenants = stats.tenants.iter();
+    Json(json!({
+        "object": "cache",
+        "responses": responses,
+        "similarity": similarity,
+        "ttl_seconds": settings.ttl.as_secs(),
+        "entries": stats.entries,
+        "max_entries": settings.max_entries,
+        "bytes": stats.bytes,
+        "max_bytes": settings.max_bytes,
+        "hits": stats.hits,
+        "semantic_hits": stats.similar,
+        "misses": stats.misses,
+        "evicted": stats.evicted,
+        "expired": stats.expired,
+        "saved_usd": stats.saved.as_usd(),
+        "callers": tenants.map(|(caller, (entries, bytes))| json!({ "caller": caller, "entries": entries, "bytes": bytes })).collect::<Vec<_>>(),
+    }))
+}
+
+/// Forgets every answer, or with `?caller=NAME` those of one caller. Says how many they were.
+///
+/// # Errors
+/// A query that says anything else, since forgetting everything is not what a slip of the pen should do.
+pub async fn clear(State(server): State<Arc<Server>>, uri: Uri) -> Result<Json<Value>, ApiError> {
+    let Query(Whose { caller }) = Query::try_from_uri(&uri).map_err(|_| {
+        let message = "the query cannot be read; send `?caller=NAME` for one caller, or none for all";
+        ApiError::new(Kind::InvalidRequest, message).at("caller")
+    })?;
+    let caller = caller.map(CallerId::from);
+    let removed = server.app.cache.as_ref().map_or(0, |cache| cache.clear(caller.as_ref()));
+    Ok(Json(json!({ "object": "cache.cleared", "caller": caller, "removed": removed })))
+}
+
+/// Has the metrics show what the cache holds.
+pub fn measure(server: &Server) {
+    if let Some(cache) = &server.app.cache {
+        let stats = cache.stats(Instant::now().into_std());
+        let holding =
+            Holding { entries: stats.entries, bytes: stats.bytes, evicted: stats.evicted, expired: stats.expired };
+        server.app.metrics.cache_holds(holding);
+    }
+}

@@ -1,0 +1,43 @@
+//! `POST /v1/embeddings`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::Request;
+use axum::response::Response;
+
+use crate::chat::embeddings::EmbeddingsRequest;
+use crate::domain::probability::Probability;
+use crate::http::admission::Admitted;
+use crate::http::body::read_json;
+use crate::http::chat_completions::{explain_failure, respond};
+use crate::http::error::ApiError;
+use crate::http::state::Server;
+use crate::pipeline::embeddings::{EmbeddingsCall, embed};
+
+/// Calls the embedding model that the request names, or the only one, and answers as it answers. Nothing is decided.
+///
+/// # Errors
+/// Everything that [`ApiError`] can say about a request, a name, or an upstream.
+pub async fn create(
+    State(server): State<Arc<Server>>,
+    Extension(admitted): Extension<Admitted>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let body = read_json(request, server.body_limits).await?;
+    let call = EmbeddingsCall {
+        id: Admitted::new_decision_id(),
+        caller: admitted.caller.clone(),
+        request_id: admitted.request_id.clone(),
+        started: admitted.started,
+        at_unix_ms: admitted.at_unix_ms,
+        draw: Probability::clamped(rand::random::<f64>()),
+        request: EmbeddingsRequest::parse(&body)?,
+    };
+    let id = call.id;
+    match embed(&server.app, call, admitted.guard).await {
+        Ok((routed, answer)) => Ok(respond(id, &routed, answer)),
+        Err(failed) => Err(explain_failure(id, failed.routed.as_ref(), failed.error.into())),
+    }
+}

@@ -1,0 +1,220 @@
+//! The response cache around a call: what is looked up before the decision, and what is kept after the answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::cache::{Cache, Hit, Kept, Likeness, Place, Point};
+use crate::chat::gather::Gather;
+use crate::chat::options::CacheControl;
+use crate::chat::replay::{UsageChunk, replay};
+use crate::domain::decide::{Considered, Decision, Reason};
+use crate::domain::ids::UpstreamId;
+use crate::domain::money::NanoUsd;
+use crate::domain::prompt::Prompt;
+use crate::pipeline::{App, Call, Routed};
+use crate::records;
+use crate::telemetry::metrics::cache::Lookup;
+use crate::upstream::books::Books;
+use crate::upstream::dispatch::Answer;
+use crate::upstream::ledger::{Bill, Keeper};
+use crate::upstream::relay::Relay;
+
+/// What the response cache had to do with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// It is switched off.
+    Off,
+    /// The request took no part in it.
+    Bypassed,
+    /// It had no answer.
+    Missed,
+    /// It answered.
+    Answered {
+        /// How like the request was to the one that was answered first.
+        likeness: Likeness,
+        /// How old the answer is.
+        age: Duration,
+    },
+}
+
+impl CacheStatus {
+    /// The word used in headers; `None` where there is no cache.
+    #[must_use]
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Off => None,
+            Self::Bypassed => Some("bypass"),
+            Self::Missed => Some("miss"),
+            Self::Answered { likeness: Likeness::Same, .. } => Some("hit"),
+            Self::Answered { likeness: Likeness::Similar, .. } => Some("semantic"),
+        }
+    }
+
+    /// How old the answer is that was given again.
+    #[must_use]
+    pub const fn age(self) -> Option<Duration> {
+        match self {
+            Self::Off | Self::Bypassed | Self::Missed => None,
+            Self::Answered { age, .. } => Some(age),
+        }
+    }
+}
+
+/// Why a caller that wants a kept answer or none gets none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotCached {
+    /// No answer is kept.
+    #[error("no answer to this request is kept; send it without `only-if-cached` to have it answered")]
+    Missed,
+    /// The request takes no part in the cache.
+    #[error(
+        "this request is not answered from the cache, because of its temperature or `store`; send it without `only-if-cached`, \
+         or see `cache.temperature` in the configuration"
+    )]
+    Bypassed,
+    /// There is no cache.
+    #[error(
+        "the response cache is switched off; set `cache.responses = \"exact\"`, or send the request without `only-if-cached`"
+    )]
+    Off,
+}
+
+/// A call after the look into the cache.
+pub(super) enum Looked {
+    /// It is answered.
+    Found(Box<(Routed, Answer)>),
+    /// It is not; its answer belongs there, if anywhere.
+    Open(CacheStatus, Option<Place>),
+}
+
+/// Looks for an answer that is kept. `guard` is held until the answer's body is gone, and given back where there is none.
+pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Result<(Looked, Option<G>), NotCached> {
+    let only = call.chat.options.cache == Some(CacheControl::OnlyIfCached);
+    let open = |why: NotCached, status, place, guard| {
+        if only { Err(why) } else { Ok((Looked::Open(status, place), Some(guard))) }
+    };
+    let Some(cache) = &app.cache else { return open(NotCached::Off, CacheStatus::Off, None, guard) };
+    let Some(mut place) = cache.place(&call.caller, &call.chat) else {
+        app.metrics.looked_up(Lookup::Bypassed);
+        return open(NotCached::Bypassed, CacheStatus::Bypassed, None, guard);
+    };
+    let now = call.started.into_std();
+    let hit = cache.same(&place, now).or_else(|| {
+        place_point(app, &mut place);
+        cache.similar(&place, now)
+    });
+    let Some(hit) = hit else {
+        cache.missed();
+        app.metrics.looked_up(Lookup::Missed);
+        return open(NotCached::Missed, CacheStatus::Missed, Some(place), guard);
+    };
+    let (routed, frames) = (routed(call, &hit), frames(call, &hit));
+    app.metrics.looked_up(match hit.likeness {
+        Likeness::Same => Lookup::Hit,
+        Likeness::Similar => Lookup::Similar,
+    });
+    app.metrics.saved(hit.kept.cost.unwrap_or_default());
+    let mut books = Books::open(call.started, records::note_completion(app, call, &routed)).holding(guard);
+    books.serve_kept(&hit.kept.model);
+    let answer = Answer {
+        upstream: UpstreamId::from("cache"),
+        model: hit.kept.model,
+        tier: hit.kept.tier,
+        attempts: Vec::new(),
+        degraded: None,
+        stream: call.chat.stream,
+        usage: None,
+        cost: Some(NanoUsd::ZERO),
+        body: Relay::replayed(frames, books),
+    };
+    Ok((Looked::Found(Box::new((routed, answer))), None))
+}
+
+/// Has an answer kept once it has reached the client whole, provided that the model answers that was decided for: what a fallback said in
+/// an emergency is not to outlive it.
+pub(super) fn keep(app: &App, place: Option<Place>, (routed, answer): (&Routed, &mut Answer)) {
+    let (Some(cache), Some(place)) = (&app.cache, place) else { return };
+    if answer.model != routed.decision.model || answer.degraded.is_some() {
+        return;
+    }
+    let limit = cache.settings().max_answer_bytes;
+    let gathered = if answer.stream {
+        // The frame around a token is longer than the token by far.
+        Gathered::Stream(Box::new(Gather::new(limit.saturating_mul(64))))
+    } else {
+        Gathered::Whole(Bytes::new())
+    };
+    let kept = Kept { body: Bytes::new(), model: answer.model.clone(), tier: answer.tier.clone(), cost: None };
+    answer.body.keep_with(Box::new(Filling { cache: Arc::clone(cache), place, kept, gathered }));
+}
+
+/// The meaning of the text that similar requests are found by. Without one, only the same request is.
+fn place_point(app: &App, place: &mut Place) {
+    let Some(text) = place.text() else { return };
+    let Some(generation) = app.models.current() else { return };
+    let prompt = Prompt::from_ask(text);
+    if let Some(embedding) = generation.embed(&prompt) {
+        let encoder = Arc::from(generation.manifest().encoder.digest.as_str());
+        place.set_point(Point { embedding, encoder });
+    }
+}
+
+/// The bytes for the client: the whole answer, or a stream that says the same.
+fn frames(call: &Call, hit: &Hit) -> Vec<Bytes> {
+    if !call.chat.stream {
+        return vec![hit.kept.body.clone()];
+    }
+    let usage = if call.chat.wants_usage { UsageChunk::Sent } else { UsageChunk::Left };
+    // It could be read when it was kept.
+    let completion: Value = serde_json::from_slice(&hit.kept.body).unwrap_or_default();
+    replay(&completion, usage)
+}
+
+/// A kept answer in place of a decision: nothing was scored and nothing chosen.
+fn routed(call: &Call, hit: &Hit) -> Routed {
+    let Kept { model, tier, cost, .. } = &hit.kept;
+    let like = match hit.likeness {
+        Likeness::Same => "the same request",
+        Likeness::Similar => "a request that means the same",
+    };
+    let saved = cost.map_or_else(String::new, |cost| format!(", which saves {cost}"));
+    let decision = Decision::only(Considered::unweighed(model.clone(), tier.clone(), 0), Reason::Cached);
+    let sentence = format!("What `{model}` answered to {like} {} s ago is given again{saved}.", hit.age.as_secs());
+    let cache = CacheStatus::Answered { likeness: hit.likeness, age: hit.age };
+    Routed { cache, ..Routed::undecided(decision, sentence, call.started) }
+}
+
+/// An answer on its way to the client, gathered for the cache.
+struct Filling {
+    cache: Arc<Cache>,
+    place: Place,
+    kept: Kept,
+    gathered: Gathered,
+}
+
+enum Gathered {
+    Whole(Bytes),
+    Stream(Box<Gather>),
+}
+
+impl Keeper for Filling {
+    fn sees(&mut self, frame: &Bytes) {
+        match &mut self.gathered {
+            Gathered::Whole(body) => *body = frame.clone(),
+            Gathered::Stream(gather) => gather.push(frame),
+        }
+    }
+
+    fn ended_well(self: Box<Self>, bill: Bill, now: Instant) {
+        let body = match self.gathered {
+            Gathered::Whole(body) => Some(body),
+            Gathered::Stream(gather) => gather.finish(bill.usage).map(|whole| Bytes::from(whole.to_string())),
+        };
+        if let Some(body) = body {
+            self.cache.keep(self.place, Kept { body, cost: bill.cost, ..self.kept }, now);
+        }
+    }
+}
