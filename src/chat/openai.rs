@@ -125,7 +125,8 @@ fn top_level(text: &str) -> Result<Vec<(String, &RawValue)>, ChatError> {
     }
 }
 
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+/// The fields of a JSON object, in order.
+pub(crate) struct Fields<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

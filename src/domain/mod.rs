@@ -22,6 +22,7 @@ pub mod outcome;
 pub mod policy;
 pub mod probability;
 pub mod prompt;
+pub mod provider;
 pub mod scores;
 pub mod signals;
 pub mod task;

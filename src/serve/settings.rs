@@ -7,8 +7,10 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::catalog::{Catalog, CatalogParts};
-use crate::config::{self, Config, KeptPrompts};
+use crate::chat::native::quirks::Quirks;
+use crate::config::{self, Config, KeptPrompts, UpstreamKind};
 use crate::domain::candidate::Candidate;
+use crate::domain::provider::Preset;
 use crate::model::engine::EngineSettings;
 use crate::model::generation::PrepareSettings;
 use crate::model::session::Device;
@@ -18,7 +20,10 @@ use crate::serve::ServeError;
 use crate::sessions::SessionSettings;
 use crate::store::{PromptRetention, Store, StoreSettings};
 use crate::upstream::client::{Timeouts, Upstream, UpstreamError, UpstreamSettings};
+use crate::upstream::dialect::Dialect;
 use crate::upstream::dispatch::Target;
+use crate::upstream::sign::{AwsCredentials, Signing};
+use crate::upstream::transport::Transport;
 
 pub(super) fn store(config: &Config) -> StoreSettings {
     let prompts = match config.store.prompts {
@@ -109,6 +114,51 @@ fn upstream_settings(upstream: &config::Upstream) -> UpstreamSettings {
             idle: timeouts.idle,
             total: timeouts.total,
         },
+        dialect: dialect(upstream),
+        quirks: quirks(upstream),
+        signing: signing(upstream),
+        transport: Transport {
+            proxy: upstream.transport.proxy.as_ref().map(secret),
+            ca_file: upstream.transport.ca_file.clone(),
+        },
         ..UpstreamSettings::new(upstream.id.clone(), upstream.base_url.clone())
     }
+}
+
+fn dialect(upstream: &config::Upstream) -> Dialect {
+    match &upstream.kind {
+        UpstreamKind::OpenAi(_) => Dialect::OpenAi,
+        UpstreamKind::Azure { api_version } => {
+            Dialect::Azure { api_version: UpstreamKind::azure_version(api_version.as_deref(), &upstream.base_url) }
+        }
+        UpstreamKind::Anthropic => Dialect::Anthropic,
+        UpstreamKind::Gemini => Dialect::Gemini,
+        UpstreamKind::Bedrock { .. } => Dialect::Bedrock,
+    }
+}
+
+fn quirks(upstream: &config::Upstream) -> Quirks {
+    let preset = match upstream.kind {
+        UpstreamKind::OpenAi(preset) => preset,
+        UpstreamKind::Azure { .. } | UpstreamKind::Anthropic | UpstreamKind::Gemini => None,
+        UpstreamKind::Bedrock { .. } => None,
+    };
+    let drops = preset.map_or(&[][..], Preset::drops).iter().map(|field| (*field).to_owned());
+    Quirks {
+        drops: drops.chain(upstream.drop_fields.iter().cloned()).collect(),
+        renames: preset.map_or(&[][..], Preset::renames).to_vec(),
+    }
+}
+
+fn signing(upstream: &config::Upstream) -> Option<Signing> {
+    let UpstreamKind::Bedrock { region, keys: Some(keys) } = &upstream.kind else { return None };
+    let secret = |secret: &config::secret::Secret| SecretString::from(secret.expose().to_owned());
+    Some(Signing {
+        region: region.clone(),
+        credentials: AwsCredentials {
+            access_key_id: secret(&keys.access_key_id),
+            secret_access_key: secret(&keys.secret_access_key),
+            session_token: keys.session_token.as_ref().map(secret),
+        },
+    })
 }

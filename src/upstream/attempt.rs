@@ -10,10 +10,10 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout_at};
 
-use crate::chat::usage::{Completion, PublicModel, is_error_body};
+use crate::chat::usage::{Completion, PublicModel};
 use crate::domain::outcome::Class;
 use crate::upstream::classify::Trouble;
-use crate::upstream::client::{Upstream, UpstreamRequest, status_trouble, trouble};
+use crate::upstream::client::{Upstream, status_trouble, trouble};
 use crate::upstream::dispatch::{Outgoing, Target};
 use crate::upstream::relay::{Limits, Streaming};
 use crate::upstream::source::EventSource;
@@ -57,15 +57,10 @@ impl<T: Into<Trouble>> From<T> for Failure {
 pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, deadline: Instant) -> Result<Started, Failure> {
     let upstream = target.upstream.as_ref();
     let attempt = Attempt { upstream, limits: Limits::new(upstream.timeouts(), deadline), begun: Instant::now() };
-    let request = UpstreamRequest {
-        path: outgoing.path,
-        stream: outgoing.stream,
-        request_id: outgoing.request_id,
-        body: (outgoing.body)(&target.upstream_model),
-    };
     let patience = upstream.timeouts().headers;
     let silent = Trouble::SilentHeaders(patience);
-    let response = attempt.within(attempt.begun + patience, silent, upstream.send(request)).await??;
+    let response =
+        attempt.within(attempt.begun + patience, silent, upstream.send(outgoing, &target.upstream_model)).await??;
     let status = response.status();
     let headers_at = Instant::now();
     if !status.is_success() {
@@ -74,9 +69,15 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, deadline: Inst
     let model = PublicModel::from(&target.model);
     let (reached, answer) = if outgoing.stream {
         let tap = Tap::new(model, outgoing.wants_usage, upstream.scrubber().clone());
-        (headers_at, StartedAnswer::Stream(Box::new(attempt.first_token(response, tap).await?)))
+        if let Some(media_type) = foreign_media_type(&response) {
+            return Err(Trouble::NotAStream(media_type).into());
+        }
+        let decoder = upstream.dialect().decoder(upstream.sizes().event, outgoing.request_id);
+        let source = EventSource::new(reqwest::Body::from(response), decoder);
+        (headers_at, StartedAnswer::Stream(Box::new(attempt.first_token(source, tap).await?)))
     } else {
         let body = attempt.whole_body(response).await?;
+        let body = upstream.dialect().completion(body, outgoing.request_id).map_err(Trouble::from)?;
         (Instant::now(), StartedAnswer::Whole(Completion::read(body, &model).map_err(Trouble::from)?))
     };
     Ok(Started { status: status.as_u16(), reached, answer })
@@ -104,7 +105,7 @@ impl Attempt<'_> {
 
     /// What the upstream said about a request it refused. What cannot be read soon is not worth waiting for.
     async fn refusal(&self, response: Response) -> Failure {
-        let trouble = status_trouble(&response);
+        let mut trouble = status_trouble(&response);
         let until = self.limits.until.min(Instant::now() + REFUSAL_PATIENCE);
         let read = async {
             let mut body = LimitedBody::new(response, REFUSAL_BYTES)?;
@@ -112,16 +113,21 @@ impl Attempt<'_> {
             Ok::<_, Trouble>(body.into_bytes())
         };
         // Every body is read, so that its connection can serve again; only a refusal is for the client.
-        let words = timeout_at(until, read).await.ok().and_then(Result::ok);
-        let words = words.filter(|words| trouble.class() == Class::Rejected && is_error_body(words));
+        let body = timeout_at(until, read).await.ok().and_then(Result::ok);
+        let status = trouble.status().unwrap_or_default();
+        let refused = body.map(|body| self.upstream.dialect().refused(status, body));
+        if let Some(refused) = &refused {
+            trouble = Trouble::Status { status: refused.status, hint: trouble.hint().or(refused.retry_after) };
+        }
+        let words = refused.and_then(|refused| refused.words).filter(|_| trouble.class() == Class::Rejected);
         Failure { trouble, words: words.map(|words| self.upstream.scrubber().bytes(words)) }
     }
 
-    async fn first_token(&self, response: Response, mut tap: Tap) -> Result<Streaming<reqwest::Body>, Failure> {
-        if let Some(media_type) = foreign_media_type(&response) {
-            return Err(Trouble::NotAStream(media_type).into());
-        }
-        let mut source = EventSource::new(reqwest::Body::from(response), self.upstream.sizes().event);
+    async fn first_token(
+        &self,
+        mut source: EventSource<reqwest::Body>,
+        mut tap: Tap,
+    ) -> Result<Streaming<reqwest::Body>, Failure> {
         let mut held = Vec::new();
         let patience = self.upstream.timeouts().first_token;
         let search = async {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use thiserror::Error;
 
+use crate::chat::native::Untranslatable;
 use crate::chat::sse::SseError;
 use crate::chat::usage::NotAnAnswer;
 use crate::domain::outcome::Class;
@@ -63,6 +65,9 @@ pub enum Trouble {
     /// The stream ended before the answer did.
     #[error("the stream ended before the answer did")]
     Ended,
+    /// The request cannot be put into the provider's words, so that nothing was sent.
+    #[error("was not asked: {0}")]
+    Untranslatable(#[from] Untranslatable),
     /// The stream reported an error, with its status if it gave one.
     #[error("reported an error inside its stream")]
     Reported(Option<u16>),
@@ -97,18 +102,24 @@ impl Trouble {
             | Self::Reported(None) => Class::Transient,
             Self::Status { status, .. } | Self::Reported(Some(status)) => status_class(*status),
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => Class::Garbage,
+            Self::Untranslatable(_) => Class::Rejected,
         }
     }
 
     /// What to do now. What cost a whole time limit, or would be as large again, is not asked of the same target twice.
     #[must_use]
     pub fn advice(&self) -> Advice {
+        // What one provider has no words for another may have.
+        if matches!(self, Self::Untranslatable(Untranslatable::Unsupported { .. })) {
+            return Advice::MoveOn;
+        }
         let class = self.class();
         let slow_or_large = match self {
             Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) | Self::Slow(_) | Self::Deadline => true,
             Self::TooLarge { .. } | Self::Stream(SseError::EventTooLarge { .. }) => true,
             Self::Connect(_) | Self::Broken(_) | Self::Ended | Self::Reported(_) => false,
-            Self::Status { .. } | Self::NotAnAnswer(_) | Self::NotAStream(_) => false,
+            Self::Status { .. } | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::Untranslatable(_) => false,
+            Self::Stream(SseError::Foreign) => false,
         };
         match (class.is_retryable() && !slow_or_large, class.may_fall_back(), self.hint()) {
             (true, _, Some(hint)) => Advice::Wait(hint),
@@ -116,6 +127,12 @@ impl Trouble {
             (false, true, _) => Advice::MoveOn,
             (false, false, _) => Advice::GiveUp,
         }
+    }
+
+    /// An error for the client in OpenAI's shape, where the request cannot be put into the provider's words.
+    #[must_use]
+    pub fn words(&self) -> Option<Bytes> {
+        if let Self::Untranslatable(problem) = self { Some(problem.to_words()) } else { None }
     }
 
     /// The status, where there was one.
@@ -126,7 +143,7 @@ impl Trouble {
             Self::Reported(status) => *status,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
             Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
-            Self::Stream(_) | Self::Ended => None,
+            Self::Stream(_) | Self::Ended | Self::Untranslatable(_) => None,
         }
     }
 
@@ -137,7 +154,7 @@ impl Trouble {
             Self::Status { hint, .. } => *hint,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
             Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
-            Self::Stream(_) | Self::Ended | Self::Reported(_) => None,
+            Self::Stream(_) | Self::Ended | Self::Reported(_) | Self::Untranslatable(_) => None,
         }
     }
 
@@ -149,7 +166,7 @@ impl Trouble {
             Self::Slow(_) | Self::Deadline => "deadline_exceeded",
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => "upstream_garbage",
             Self::Connect(_) | Self::Broken(_) | Self::Ended => "upstream_cut",
-            Self::Status { .. } | Self::Reported(_) => "upstream_error",
+            Self::Status { .. } | Self::Reported(_) | Self::Untranslatable(_) => "upstream_error",
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::domain::money::{NanoUsd, Price, Usage};
 use crate::domain::outcome::{Attempt, Class};
 use crate::upstream::attempt::{self, Failure, Started, StartedAnswer};
 use crate::upstream::books::Books;
+use crate::upstream::classify::Advice;
 use crate::upstream::client::Upstream;
 use crate::upstream::relay::Relay;
 use crate::upstream::retry::{Left, Next, RetryPlan, RetrySettings};
@@ -153,6 +154,7 @@ pub async fn dispatch(plan: Plan, outgoing: &Outgoing<'_>, mut books: Books) -> 
     books.expect_prompt_tokens(outgoing.prompt_tokens);
     let mut retries = RetryPlan::new(plan.retry, plan.jitter);
     let mut retry_after: Option<Duration> = None;
+    let mut unsaid: Option<Failure> = None;
     for (nth, target) in plan.targets.iter().enumerate() {
         loop {
             if Instant::now() >= plan.deadline {
@@ -166,18 +168,26 @@ pub async fn dispatch(plan: Plan, outgoing: &Outgoing<'_>, mut books: Books) -> 
             let trouble = &failure.trouble;
             books.fail(trouble, target.upstream.scrubber().text(trouble.to_string()));
             retry_after = retry_after.into_iter().chain(trouble.hint()).min();
-            if trouble.class() == Class::Rejected {
+            if trouble.class() == Class::Rejected && trouble.advice() == Advice::GiveUp {
                 return Err(rejected(books, failure));
             }
             let time = plan.deadline.saturating_duration_since(Instant::now());
-            match retries.after(trouble.advice(), Left { time, targets: plan.targets.len() - nth - 1 }) {
+            let next = retries.after(trouble.advice(), Left { time, targets: plan.targets.len() - nth - 1 });
+            unsaid = if trouble.words().is_some() { Some(failure) } else { unsaid };
+            match next {
                 Next::Retry(pause) => sleep(pause).await,
                 Next::NextTarget => break,
                 Next::Stop => {
-                    return Err(give_up(books, |attempts| DispatchError::Exhausted { attempts, retry_after }));
+                    return Err(match untold(&books, unsaid) {
+                        Some(failure) => rejected(books, failure),
+                        None => give_up(books, |attempts| DispatchError::Exhausted { attempts, retry_after }),
+                    });
                 }
             }
         }
+    }
+    if let Some(failure) = untold(&books, unsaid) {
+        return Err(rejected(books, failure));
     }
     let has_passed = Instant::now() >= plan.deadline;
     Err(give_up(books, |attempts| match attempts.as_slice() {
@@ -220,6 +230,11 @@ fn give_up(mut books: Books, error: impl FnOnce(Vec<Attempt>) -> DispatchError) 
     error(attempts)
 }
 
+/// The last failure to put the request into a provider's words, where nothing else went wrong: then it is the request that must change.
+fn untold(books: &Books, unsaid: Option<Failure>) -> Option<Failure> {
+    unsaid.filter(|_| books.attempts().iter().all(|attempt| attempt.class == Class::Rejected))
+}
+
 fn rejected(books: Books, failure: Failure) -> DispatchError {
     let status = failure.trouble.status().unwrap_or(400);
     let ours = || {
@@ -227,7 +242,7 @@ fn rejected(books: Books, failure: Failure) -> DispatchError {
         let error = json!({ "message": message, "type": "invalid_request_error", "param": null, "code": null });
         Bytes::from(json!({ "error": error }).to_string())
     };
-    let body = failure.words.unwrap_or_else(ours);
+    let body = failure.words.or_else(|| failure.trouble.words()).unwrap_or_else(ours);
     give_up(books, |attempts| DispatchError::Rejected { attempts, status, body })
 }
 

@@ -7,12 +7,15 @@ mod attempt;
 pub mod books;
 pub mod classify;
 pub mod client;
+pub mod dialect;
 pub mod dispatch;
 pub mod relay;
 pub mod retry;
 mod scrub;
+pub mod sign;
 mod source;
 mod tap;
+pub mod transport;
 
 #[cfg(test)]
 mod fake;

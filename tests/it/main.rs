@@ -22,6 +22,7 @@ mod failures;
 mod feedback;
 mod feedback_loop;
 mod health;
+mod providers;
 mod robustness;
 mod route;
 mod sample_data;
