@@ -1,6 +1,7 @@
 //! The composition root: builds the rooms from the configuration, serves, and takes everything down again.
 
 mod drift;
+mod providers;
 mod resilience;
 pub mod settings;
 

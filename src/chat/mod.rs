@@ -1,6 +1,8 @@
 //! Wire formats: bytes to types and back. Pure: imports `domain` and nothing else of ours.
 
+pub mod anthropic;
 pub mod ask;
+pub mod bedrock;
 mod canonical;
 mod completion;
 pub mod completions;
@@ -10,7 +12,9 @@ pub mod embeddings;
 pub mod error;
 pub mod fitness;
 pub mod gather;
+pub mod gemini;
 pub mod messages;
+pub mod native;
 mod object;
 pub mod openai;
 pub mod options;

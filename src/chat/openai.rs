@@ -135,7 +135,7 @@ pub(in crate::chat) fn top_level(text: &str) -> Result<Vec<(String, &RawValue)>,
 }
 
 /// The fields of a JSON object, in order.
-pub(super) struct Fields<'a>(pub(super) Vec<(String, &'a RawValue)>);
+pub(crate) struct Fields<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -24,6 +24,22 @@ pub struct SseEvent {
 }
 
 impl SseEvent {
+    /// An event with this data.
+    #[must_use]
+    pub fn of(data: &[u8]) -> Self {
+        const FIELD: usize = b"data: ".len();
+        let raw = encode(data);
+        let is_line = raw.len() == FIELD + data.len() + 2;
+        let data = if is_line { raw.slice(FIELD..FIELD + data.len()) } else { Bytes::copy_from_slice(data) };
+        Self { raw, data, name: None, data_at: is_line.then_some(FIELD) }
+    }
+
+    /// A comment: a sign of life without meaning.
+    #[must_use]
+    pub const fn comment() -> Self {
+        Self { raw: Bytes::from_static(b":\n\n"), data: Bytes::new(), name: None, data_at: None }
+    }
+
     /// The event as bytes with one part of its data replaced and every other byte as it arrived. `with` must hold no line break. A range
     /// outside the data counts as its end. Data of several lines becomes the data of an otherwise bare event.
     #[must_use]
@@ -54,6 +70,9 @@ pub enum SseError {
         /// The most bytes of one event.
         limit: usize,
     },
+    /// What came is not what the provider's API has in its streams.
+    #[error("the stream holds something that the provider's API does not have")]
+    Foreign,
 }
 
 /// Data as an event, one `data:` line per line.

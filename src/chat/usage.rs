@@ -227,7 +227,12 @@ impl<'de> Deserialize<'de> for Delta {
                     let is_empty = matches!(value.get(), "null" | "\"\"" | "[]" | "{}");
                     if !is_empty && key != "role" {
                         delta.is_semantic = true;
-                        delta.bytes += if key == "tool_calls" { tool_bytes(value) } else { text_bytes(value) };
+                        delta.bytes += match key.as_ref() {
+                            "tool_calls" => tool_bytes(value),
+                            // What was thought, once more, with its signature.
+                            "thinking_blocks" => 0,
+                            _ => text_bytes(value),
+                        };
                     }
                 }
                 Ok(delta)

@@ -9,6 +9,7 @@ mod embeddings;
 pub mod env;
 pub mod error;
 mod layers;
+mod provider;
 mod reader;
 mod recovery;
 mod resilience;
@@ -34,6 +35,7 @@ use crate::domain::drift::ReferenceKind;
 use crate::domain::ids::{CallerId, ModelName, PolicyName, TierId, UpstreamId};
 use crate::domain::policy::{Policy, SessionMode};
 use crate::domain::probability::Probability;
+use crate::domain::provider::Preset;
 
 /// The annotated defaults, for people to read.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
@@ -277,9 +279,9 @@ pub struct Upstream {
     pub id: UpstreamId,
     /// The protocol it speaks.
     pub kind: UpstreamKind,
-    /// `http` or `https`, without a slash at its end; `/chat/completions` is appended.
+    /// `http` or `https`, without a slash at its end; the paths of its kind are appended.
     pub base_url: String,
-    /// The key, sent as a bearer token.
+    /// The key, sent as its kind wants it.
     pub api_key: Option<Secret>,
     /// Further keys, over which load is spread.
     pub more_keys: Vec<Secret>,
@@ -287,13 +289,53 @@ pub struct Upstream {
     pub headers: Vec<(String, Secret)>,
     /// How long to wait for what. Connect is at most headers, and headers and idle are at most total.
     pub timeouts: Timeouts,
+    /// How its host is reached.
+    pub transport: Transport,
+    /// Fields of a request that are left out.
+    pub drop_fields: Vec<String>,
 }
 
 /// The protocol of an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum UpstreamKind {
-    /// OpenAI's chat completions.
-    OpenAi,
+    /// OpenAI's chat completions, with the ways of a known provider.
+    OpenAi(Option<Preset>),
+    /// OpenAI's chat completions at the paths of Azure.
+    Azure {
+        /// The value of `api-version`, where the operator names one.
+        api_version: Option<String>,
+    },
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's Gemini.
+    Gemini,
+    /// Converse of AWS Bedrock.
+    Bedrock {
+        /// The region.
+        region: String,
+        /// The keys that sign; `None` where the API key of the upstream is sent instead.
+        keys: Option<AwsKeys>,
+    },
+}
+
+/// The keys of an AWS account.
+#[derive(Clone, Debug)]
+pub struct AwsKeys {
+    /// The public half.
+    pub access_key_id: Secret,
+    /// The secret half.
+    pub secret_access_key: Secret,
+    /// The token of a session, which short-lived keys have.
+    pub session_token: Option<Secret>,
+}
+
+/// How the host of an upstream is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// The HTTP proxy. It may hold a password.
+    pub proxy: Option<Secret>,
+    /// Authorities to trust beside the system's, in PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How long to wait for an upstream.

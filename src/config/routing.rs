@@ -11,7 +11,7 @@ use crate::config::reader::{Section, nearest, quoted};
 use crate::config::secret::Secret;
 use crate::config::timeouts::timeouts;
 use crate::config::validate::{Keys, SESSION_MODES};
-use crate::config::{EmbeddingModel, Sessions, Target, Tier, Upstream, UpstreamKind, deployments, recovery};
+use crate::config::{EmbeddingModel, Sessions, Target, Tier, Upstream, deployments, provider, recovery};
 use crate::domain::candidate::{Candidate, Capability};
 use crate::domain::ids::PolicyName;
 use crate::domain::money::{NanoUsd, Price};
@@ -104,12 +104,16 @@ struct Call<'a> {
 
 fn upstream(name: &str, mut section: Section<'_>, call: &Call<'_>) -> Option<Upstream> {
     check_name(&section, "", name, "an upstream");
-    let kind = section.optional("kind", |section, key| section.word(key, &[("openai", UpstreamKind::OpenAi)]));
-    let base_url = section.parsed(
-        "base_url",
-        "an address such as \"https://api.openai.com/v1\": http or https, without user, password, query or fragment",
-        base_url,
-    );
+    let keys = (call.use_of == Use::Called).then_some(call.keys);
+    let kind = provider::kind(&mut section, keys);
+    let base_url = match (section.has("base_url"), kind.base_url()) {
+        (false, Some(usual)) => Some(usual),
+        (true, _) | (false, None) => section.parsed(
+            "base_url",
+            "an address such as \"https://api.openai.com/v1\": http or https, without user, password, query or fragment",
+            base_url,
+        ),
+    };
     let api_key = match (section.has("api_key"), call.use_of) {
         (true, Use::Called) => call.keys.secret(&mut section, "api_key"),
         (true, Use::Idle) | (false, _) => None,
@@ -118,15 +122,19 @@ fn upstream(name: &str, mut section: Section<'_>, call: &Call<'_>) -> Option<Ups
     let api_key = api_key.or_else(|| (!api_keys.is_empty()).then(|| api_keys.remove(0)));
     let headers = headers(&mut section, call);
     let timeouts = timeouts(section.section("timeouts"), call.longest);
+    let transport = provider::transport(&mut section, keys);
+    let drop_fields = provider::drops(&mut section);
     section.finish();
     Some(Upstream {
         id: name.into(),
-        kind: kind.unwrap_or(UpstreamKind::OpenAi),
+        kind,
         base_url: base_url?,
         api_key,
         more_keys: api_keys,
         headers,
         timeouts: timeouts?,
+        transport,
+        drop_fields,
     })
 }
 

@@ -22,6 +22,7 @@ pub mod outcome;
 pub mod policy;
 pub mod probability;
 pub mod prompt;
+pub mod provider;
 pub mod recovery;
 pub mod scores;
 pub mod signals;

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use crate::catalog::Place;
 use crate::config::{self, Config};
 use crate::domain::ids::TierId;
+use crate::serve::providers;
 use crate::upstream::balance::{Balance, Pool};
 use crate::upstream::breaker::{Breaker, BreakerSettings};
 use crate::upstream::budget::{Allowance, Traffic};
@@ -14,6 +15,7 @@ use crate::upstream::client::{Timeouts, Upstream, UpstreamError, UpstreamSetting
 use crate::upstream::dispatch::Target;
 use crate::upstream::health::Health;
 use crate::upstream::retry::{RetryOn, RetrySettings};
+use crate::upstream::transport::Transport;
 
 /// The bounds of the attempts of a call.
 pub(super) fn retry(retry: &config::Retry) -> RetrySettings {
@@ -120,6 +122,13 @@ fn upstream_settings(upstream: &config::Upstream) -> Vec<(Option<u32>, UpstreamS
             first_token: timeouts.first_token,
             idle: timeouts.idle,
             total: timeouts.total,
+        },
+        dialect: providers::dialect(upstream),
+        quirks: providers::quirks(upstream),
+        signing: providers::signing(upstream),
+        transport: Transport {
+            proxy: upstream.transport.proxy.as_ref().map(secret),
+            ca_file: upstream.transport.ca_file.clone(),
         },
         ..UpstreamSettings::new(upstream.id.clone(), upstream.base_url.clone())
     };

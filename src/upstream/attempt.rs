@@ -10,13 +10,14 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout_at};
 
-use crate::chat::usage::{Completion, PublicModel, is_error_body};
+use crate::chat::usage::{Completion, PublicModel};
 use crate::domain::outcome::Class;
 use crate::upstream::classify::Trouble;
-use crate::upstream::client::{Upstream, UpstreamRequest, status_trouble, trouble, with_words};
+use crate::upstream::client::{Upstream, status_trouble, trouble, with_words};
 use crate::upstream::dispatch::{Expects, Outgoing, Target};
 use crate::upstream::headroom::Headroom;
 use crate::upstream::relay::{Limits, Streaming};
+use crate::upstream::said::Said;
 use crate::upstream::source::EventSource;
 use crate::upstream::tap::{Passage, Tap};
 
@@ -70,19 +71,14 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Pati
     let own = upstream.timeouts().first_token;
     let first_token = patience.first_token.map_or(own, |wish| wish.min(own));
     let attempt = Attempt { upstream, limits, begun: Instant::now(), first_token };
-    let request = UpstreamRequest {
-        path: outgoing.path,
-        stream: outgoing.stream,
-        request_id: outgoing.request_id,
-        body: (outgoing.body)(&target.upstream_model),
-    };
     let headers = upstream.timeouts().headers;
     let (wait, silent) = if outgoing.stream && first_token < headers {
         (first_token, Trouble::SilentStart(first_token))
     } else {
         (headers, Trouble::SilentHeaders(headers))
     };
-    let response = attempt.within(attempt.begun + wait, silent, upstream.send(request)).await??;
+    let sent = upstream.send(outgoing, &target.upstream_model);
+    let response = attempt.within(attempt.begun + wait, silent, sent).await??;
     let status = response.status();
     if let Some(headroom) = Headroom::read(response.headers(), Instant::now(), SystemTime::now()) {
         target.health.note(headroom);
@@ -94,11 +90,19 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Pati
     let model = PublicModel::from(&target.model);
     let (reached, answer) = if outgoing.stream {
         let tap = Tap::new(model, outgoing.wants_usage, upstream.scrubber().clone());
-        (headers_at, StartedAnswer::Stream(Box::new(attempt.first_token(response, tap).await?)))
+        if let Some(media_type) = foreign_media_type(&response) {
+            return Err(Trouble::NotAStream(media_type).into());
+        }
+        let decoder = upstream.dialect().decoder(upstream.sizes().event, outgoing.request_id);
+        let source = EventSource::new(reqwest::Body::from(response), decoder);
+        (headers_at, StartedAnswer::Stream(Box::new(attempt.first_token(source, tap).await?)))
     } else {
         let body = attempt.whole_body(response).await?;
         let read = match outgoing.expects {
-            Expects::Completion => Completion::read(body, &model),
+            Expects::Completion => {
+                let completion = upstream.dialect().completion(body, outgoing.request_id);
+                completion.and_then(|completion| Completion::read(completion, &model))
+            }
             Expects::Embeddings => Completion::read_embeddings(body, &model),
         };
         (Instant::now(), StartedAnswer::Whole(read.map_err(Trouble::from)?))
@@ -129,7 +133,7 @@ impl Attempt<'_> {
 
     /// What the upstream said about a request it refused. What cannot be read soon is not worth waiting for.
     async fn refusal(&self, response: Response) -> Failure {
-        let trouble = status_trouble(&response);
+        let mut trouble = status_trouble(&response);
         let until = self.limits.until.min(Instant::now() + REFUSAL_PATIENCE);
         let read = async {
             let mut body = LimitedBody::new(response, REFUSAL_BYTES)?;
@@ -137,18 +141,23 @@ impl Attempt<'_> {
             Ok::<_, Trouble>(body.into_bytes())
         };
         // Every body is read, so that its connection can serve again; only a refusal is for the client.
-        let words = timeout_at(until, read).await.ok().and_then(Result::ok);
-        let trouble = words.as_ref().map_or_else(|| trouble.clone(), |words| with_words(trouble.clone(), words));
-        let is_for_client = matches!(trouble.class(), Class::Rejected | Class::TooLong);
-        let words = words.filter(|words| is_for_client && is_error_body(words));
+        let body = timeout_at(until, read).await.ok().and_then(Result::ok);
+        let mut words = None;
+        if let (Some(body), Some(status)) = (body, trouble.status()) {
+            trouble = with_words(trouble, &body);
+            let refused = self.upstream.dialect().refused(status, body);
+            let said = Said { clue: trouble.clue(), hint: trouble.hint().or(refused.retry_after) };
+            trouble = Trouble::Status { status: refused.status, said };
+            words = refused.words.filter(|_| matches!(trouble.class(), Class::Rejected | Class::TooLong));
+        }
         Failure { trouble, words: words.map(|words| self.upstream.scrubber().bytes(words)) }
     }
 
-    async fn first_token(&self, response: Response, mut tap: Tap) -> Result<Streaming<reqwest::Body>, Failure> {
-        if let Some(media_type) = foreign_media_type(&response) {
-            return Err(Trouble::NotAStream(media_type).into());
-        }
-        let mut source = EventSource::new(reqwest::Body::from(response), self.upstream.sizes().event);
+    async fn first_token(
+        &self,
+        mut source: EventSource<reqwest::Body>,
+        mut tap: Tap,
+    ) -> Result<Streaming<reqwest::Body>, Failure> {
         let mut held = Vec::new();
         let patience = self.first_token;
         let search = async {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use thiserror::Error;
 
+use crate::chat::native::Untranslatable;
 use crate::chat::sse::SseError;
 use crate::chat::usage::NotAnAnswer;
 use crate::domain::outcome::Class;
@@ -64,6 +66,9 @@ pub enum Trouble {
     /// The stream ended before the answer did.
     #[error("the stream ended before the answer did")]
     Ended,
+    /// The request cannot be put into the provider's words, so that nothing was sent.
+    #[error("was not asked: {0}")]
+    Untranslatable(#[from] Untranslatable),
     /// The stream reported an error, with its status if it gave one.
     #[error("reported an error inside its stream")]
     Reported(Option<u16>),
@@ -123,7 +128,7 @@ impl Trouble {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Deadline => Blame::Nobody,
+            Self::Deadline | Self::Untranslatable(_) => Blame::Nobody,
             Self::Connect(_) => Blame::Lane,
             Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) | Self::Slow(_) => {
                 Blame::Target
@@ -152,6 +157,7 @@ impl Trouble {
                 Kind::Timeout
             }
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => Kind::Garbage,
+            Self::Untranslatable(_) => Kind::Final,
             Self::Status { .. } | Self::Reported(_) => match (self.class(), self.status()) {
                 (Class::Throttled, _) => Kind::Throttled,
                 (Class::Transient, Some(408 | 409 | 425)) => Kind::TryAgain,
@@ -169,7 +175,7 @@ impl Trouble {
             Self::Status { said, .. } => said.clue,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
             Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
-            Self::Stream(_) | Self::Ended | Self::Reported(_) => None,
+            Self::Stream(_) | Self::Ended | Self::Reported(_) | Self::Untranslatable(_) => None,
         }
     }
 
@@ -189,18 +195,24 @@ impl Trouble {
             Self::Status { status, said } => said_class(*status, said.clue),
             Self::Reported(Some(status)) => status_class(*status),
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => Class::Garbage,
+            Self::Untranslatable(_) => Class::Rejected,
         }
     }
 
     /// What to do now. What cost a whole time limit, or would be as large again, is not asked of the same target twice.
     #[must_use]
     pub fn advice(&self) -> Advice {
+        // What one provider has no words for another may have.
+        if matches!(self, Self::Untranslatable(Untranslatable::Unsupported { .. })) {
+            return Advice::MoveOn;
+        }
         let class = self.class();
         let slow_or_large = match self {
             Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) | Self::Slow(_) | Self::Deadline => true,
             Self::TooLarge { .. } | Self::Stream(SseError::EventTooLarge { .. }) => true,
             Self::Connect(_) | Self::Broken(_) | Self::Ended | Self::Reported(_) => false,
-            Self::Status { .. } | Self::NotAnAnswer(_) | Self::NotAStream(_) => false,
+            Self::Status { .. } | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::Untranslatable(_) => false,
+            Self::Stream(SseError::Foreign) => false,
         };
         if class == Class::TooLong {
             return Advice::Larger;
@@ -214,6 +226,12 @@ impl Trouble {
         }
     }
 
+    /// An error for the client in OpenAI's shape, where the request cannot be put into the provider's words.
+    #[must_use]
+    pub fn words(&self) -> Option<Bytes> {
+        if let Self::Untranslatable(problem) = self { Some(problem.to_words()) } else { None }
+    }
+
     /// The status, where there was one.
     #[must_use]
     pub const fn status(&self) -> Option<u16> {
@@ -222,7 +240,7 @@ impl Trouble {
             Self::Reported(status) => *status,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
             Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
-            Self::Stream(_) | Self::Ended => None,
+            Self::Stream(_) | Self::Ended | Self::Untranslatable(_) => None,
         }
     }
 
@@ -233,7 +251,7 @@ impl Trouble {
             Self::Status { said, .. } => said.hint,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
             Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
-            Self::Stream(_) | Self::Ended | Self::Reported(_) => None,
+            Self::Stream(_) | Self::Ended | Self::Reported(_) | Self::Untranslatable(_) => None,
         }
     }
 
@@ -245,7 +263,7 @@ impl Trouble {
             Self::Slow(_) | Self::Deadline => "deadline_exceeded",
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => "upstream_garbage",
             Self::Connect(_) | Self::Broken(_) | Self::Ended => "upstream_cut",
-            Self::Status { .. } | Self::Reported(_) => "upstream_error",
+            Self::Status { .. } | Self::Reported(_) | Self::Untranslatable(_) => "upstream_error",
         }
     }
 }

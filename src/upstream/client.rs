@@ -4,7 +4,6 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING, UPGRADE,
@@ -13,10 +12,16 @@ use reqwest::{Client, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+use crate::chat::native::Delivery;
+use crate::chat::native::quirks::Quirks;
 use crate::domain::ids::UpstreamId;
 use crate::upstream::classify::{Trouble, retry_hint};
+use crate::upstream::dialect::{Asking, Dialect, Spoken};
+use crate::upstream::dispatch::Outgoing;
 use crate::upstream::said::{self, Said};
 use crate::upstream::scrub::Scrubber;
+use crate::upstream::sign::{Signer, Signing};
+use crate::upstream::transport::{self, Transport};
 
 const USER_AGENT: &str = concat!("trimtab/", env!("CARGO_PKG_VERSION"));
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,7 +37,7 @@ pub struct UpstreamSettings {
     pub base_url: String,
     /// The key sent with every request, if it needs one.
     pub api_key: Option<SecretString>,
-    /// The header that carries the bare key; `authorization: Bearer` where it is absent.
+    /// The header that carries the bare key; the dialect's own, for most `authorization: Bearer`, where it is absent.
     pub key_header: Option<String>,
     /// Further headers sent with every request. Their values are treated as secrets.
     pub headers: Vec<(String, SecretString)>,
@@ -40,14 +45,33 @@ pub struct UpstreamSettings {
     pub timeouts: Timeouts,
     /// How much to read.
     pub sizes: Sizes,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// What it wants otherwise than OpenAI does.
+    pub quirks: Quirks,
+    /// How requests are signed, where AWS wants them to be.
+    pub signing: Option<Signing>,
+    /// How its host is reached.
+    pub transport: Transport,
 }
 
 impl UpstreamSettings {
     /// Settings for an upstream that needs no key, with the default limits.
     #[must_use]
     pub fn new(id: UpstreamId, base_url: String) -> Self {
-        let (timeouts, sizes) = (Timeouts::default(), Sizes::default());
-        Self { id, base_url, api_key: None, key_header: None, headers: Vec::new(), timeouts, sizes }
+        Self {
+            id,
+            base_url,
+            api_key: None,
+            key_header: None,
+            headers: Vec::new(),
+            timeouts: Timeouts::default(),
+            sizes: Sizes::default(),
+            dialect: Dialect::OpenAi,
+            quirks: Quirks::default(),
+            signing: None,
+            transport: Transport::default(),
+        }
     }
 }
 
@@ -121,6 +145,14 @@ pub enum UpstreamError {
         /// The upstream.
         id: UpstreamId,
     },
+    /// The proxy or the certificates cannot be used.
+    #[error("upstream `{id}`: {problem}")]
+    Transport {
+        /// The upstream.
+        id: UpstreamId,
+        /// What is wrong, and what to do about it.
+        problem: String,
+    },
     /// The client could not be built, in practice for want of root certificates.
     #[error("upstream `{id}`: no TLS client: {problem}; install the system's root certificates (ca-certificates)")]
     Tls {
@@ -140,6 +172,9 @@ pub struct Upstream {
     scrubber: Scrubber,
     timeouts: Timeouts,
     sizes: Sizes,
+    dialect: Dialect,
+    quirks: Quirks,
+    signer: Option<Signer>,
 }
 
 /// Shows the name only.
@@ -147,14 +182,6 @@ impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-/// One request to a provider.
-pub(crate) struct UpstreamRequest<'a> {
-    pub(crate) path: &'a str,
-    pub(crate) stream: bool,
-    pub(crate) request_id: &'a str,
-    pub(crate) body: Bytes,
 }
 
 impl Upstream {
@@ -174,14 +201,18 @@ impl Upstream {
             .no_proxy()
             .connect_timeout(settings.timeouts.connect)
             .tcp_keepalive(Duration::from_secs(30));
-        // Reading the system's certificates takes time and may fail; an upstream without TLS needs none of them.
-        let builder = if base.scheme() == "https" { builder } else { builder.tls_certs_only([]) };
+        let wrong = |problem| UpstreamError::Transport { id: settings.id.clone(), problem };
+        let builder = transport::apply(builder, &settings.transport, &base).map_err(wrong)?;
         let client = builder
             .build()
             .map_err(|error| UpstreamError::Tls { id: settings.id.clone(), problem: innermost(&error) })?;
+        let signer = settings.signing.as_ref().map(Signer::new);
         let values = settings.headers.into_iter().map(|(_, value)| value);
-        let scrubber = Scrubber::new(settings.api_key.into_iter().chain(values));
-        Ok(Self { id: settings.id, base, client, scrubber, timeouts: settings.timeouts, sizes: settings.sizes })
+        let aws = settings.signing.into_iter().flat_map(|signing| signing.credentials.into_secrets());
+        let proxy = settings.transport.proxy;
+        let scrubber = Scrubber::new(settings.api_key.into_iter().chain(values).chain(aws).chain(proxy));
+        let UpstreamSettings { id, timeouts, sizes, dialect, quirks, .. } = settings;
+        Ok(Self { id, base, client, scrubber, timeouts, sizes, dialect, quirks, signer })
     }
 
     /// The name of the upstream.
@@ -202,19 +233,38 @@ impl Upstream {
         &self.scrubber
     }
 
-    /// Sends a request and waits for the response headers, without a limit of its own but the one on connecting.
-    pub(crate) async fn send(&self, request: UpstreamRequest<'_>) -> Result<Response, Trouble> {
-        let accept = if request.stream { "text/event-stream" } else { "application/json" };
-        let mut call = self.client.post(self.url(request.path)).header(ACCEPT, accept).body(request.body);
-        if let Ok(id) = HeaderValue::from_str(request.request_id) {
-            call = call.header(REQUEST_ID, id);
-        }
-        call.send().await.map_err(|error| trouble(&error))
+    /// What it speaks.
+    pub(crate) const fn dialect(&self) -> &Dialect {
+        &self.dialect
     }
 
-    fn url(&self, path: &str) -> Url {
+    /// Asks for a model in the upstream's dialect and waits for the response headers, without a limit of its own but the one on connecting.
+    pub(crate) async fn send(&self, outgoing: &Outgoing<'_>, model: &str) -> Result<Response, Trouble> {
+        let body = self.quirks.apply((outgoing.body)(model));
+        let Spoken { path, query, body } =
+            self.dialect.speak(outgoing, Asking { model, base: self.base.path(), body })?;
+        let url = self.url(&path, query);
+        let delivery = if outgoing.stream { Delivery::Stream } else { Delivery::Whole };
+        let signature = match &self.signer {
+            None => HeaderMap::new(),
+            Some(signer) => {
+                let unsigned = || Trouble::Connect("the request could not be signed".to_owned());
+                signer.headers(url.as_str(), (&body, SystemTime::now())).ok_or_else(unsigned)?
+            }
+        };
+        let mut call = self.client.post(url).header(ACCEPT, self.dialect.accepts(delivery)).headers(signature);
+        if let Ok(id) = HeaderValue::from_str(outgoing.request_id) {
+            call = call.header(REQUEST_ID, id);
+        }
+        call.body(body).send().await.map_err(|error| trouble(&error))
+    }
+
+    fn url(&self, path: &str, query: Option<(&'static str, String)>) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        if let Some((name, value)) = query {
+            url.query_pairs_mut().append_pair(name, &value);
+        }
         url
     }
 }
@@ -266,16 +316,19 @@ fn base_url(settings: &UpstreamSettings) -> Result<Url, UpstreamError> {
 fn default_headers(settings: &UpstreamSettings) -> Result<HeaderMap, UpstreamError> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some((name, value)) = settings.dialect.header() {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     for (name, value) in &settings.headers {
         let wrong = || UpstreamError::Header { id: settings.id.clone(), name: name.clone() };
         let value = sensitive(value.expose_secret()).ok_or_else(wrong)?;
         headers.insert(header_name(name).ok_or_else(wrong)?, value);
     }
     if let Some(key) = &settings.api_key {
-        let (name, value) = match &settings.key_header {
+        let (name, value) = match settings.key_header.as_deref().or(settings.dialect.key_header()) {
             None => (AUTHORIZATION, sensitive(&format!("Bearer {}", key.expose_secret()))),
             Some(name) => {
-                let wrong = || UpstreamError::Header { id: settings.id.clone(), name: name.clone() };
+                let wrong = || UpstreamError::Header { id: settings.id.clone(), name: name.to_owned() };
                 (header_name(name).ok_or_else(wrong)?, sensitive(key.expose_secret()))
             }
         };
@@ -296,63 +349,4 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> UpstreamSettings {
-        UpstreamSettings::new(UpstreamId::from("u"), "http://127.0.0.1:9/v1/?api-version=1".to_owned())
-    }
-
-    fn refused(settings: UpstreamSettings) -> String {
-        Upstream::new(settings).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn appends_the_path_and_keeps_the_query() {
-        let upstream = Upstream::new(settings()).unwrap();
-
-        let url = upstream.url("/chat/completions");
-
-        assert_eq!(url.as_str(), "http://127.0.0.1:9/v1/chat/completions?api-version=1");
-    }
-
-    #[test]
-    fn refuses_addresses_that_are_none() {
-        for url in ["", "api.openai.com/v1", "ftp://x/v1", "http://", "http://me:pw@x/v1", "http://x/v1#a"] {
-            let message = refused(UpstreamSettings { base_url: url.to_owned(), ..settings() });
-
-            assert!(message.starts_with("upstream `u`: base_url "), "{url}: {message}");
-            assert!(!message.contains("pw"), "{message}");
-        }
-    }
-
-    #[test]
-    fn refuses_headers_that_frame_a_request_or_cannot_be_sent() {
-        for (name, value) in [("Host", "evil"), ("content-length", "3"), ("a b", "x"), ("x-a", "canary\n")] {
-            let headers = vec![(name.to_owned(), SecretString::from(value))];
-            let message = refused(UpstreamSettings { headers, ..settings() });
-
-            assert!(message.contains(name) && !message.contains("canary"), "{message}");
-        }
-    }
-
-    #[test]
-    fn refuses_a_key_with_a_line_break_without_showing_it() {
-        let message = refused(UpstreamSettings { api_key: Some(SecretString::from("canary\n")), ..settings() });
-
-        assert!(message.contains("key") && !message.contains("canary"), "{message}");
-    }
-
-    #[test]
-    fn shows_no_key_in_debug() {
-        let settings = UpstreamSettings {
-            api_key: Some(SecretString::from("canary-key")),
-            headers: vec![("x-token".to_owned(), SecretString::from("canary-token"))],
-            ..settings()
-        };
-        let shown = format!("{settings:?}");
-        let upstream = Upstream::new(settings).unwrap();
-
-        assert!(!format!("{shown}{upstream:?}{:?}{:?}", upstream.client, upstream.scrubber).contains("canary"));
-    }
-}
+mod tests;

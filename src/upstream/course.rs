@@ -264,7 +264,12 @@ impl<'a> Course<'a> {
             self.books.serve_after_all(at, target);
             return Ok(answer(target, started, (self.books, &self.plan.traffic)));
         }
-        if let Some(failure) = self.refusal {
+        // What one provider has no words for is the caller's to change only where nothing else went wrong.
+        let all_refused = |books: &Books| {
+            books.attempts().iter().all(|attempt| matches!(attempt.class, Class::Rejected | Class::Skipped))
+        };
+        let refusal = self.refusal.filter(|failure| failure.trouble.words().is_none() || all_refused(&self.books));
+        if let Some(failure) = refusal {
             return Err(rejected(self.books, failure));
         }
         let is_late = Instant::now() >= self.plan.deadline;

@@ -84,6 +84,6 @@ pub(super) fn rejected(mut books: Books, failure: Failure) -> DispatchError {
         let error = json!({ "message": message, "type": "invalid_request_error", "param": null, "code": null });
         Bytes::from(json!({ "error": error }).to_string())
     };
-    let body = failure.words.unwrap_or_else(ours);
+    let body = failure.words.or_else(|| failure.trouble.words()).unwrap_or_else(ours);
     give_up(&mut books, |attempts| DispatchError::Rejected { attempts, status, body })
 }

@@ -12,6 +12,7 @@ pub mod budget;
 pub mod classify;
 pub mod client;
 mod course;
+pub mod dialect;
 pub mod dispatch;
 mod headroom;
 pub mod health;
@@ -22,9 +23,11 @@ pub mod relay;
 pub mod retry;
 pub mod said;
 mod scrub;
+pub mod sign;
 mod source;
 pub mod stalled;
 mod tap;
+pub mod transport;
 
 #[cfg(test)]
 mod fake;

@@ -33,10 +33,6 @@ pub struct Relay<B = reqwest::Body> {
     content: Content<B>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the body is boxed by whoever sends it, and a second box would cost every call"
-)]
 enum Content<B> {
     /// The bytes, until they are taken.
     Whole(Option<Bytes>, Ledger),

@@ -5,9 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http_body::Body;
-use serde::de::IgnoredAny;
 
-use crate::chat::sse::{SseDecoder, SseEvent};
+use crate::chat::native::decoder::Decoder;
+use crate::chat::sse::SseEvent;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::trouble;
 
@@ -16,7 +16,9 @@ use crate::upstream::client::trouble;
 pub(crate) struct EventSource<B> {
     body: B,
     /// `None` when the body has ended.
-    decoder: Option<SseDecoder>,
+    decoder: Option<Decoder>,
+    /// What is left when it has.
+    rest: std::vec::IntoIter<SseEvent>,
 }
 
 /// What an error of a body means.
@@ -34,14 +36,14 @@ impl<B> EventSource<B>
 where
     B: Body<Data = Bytes, Error: IntoTrouble> + Unpin,
 {
-    pub(crate) fn new(body: B, event_limit: usize) -> Self {
-        Self { body, decoder: Some(SseDecoder::new(event_limit)) }
+    pub(crate) fn new(body: B, decoder: Decoder) -> Self {
+        Self { body, decoder: Some(decoder), rest: Vec::new().into_iter() }
     }
 
     /// The next event; `None` when the body ended cleanly. A last event whose blank line is missing is given if it is whole.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<SseEvent, Trouble>>> {
         loop {
-            let Some(decoder) = &mut self.decoder else { return Poll::Ready(None) };
+            let Some(decoder) = &mut self.decoder else { return Poll::Ready(self.rest.next().map(Ok)) };
             match decoder.next_event() {
                 Ok(Some(event)) => return Poll::Ready(Some(Ok(event))),
                 Ok(None) => {}
@@ -55,8 +57,8 @@ where
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into_trouble()))),
                 None => {
-                    let rest = self.decoder.take().and_then(SseDecoder::finish);
-                    return Poll::Ready(rest.filter(is_whole).map(Ok));
+                    let rest = self.decoder.take().map(Decoder::finish).unwrap_or_default();
+                    self.rest = rest.into_iter();
                 }
             }
         }
@@ -80,8 +82,4 @@ where
             }
         }
     }
-}
-
-fn is_whole(event: &SseEvent) -> bool {
-    event.data == "[DONE]" || serde_json::from_slice::<IgnoredAny>(&event.data).is_ok()
 }

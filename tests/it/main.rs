@@ -25,6 +25,7 @@ mod feedback;
 mod feedback_loop;
 mod health;
 mod legacy;
+mod providers;
 mod recovery;
 mod robustness;
 mod route;

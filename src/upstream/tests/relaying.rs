@@ -8,6 +8,8 @@ use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 
 use super::*;
+use crate::chat::native::decoder::Decoder;
+use crate::chat::sse::SseDecoder;
 use crate::chat::usage::PublicModel;
 use crate::upstream::classify::Trouble;
 use crate::upstream::relay::{Limits, Relay, Streaming};
@@ -45,7 +47,7 @@ impl Body for Slow {
 
 fn relay(pieces: &[(u64, &'static str)], timeouts: Timeouts) -> (Relay<Slow>, Arc<Mutex<Vec<Outcome>>>) {
     let pieces = pieces.iter().map(|(seconds, piece)| (Duration::from_secs(*seconds), *piece)).collect();
-    let source = EventSource::new(Slow { pieces, pause: None }, 1 << 20);
+    let source = EventSource::new(Slow { pieces, pause: None }, Decoder::OpenAi(SseDecoder::new(1 << 20)));
     let tap = Tap::new(PublicModel::from(&ModelName::from("m")), false, Scrubber::new([]));
     let limits = Limits::new(&timeouts, Instant::now() + Duration::from_secs(3600));
     let (books, reports, _) = books();

@@ -1,0 +1,373 @@
+//! A chat completions request as a request for a message.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::chat::anthropic::PROVIDER;
+use crate::chat::native::request::{
+    Asked, Choice, Content, Effort, Format, Part, Said, Source, Thought, Tool, ToolResult, Turn,
+};
+use crate::chat::native::{Untranslatable, to_bytes};
+
+/// Most tokens of an answer where the client does not say: Anthropic wants a number.
+const MAX_TOKENS: u64 = 8_192;
+/// The least that may be thought.
+const LEAST_BUDGET: u64 = 1_024;
+/// What asks for JSON where the dialect has no word for it.
+const JSON_PLEASE: &str = "Answer with one JSON object and nothing else.";
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    model: &'a str,
+    max_tokens: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    system: Vec<Block<'a>>,
+    messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop_sequences: Vec<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<Cow<'a, RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<ToolChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Cow<'a, RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig<'a>>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Vec<Block<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block<'a> {
+    Text {
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<&'a RawValue>,
+    },
+    Image {
+        source: WireSource<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<&'a RawValue>,
+    },
+    Document {
+        source: WireSource<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<&'a RawValue>,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: &'a RawValue,
+    },
+    ToolResult {
+        tool_use_id: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Self>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<&'a RawValue>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireSource<'a> {
+    Base64 { media_type: &'a str, data: &'a str },
+    Url { url: &'a str },
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    user_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireTool<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    input_schema: Cow<'a, RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct ToolChoice<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disable_parallel_tool_use: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct OutputConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<WireFormat<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireFormat<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    schema: &'a RawValue,
+}
+
+/// The request in Anthropic's words.
+///
+/// # Errors
+/// What Anthropic cannot do at all: more than one answer, sound, and documents other than PDF.
+pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
+    asked.one_answer(PROVIDER)?;
+    let mut system: Vec<Block<'_>> = asked.system.iter().map(block).collect::<Result<Vec<_>, _>>()?;
+    system.retain(|block| !block.is_empty());
+    if matches!(asked.format, Format::Json) {
+        system.push(Block::Text { text: JSON_PLEASE, cache_control: None });
+    }
+    let thinking = thinking(asked);
+    let max_tokens = asked.max_tokens.unwrap_or(MAX_TOKENS);
+    let schema = match &asked.format {
+        Format::Schema { name: _, description: _, schema } => Some(WireFormat { kind: "json_schema", schema }),
+        Format::Text | Format::Json => None,
+    };
+    let (thought, effort, room) = match thinking {
+        Thinking::No => (None, None, 0),
+        Thinking::AsAsked(raw) => (Some(Cow::Borrowed(raw)), None, 0),
+        Thinking::Budget(budget) => {
+            // What OpenAI calls the answer's tokens includes its thoughts, and so does Anthropic; an answer without a limit keeps its room.
+            let room = if asked.max_tokens.is_none() { budget } else { 0 };
+            let raw = format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#);
+            (RawValue::from_string(raw).ok().map(Cow::Owned), None, room)
+        }
+        Thinking::Adaptive(effort) => {
+            (RawValue::from_string(r#"{"type":"adaptive"}"#.to_owned()).ok().map(Cow::Owned), Some(effort), 0)
+        }
+    };
+    let thinks = thought.is_some();
+    let sampling = asked.sampling;
+    Ok(to_bytes(&Wire {
+        model: &asked.model,
+        max_tokens: max_tokens + room,
+        system,
+        messages: messages(&asked.turns)?,
+        metadata: asked.user.as_deref().map(|user_id| Metadata { user_id }),
+        // A stop sequence of nothing but spaces is refused.
+        stop_sequences: asked.stop.iter().map(String::as_str).filter(|stop| !stop.trim().is_empty()).collect(),
+        stream: asked.stream,
+        // While thinking, sampling is Anthropic's.
+        temperature: if thinks { None } else { sampling.temperature.map(at_most_one) },
+        top_p: if thinks { None } else { sampling.top_p },
+        top_k: if thinks { None } else { sampling.top_k },
+        tools: asked.tools.iter().map(tool).collect(),
+        tool_choice: tool_choice(asked),
+        thinking: thought,
+        output_config: (effort.is_some() || schema.is_some()).then_some(OutputConfig { effort, format: schema }),
+    }))
+}
+
+/// OpenAI's temperatures end at 2, those of others at 1.
+pub(crate) fn at_most_one(raw: &RawValue) -> Cow<'_, RawValue> {
+    let is_too_high = serde_json::from_str::<f64>(raw.get()).is_ok_and(|temperature| temperature > 1.0);
+    match RawValue::from_string("1".to_owned()) {
+        Ok(one) if is_too_high => Cow::Owned(one),
+        Ok(_) | Err(_) => Cow::Borrowed(raw),
+    }
+}
+
+/// How the model is to think.
+enum Thinking<'a> {
+    No,
+    /// In the client's own words.
+    AsAsked(&'a RawValue),
+    /// Older models: up to so many tokens.
+    Budget(u64),
+    /// Newer models: as they see fit, at this effort.
+    Adaptive(&'static str),
+}
+
+fn thinking<'a>(asked: &Asked<'a>) -> Thinking<'a> {
+    // A model that must call a tool cannot think first, and one that has begun to call tools must be shown the thoughts that led there.
+    let must_call = matches!(asked.choice, Choice::Required | Choice::Tool(_)) && !asked.tools.is_empty();
+    if must_call || lacks_thoughts(&asked.turns) {
+        return Thinking::No;
+    }
+    if let Some(raw) = asked.thinking {
+        return Thinking::AsAsked(raw);
+    }
+    match asked.effort {
+        None | Some(Effort::None) => Thinking::No,
+        Some(effort) if thinks_by_budget(&asked.model) => {
+            let most = asked.max_tokens.map_or(u64::MAX, |limit| limit.saturating_sub(1));
+            let budget = effort.budget().min(most);
+            if budget < LEAST_BUDGET { Thinking::No } else { Thinking::Budget(budget) }
+        }
+        Some(Effort::Minimal | Effort::Low) => Thinking::Adaptive("low"),
+        Some(Effort::Medium) => Thinking::Adaptive("medium"),
+        Some(Effort::High) => Thinking::Adaptive("high"),
+        Some(Effort::XHigh) => Thinking::Adaptive("xhigh"),
+        Some(Effort::Max) => Thinking::Adaptive("max"),
+    }
+}
+
+/// Whether a model is one of those before 4.6, which know budgets and no efforts.
+pub(crate) fn thinks_by_budget(model: &str) -> bool {
+    let old = ["claude-3", "-4-0", "-4-1", "-4-2025", "-4-5", "-4@", "-4.5"];
+    old.iter().any(|old| model.contains(old))
+}
+
+/// Whether the model stands in the middle of calling tools, and the client did not keep the thoughts before the last call.
+pub(crate) fn lacks_thoughts(turns: &[Turn<'_>]) -> bool {
+    let last_user = turns.iter().rposition(|turn| matches!(turn, Turn::User(_))).map_or(0, |at| at + 1);
+    turns.iter().skip(last_user).any(|turn| match turn {
+        Turn::Assistant(said) => !said.calls.is_empty() && said.thinking.is_empty(),
+        Turn::User(_) | Turn::Tool(_) => false,
+    })
+}
+
+/// The messages. Results of tools belong to the user; neighbours of one role are one message, so that all results of parallel calls are
+/// together, as Anthropic wants them.
+fn messages<'a>(turns: &'a [Turn<'a>]) -> Result<Vec<Message<'a>>, Untranslatable> {
+    let mut messages: Vec<Message<'a>> = Vec::with_capacity(turns.len());
+    for turn in turns {
+        let (role, blocks) = match turn {
+            Turn::User(parts) => ("user", blocks(parts)?),
+            Turn::Assistant(said) => ("assistant", assistant(said)?),
+            Turn::Tool(result) => ("user", vec![tool_result(result)?]),
+        };
+        match messages.last_mut() {
+            Some(last) if last.role == role => last.content.extend(blocks),
+            Some(_) | None => messages.push(Message { role, content: blocks }),
+        }
+    }
+    messages.retain(|message| !message.content.is_empty());
+    Ok(messages)
+}
+
+fn assistant<'a>(said: &'a Said<'a>) -> Result<Vec<Block<'a>>, Untranslatable> {
+    let thoughts = said.thinking.iter().map(|thought| match thought {
+        Thought::Signed { text, signature } => Block::Thinking { thinking: text, signature },
+        Thought::Redacted { data } => Block::RedactedThinking { data },
+    });
+    let calls = said.calls.iter().map(|call| Block::ToolUse { id: &call.id, name: &call.name, input: &call.arguments });
+    Ok(thoughts.chain(blocks(&said.parts)?).chain(calls).collect())
+}
+
+fn tool_result<'a>(result: &'a ToolResult<'a>) -> Result<Block<'a>, Untranslatable> {
+    let cache_control = result.parts.iter().find_map(|part| part.cache);
+    let mut content = blocks(&result.parts)?;
+    for block in &mut content {
+        block.forget_cache();
+    }
+    Ok(Block::ToolResult { tool_use_id: &result.id, content, cache_control })
+}
+
+fn blocks<'a>(parts: &'a [Part<'a>]) -> Result<Vec<Block<'a>>, Untranslatable> {
+    let mut blocks = parts.iter().map(block).collect::<Result<Vec<_>, _>>()?;
+    // An empty text is refused.
+    blocks.retain(|block| !block.is_empty());
+    Ok(blocks)
+}
+
+fn block<'a>(part: &'a Part<'a>) -> Result<Block<'a>, Untranslatable> {
+    let cache_control = part.cache;
+    let of = |source: &'a Source<'a>| match source {
+        Source::Base64 { media_type, data } => WireSource::Base64 { media_type, data },
+        Source::Url(url) => WireSource::Url { url },
+    };
+    match &part.content {
+        Content::Text(text) => Ok(Block::Text { text, cache_control }),
+        Content::Image(source) => Ok(Block::Image { source: of(source), cache_control }),
+        Content::File(Source::Base64 { media_type, data: _ }, _) if media_type != "application/pdf" => {
+            Err(part.unsupported(PROVIDER, "documents must be PDF; send other documents as text"))
+        }
+        Content::File(source, title) => {
+            Ok(Block::Document { source: of(source), title: title.as_deref(), cache_control })
+        }
+        Content::Audio(_) => Err(part.unsupported(PROVIDER, "it does not hear sound; send a transcript as text")),
+    }
+}
+
+impl Block<'_> {
+    fn is_empty(&self) -> bool {
+        matches!(self, Block::Text { text, .. } if text.is_empty())
+    }
+
+    /// Within the result of a tool only the result itself carries the mark.
+    const fn forget_cache(&mut self) {
+        match self {
+            Block::Text { cache_control, .. }
+            | Block::Image { cache_control, .. }
+            | Block::Document { cache_control, .. }
+            | Block::ToolResult { cache_control, .. } => *cache_control = None,
+            Block::Thinking { .. } | Block::RedactedThinking { .. } | Block::ToolUse { .. } => {}
+        }
+    }
+}
+
+fn tool<'a>(tool: &'a Tool<'a>) -> WireTool<'a> {
+    WireTool {
+        name: &tool.name,
+        description: tool.description.as_deref(),
+        input_schema: schema_or_none(tool.parameters),
+        strict: tool.strict.filter(|strict| *strict),
+        cache_control: tool.cache,
+    }
+}
+
+/// The schema of a tool's arguments, or that of no arguments.
+pub(crate) fn schema_or_none(schema: Option<&RawValue>) -> Cow<'_, RawValue> {
+    #[derive(Serialize)]
+    struct Nothing {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        properties: std::collections::BTreeMap<(), ()>,
+    }
+    let nothing = || to_raw_value(&Nothing { kind: "object", properties: std::collections::BTreeMap::new() });
+    schema.map_or_else(|| Cow::Owned(nothing().unwrap_or_default()), Cow::Borrowed)
+}
+
+fn tool_choice<'a>(asked: &'a Asked<'_>) -> Option<ToolChoice<'a>> {
+    if asked.tools.is_empty() {
+        return None;
+    }
+    let alone = (asked.parallel == Some(false)).then_some(true);
+    let of = |kind, name| Some(ToolChoice { kind, name, disable_parallel_tool_use: alone });
+    match &asked.choice {
+        Choice::Unsaid if alone.is_none() => None,
+        Choice::Unsaid | Choice::Auto => of("auto", None),
+        Choice::None => Some(ToolChoice { kind: "none", name: None, disable_parallel_tool_use: None }),
+        Choice::Required => of("any", None),
+        Choice::Tool(name) => of("tool", Some(name)),
+    }
+}

@@ -1,0 +1,177 @@
+//! Chunks of chat completions, written from the streams of other dialects.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use serde::Serialize;
+
+use crate::chat::native::answer::{Call, Finish, Tokens, WireCall, WireFunction, WireThought, WireUsage};
+use crate::chat::native::{Stamp, to_bytes};
+use crate::chat::sse::SseEvent;
+
+/// Writes the chunks of one answer, in order, as events.
+#[derive(Debug)]
+pub struct ChunkWriter {
+    stamp: Stamp,
+    model: String,
+    out: Vec<SseEvent>,
+}
+
+#[derive(Serialize)]
+struct WireChunk<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: &'a [WireDeltaChoice<'a>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<WireUsage>,
+}
+
+#[derive(Serialize)]
+struct WireDeltaChoice<'a> {
+    index: u32,
+    delta: WireDelta<'a>,
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Default, Serialize)]
+struct WireDelta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_blocks: Option<[WireThought<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[WireCall<'a>; 1]>,
+}
+
+impl ChunkWriter {
+    /// A writer for an answer. The stamp's id stands until [`ChunkWriter::name`] is told another.
+    #[must_use]
+    pub const fn new(stamp: Stamp) -> Self {
+        Self { stamp, model: String::new(), out: Vec::new() }
+    }
+
+    /// Names the answer and its model as the provider does.
+    pub fn name(&mut self, id: Option<String>, model: Option<String>) {
+        if let Some(id) = id.filter(|id| !id.is_empty()) {
+            self.stamp.id = id;
+        }
+        self.model = model.unwrap_or_else(|| std::mem::take(&mut self.model));
+    }
+
+    /// The id of the answer.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.stamp.id
+    }
+
+    /// What was written since this was asked the last time.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<SseEvent> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// A choice begins.
+    pub fn role(&mut self, index: u32) {
+        self.delta(index, WireDelta { role: Some("assistant"), content: Some(""), ..WireDelta::default() });
+    }
+
+    /// A piece of text.
+    pub fn text(&mut self, index: u32, text: &str) {
+        self.delta(index, WireDelta { content: Some(text), ..WireDelta::default() });
+    }
+
+    /// A refusal in words.
+    pub fn refusal(&mut self, index: u32, text: &str) {
+        self.delta(index, WireDelta { refusal: Some(text), ..WireDelta::default() });
+    }
+
+    /// A piece of a thought.
+    pub fn reasoning(&mut self, index: u32, text: &str) {
+        self.delta(index, WireDelta { reasoning_content: Some(text), ..WireDelta::default() });
+    }
+
+    /// A thought as the provider wants to see it again.
+    pub(crate) fn thought(&mut self, index: u32, thought: WireThought<'_>) {
+        self.delta(index, WireDelta { thinking_blocks: Some([thought]), ..WireDelta::default() });
+    }
+
+    /// A tool call begins, with as much of its arguments as is known.
+    pub fn call(&mut self, index: u32, (place, call): (u32, &Call)) {
+        let call = WireCall::whole(call, Some(place));
+        self.delta(index, WireDelta { tool_calls: Some([call]), ..WireDelta::default() });
+    }
+
+    /// A piece of the arguments of a tool call.
+    pub fn arguments(&mut self, index: u32, (place, piece): (u32, &str)) {
+        let function = WireFunction { name: None, arguments: piece };
+        let call = WireCall { index: Some(place), function, ..WireCall::default() };
+        self.delta(index, WireDelta { tool_calls: Some([call]), ..WireDelta::default() });
+    }
+
+    /// A choice ends.
+    pub fn finish(&mut self, index: u32, finish: Finish) {
+        self.choice(WireDeltaChoice { index, delta: WireDelta::default(), finish_reason: Some(finish.as_str()) });
+    }
+
+    /// The tokens of the whole answer.
+    pub fn tokens(&mut self, tokens: Tokens) {
+        self.write(&[], Some(tokens));
+    }
+
+    /// The end of the stream.
+    pub fn done(&mut self) {
+        self.out.push(SseEvent::of(&Bytes::from_static(b"[DONE]")));
+    }
+
+    /// A sign of life.
+    pub fn comment(&mut self) {
+        self.out.push(SseEvent::comment());
+    }
+
+    /// An error that the provider reports inside the stream, with the status it amounts to.
+    pub fn error(&mut self, message: &str, (kind, status): (&str, Option<u16>)) {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: Error<'a>,
+        }
+        #[derive(Serialize)]
+        struct Error<'a> {
+            message: &'a str,
+            #[serde(rename = "type")]
+            kind: &'a str,
+            param: Option<()>,
+            code: Option<u16>,
+        }
+        let error = Error { message, kind, param: None, code: status };
+        self.out.push(SseEvent::of(&to_bytes(&Body { error })));
+    }
+
+    fn delta(&mut self, index: u32, delta: WireDelta<'_>) {
+        self.choice(WireDeltaChoice { index, delta, finish_reason: None });
+    }
+
+    fn choice(&mut self, choice: WireDeltaChoice<'_>) {
+        self.write(&[choice], None);
+    }
+
+    fn write(&mut self, choices: &[WireDeltaChoice<'_>], tokens: Option<Tokens>) {
+        let chunk = WireChunk {
+            id: &self.stamp.id,
+            object: "chat.completion.chunk",
+            created: self.stamp.created,
+            model: &self.model,
+            choices,
+            usage: tokens.map(Into::into),
+        };
+        let mut bytes = BytesMut::with_capacity(256).writer();
+        // Writing plain data to memory cannot fail.
+        drop(serde_json::to_writer(&mut bytes, &chunk));
+        self.out.push(SseEvent::of(&bytes.into_inner().freeze()));
+    }
+}

@@ -1,0 +1,90 @@
+//! What providers of OpenAI's dialect want otherwise than OpenAI does.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::chat::openai::Fields;
+
+/// Changes to the top-level fields of a request. With none of them, and for a request that none of them concerns, the bytes stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quirks {
+    /// Fields that the provider refuses; they are left out.
+    pub drops: Vec<String>,
+    /// Fields that it knows under another name: OpenAI's name, then its own. Where a request has both, its own stands.
+    pub renames: Vec<(&'static str, &'static str)>,
+}
+
+impl Quirks {
+    /// The body as the provider wants it.
+    #[must_use]
+    pub fn apply(&self, body: Bytes) -> Bytes {
+        if self.drops.is_empty() && self.renames.is_empty() {
+            return body;
+        }
+        let Ok(Fields(fields)) = serde_json::from_slice::<Fields<'_>>(&body) else { return body };
+        let is_concerned = |name: &str| self.is_dropped(name) || self.renamed(name).is_some();
+        if !fields.iter().any(|(name, _)| is_concerned(name)) {
+            return body;
+        }
+        let has = |wanted: &str| fields.iter().any(|(name, raw)| name == wanted && raw.get() != "null");
+        let mut kept = Vec::with_capacity(fields.len());
+        for (name, raw) in fields.iter().filter(|(name, _)| !self.is_dropped(name)) {
+            match self.renamed(name) {
+                Some(own) if has(own) => {}
+                Some(own) => {
+                    kept.retain(|(name, _): &(&str, &RawValue)| *name != own);
+                    kept.push((own, raw));
+                }
+                None => kept.push((name, raw)),
+            }
+        }
+        let mut bytes = Vec::with_capacity(body.len());
+        for (at, (name, raw)) in kept.into_iter().enumerate() {
+            bytes.push(if at == 0 { b'{' } else { b',' });
+            bytes.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
+            bytes.push(b':');
+            bytes.extend_from_slice(raw.get().as_bytes());
+        }
+        bytes.push(b'}');
+        Bytes::from(bytes)
+    }
+
+    fn is_dropped(&self, name: &str) -> bool {
+        self.drops.iter().any(|dropped| dropped == name)
+    }
+
+    fn renamed(&self, name: &str) -> Option<&'static str> {
+        self.renames.iter().find(|(from, _)| *from == name).map(|(_, to)| *to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apply(quirks: &Quirks, body: &'static str) -> Bytes {
+        quirks.apply(Bytes::from_static(body.as_bytes()))
+    }
+
+    #[test]
+    fn leaves_a_request_that_it_does_not_concern_untouched() {
+        let quirks = Quirks { drops: vec!["seed".to_owned()], renames: vec![("max_completion_tokens", "max_tokens")] };
+        let body = r#"{ "model" : "m",  "x": [1e400, 2] }"#;
+
+        assert_eq!(apply(&Quirks::default(), body), body);
+        assert_eq!(apply(&quirks, body), body);
+    }
+
+    #[test]
+    fn drops_and_renames_and_keeps_every_other_byte() {
+        let quirks = Quirks { drops: vec!["seed".to_owned()], renames: vec![("max_completion_tokens", "max_tokens")] };
+
+        let told = apply(&quirks, r#"{"model":"m","seed":1,"max_completion_tokens":5,"x":{ "a" : 1e400 }}"#);
+        let twice = apply(&quirks, r#"{"max_completion_tokens":5,"max_tokens":7}"#);
+        let null = apply(&quirks, r#"{"seed":1,"max_tokens":null,"max_completion_tokens":5}"#);
+
+        assert_eq!(told, r#"{"model":"m","max_tokens":5,"x":{ "a" : 1e400 }}"#);
+        assert_eq!(twice, r#"{"max_tokens":7}"#);
+        assert_eq!(null, r#"{"max_tokens":5}"#);
+    }
+}

@@ -1,0 +1,344 @@
+//! From bytes to [`Asked`].
+
+mod options;
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::chat::native::Untranslatable;
+use crate::chat::native::request::read::options::{choice, effort, format, stop, tools};
+use crate::chat::native::request::{Asked, Called, Content, Part, Said, Sampling, Source, Thought, ToolResult, Turn};
+
+/// Every field that is read. All others have no equivalent in any other dialect.
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    messages: Option<&'a RawValue>,
+    stream: Option<&'a RawValue>,
+    max_tokens: Option<&'a RawValue>,
+    max_completion_tokens: Option<&'a RawValue>,
+    temperature: Option<&'a RawValue>,
+    top_p: Option<&'a RawValue>,
+    top_k: Option<&'a RawValue>,
+    seed: Option<&'a RawValue>,
+    presence_penalty: Option<&'a RawValue>,
+    frequency_penalty: Option<&'a RawValue>,
+    stop: Option<&'a RawValue>,
+    tools: Option<&'a RawValue>,
+    functions: Option<&'a RawValue>,
+    tool_choice: Option<&'a RawValue>,
+    function_call: Option<&'a RawValue>,
+    parallel_tool_calls: Option<&'a RawValue>,
+    response_format: Option<&'a RawValue>,
+    reasoning_effort: Option<&'a RawValue>,
+    thinking: Option<&'a RawValue>,
+    user: Option<&'a RawValue>,
+    safety_identifier: Option<&'a RawValue>,
+    n: Option<&'a RawValue>,
+    logprobs: Option<&'a RawValue>,
+    top_logprobs: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireMessage<'a> {
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    refusal: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<WireCall<'a>>>,
+    #[serde(borrow)]
+    function_call: Option<WireFunction<'a>>,
+    #[serde(borrow)]
+    tool_call_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    thinking_blocks: Option<Vec<WireThought<'a>>>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireThought<'a> {
+    #[serde(borrow)]
+    thinking: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    signature: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct WireCall<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    function: WireFunction<'a>,
+    extra_content: Option<ExtraContent>,
+}
+
+/// Where Google's own compatible endpoint puts the signature of a thought.
+#[derive(Deserialize)]
+struct ExtraContent {
+    google: Option<GoogleContent>,
+}
+
+#[derive(Deserialize)]
+struct GoogleContent {
+    thought_signature: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireFunction<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    arguments: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    description: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+    strict: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct WirePart<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    refusal: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    image_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    file: Option<WireFile<'a>>,
+    #[serde(borrow)]
+    input_audio: Option<WireAudio<'a>>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireUrl<'a> {
+    #[serde(borrow)]
+    url: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct WireFile<'a> {
+    #[serde(borrow)]
+    file_data: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    filename: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct WireAudio<'a> {
+    #[serde(borrow)]
+    data: Cow<'a, str>,
+    #[serde(borrow)]
+    format: Cow<'a, str>,
+}
+
+type Read<T> = Result<T, Untranslatable>;
+
+pub(super) fn request(body: &[u8]) -> Read<Asked<'_>> {
+    let wire: Wire<'_> = serde_json::from_slice(body).map_err(|_| wrong("body", "a JSON object"))?;
+    let (system, turns) = messages(wire.messages)?;
+    let whole = "a whole number";
+    let max_tokens = read(wire.max_completion_tokens, "max_completion_tokens", whole)?;
+    let max_tokens = max_tokens.map_or_else(|| read(wire.max_tokens, "max_tokens", whole), |limit| Ok(Some(limit)))?;
+    let (choice, allowed) = choice(wire.tool_choice, wire.function_call)?;
+    let tools = tools(wire.tools, wire.functions)?;
+    let tools = match allowed {
+        Some(allowed) => tools.into_iter().filter(|tool| allowed.iter().any(|name| *name == tool.name)).collect(),
+        None => tools,
+    };
+    let user = read(wire.user, "user", "a text")?;
+    let user =
+        user.map_or_else(|| read(wire.safety_identifier, "safety_identifier", "a text"), |user| Ok(Some(user)))?;
+    let wants_logprobs = read(wire.logprobs, "logprobs", "true or false")?.unwrap_or(false);
+    let logprobs = read(wire.top_logprobs, "top_logprobs", whole)?;
+    Ok(Asked {
+        model: read(wire.model, "model", "a text")?.unwrap_or_default(),
+        system,
+        turns,
+        stream: read(wire.stream, "stream", "true or false")?.unwrap_or(false),
+        max_tokens,
+        sampling: Sampling {
+            temperature: wire.temperature,
+            top_p: wire.top_p,
+            top_k: wire.top_k,
+            seed: wire.seed,
+            presence_penalty: wire.presence_penalty,
+            frequency_penalty: wire.frequency_penalty,
+        },
+        stop: stop(wire.stop)?,
+        tools,
+        choice,
+        parallel: read(wire.parallel_tool_calls, "parallel_tool_calls", "true or false")?,
+        format: format(wire.response_format)?,
+        effort: effort(wire.reasoning_effort)?,
+        thinking: wire.thinking,
+        user,
+        n: read(wire.n, "n", whole)?.unwrap_or(1),
+        logprobs: wants_logprobs.then(|| logprobs.unwrap_or(0)),
+    })
+}
+
+fn wrong(field: &str, expected: &'static str) -> Untranslatable {
+    Untranslatable::Wrong { field: field.to_owned(), expected }
+}
+
+fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, field: &str, expected: &'static str) -> Read<Option<T>> {
+    raw.map(|raw| serde_json::from_str(raw.get()).map_err(|_| wrong(field, expected))).transpose()
+}
+
+fn messages<'a>(raw: Option<&'a RawValue>) -> Read<(Vec<Part<'a>>, Vec<Turn<'a>>)> {
+    let list: Vec<&RawValue> = read(raw, "messages", "a list of messages")?.unwrap_or_default();
+    let (mut system, mut turns) = (Vec::new(), Vec::with_capacity(list.len()));
+    for (at, raw) in list.into_iter().enumerate() {
+        let path = format!("messages[{at}]");
+        let expected = "a message: `role`, `content`, and `tool_calls` or `tool_call_id` where there are any";
+        let message: WireMessage<'a> = serde_json::from_str(raw.get()).map_err(|_| wrong(&path, expected))?;
+        let mut parts = parts(message.content, &format!("{path}.content"))?;
+        if let (Some(last), Some(cache)) = (parts.last_mut(), message.cache_control) {
+            last.cache = last.cache.or(Some(cache));
+        }
+        match message.role.as_ref() {
+            "system" | "developer" => system.extend(parts),
+            "user" => turns.push(Turn::User(parts)),
+            "assistant" => turns.push(Turn::Assistant(said(parts, message, &path))),
+            "tool" => {
+                let id = message.tool_call_id.ok_or_else(|| wrong(&format!("{path}.tool_call_id"), "a text"))?;
+                turns.push(Turn::Tool(ToolResult { id, parts, at }));
+            }
+            "function" => {
+                let id = message.name.ok_or_else(|| wrong(&format!("{path}.name"), "a text"))?;
+                turns.push(Turn::Tool(ToolResult { id, parts, at }));
+            }
+            _ => {
+                let expected = "one of `system`, `developer`, `user`, `assistant`, `tool`";
+                return Err(wrong(&format!("{path}.role"), expected));
+            }
+        }
+    }
+    Ok((system, turns))
+}
+
+fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> Said<'a> {
+    if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
+        parts.push(Part { path: format!("{path}.refusal"), content: Content::Text(refusal), cache: None });
+    }
+    let thinking = message.thinking_blocks.unwrap_or_default().into_iter().filter_map(|thought| {
+        match (thought.thinking, thought.signature, thought.data) {
+            (_, _, Some(data)) => Some(Thought::Redacted { data: data.into_owned() }),
+            (text, Some(signature), None) => {
+                Some(Thought::Signed { text: text.unwrap_or_default().into_owned(), signature: signature.into_owned() })
+            }
+            // A thought without its signature is refused by whoever thought it.
+            (_, None, None) => None,
+        }
+    });
+    let thinking = thinking.collect();
+    // The older form has no ids; its result names the function, so that the name stands for the id.
+    let legacy = message.function_call.map(|function| WireCall {
+        id: Some(function.name.clone()),
+        function,
+        extra_content: None,
+    });
+    let calls = message.tool_calls.unwrap_or_default().into_iter().chain(legacy).map(|call| Called {
+        id: call.id.unwrap_or_else(|| call.function.name.clone()),
+        arguments: arguments_object(call.function.arguments.as_deref().unwrap_or_default()),
+        name: call.function.name,
+        signature: call.extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature),
+    });
+    Said { parts, thinking, calls: calls.collect() }
+}
+
+/// The arguments of a call as the object that every other dialect wants. A model may have written something else; that is wrapped, so that
+/// the conversation can go on.
+fn arguments_object(text: &str) -> Box<RawValue> {
+    let text = text.trim();
+    let given = if text.is_empty() { "{}" } else { text };
+    match serde_json::from_str::<Box<RawValue>>(given) {
+        Ok(raw) if raw.get().starts_with('{') => raw,
+        Ok(_) | Err(_) => {
+            let wrapped = std::collections::BTreeMap::from([("invalid_arguments", text)]);
+            to_raw_value(&wrapped).unwrap_or_default()
+        }
+    }
+}
+
+fn parts<'a>(raw: Option<&'a RawValue>, path: &str) -> Read<Vec<Part<'a>>> {
+    let Some(raw) = raw else { return Ok(Vec::new()) };
+    if raw.get().starts_with('"') {
+        let text = read(Some(raw), path, "a text")?.map(|Text(text)| text).unwrap_or_default();
+        return Ok(vec![Part { path: path.to_owned(), content: Content::Text(text), cache: None }]);
+    }
+    let list: Vec<&RawValue> = read(Some(raw), path, "a text or a list of parts")?.unwrap_or_default();
+    list.into_iter().enumerate().map(|(at, raw)| part(raw, format!("{path}[{at}]"))).collect()
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn part(raw: &RawValue, path: String) -> Read<Part<'_>> {
+    let expected = "a part of a message with its `type`";
+    let wire: WirePart<'_> = serde_json::from_str(raw.get()).map_err(|_| wrong(&path, expected))?;
+    let missing = |what: &'static str| wrong(&path, what);
+    let content = match wire.kind.as_ref() {
+        "text" | "input_text" => Content::Text(wire.text.ok_or_else(|| missing("a part with `text`"))?),
+        "refusal" => Content::Text(wire.refusal.unwrap_or_default()),
+        "image_url" | "input_image" => {
+            let raw = wire.image_url.ok_or_else(|| missing("a part with `image_url`"))?;
+            Content::Image(source(url(raw).ok_or_else(|| missing("a part with `image_url.url`"))?))
+        }
+        "file" => {
+            let problem = "a file with `file_data`; files by id are known to one provider alone";
+            let file = wire.file.ok_or_else(|| missing(problem))?;
+            let data = file.file_data.ok_or_else(|| missing(problem))?;
+            Content::File(source(data), file.filename)
+        }
+        "input_audio" => {
+            let audio = wire.input_audio.ok_or_else(|| missing("a part with `input_audio`"))?;
+            Content::Audio(Source::Base64 { media_type: format!("audio/{}", audio.format), data: audio.data })
+        }
+        _ => return Err(missing("a part of type `text`, `image_url`, `file` or `input_audio`")),
+    };
+    Ok(Part { path, content, cache: wire.cache_control })
+}
+
+fn url(raw: &RawValue) -> Option<Cow<'_, str>> {
+    if raw.get().starts_with('"') {
+        return serde_json::from_str(raw.get()).ok().map(|Text(url)| url);
+    }
+    serde_json::from_str::<WireUrl<'_>>(raw.get()).ok().map(|image| image.url)
+}
+
+/// An address, or the bytes in it where it is a `data:` address in base64.
+fn source(url: Cow<'_, str>) -> Source<'_> {
+    let split = |url: &str| {
+        let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
+        let media_type = head.strip_suffix(";base64")?;
+        let media_type = media_type.split(';').next().unwrap_or_default().to_ascii_lowercase();
+        Some((media_type, url.len() - data.len()))
+    };
+    match (split(&url), url) {
+        (None, url) => Source::Url(url),
+        (Some((media_type, at)), Cow::Borrowed(url)) => {
+            Source::Base64 { media_type, data: Cow::Borrowed(url.get(at..).unwrap_or_default()) }
+        }
+        (Some((media_type, at)), Cow::Owned(mut url)) => {
+            url.drain(..at);
+            Source::Base64 { media_type, data: Cow::Owned(url) }
+        }
+    }
+}

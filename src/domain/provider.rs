@@ -1,0 +1,96 @@
+//! The providers that speak OpenAI's dialect, and what each of them wants otherwise.
+
+/// A provider of OpenAI's dialect whose ways are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// Mistral AI.
+    Mistral,
+    /// Groq.
+    Groq,
+    /// Together AI.
+    Together,
+    /// `DeepSeek`.
+    DeepSeek,
+    /// xAI.
+    Xai,
+    /// `OpenRouter`.
+    OpenRouter,
+    /// Fireworks AI.
+    Fireworks,
+    /// Ollama on this machine.
+    Ollama,
+    /// vLLM on this machine.
+    Vllm,
+    /// llama.cpp's server.
+    LlamaCpp,
+}
+
+impl Preset {
+    /// Every preset with the word for it in the configuration.
+    pub const WORDS: [(&'static str, Self); 10] = [
+        ("mistral", Self::Mistral),
+        ("groq", Self::Groq),
+        ("together", Self::Together),
+        ("deepseek", Self::DeepSeek),
+        ("xai", Self::Xai),
+        ("openrouter", Self::OpenRouter),
+        ("fireworks", Self::Fireworks),
+        ("ollama", Self::Ollama),
+        ("vllm", Self::Vllm),
+        ("llamacpp", Self::LlamaCpp),
+    ];
+
+    /// Where the API is. `None` for llama.cpp, whose usual port is trimtab's own: a default would send calls in a circle.
+    #[must_use]
+    pub const fn base_url(self) -> Option<&'static str> {
+        match self {
+            Self::Mistral => Some("https://api.mistral.ai/v1"),
+            Self::Groq => Some("https://api.groq.com/openai/v1"),
+            Self::Together => Some("https://api.together.xyz/v1"),
+            Self::DeepSeek => Some("https://api.deepseek.com/v1"),
+            Self::Xai => Some("https://api.x.ai/v1"),
+            Self::OpenRouter => Some("https://openrouter.ai/api/v1"),
+            Self::Fireworks => Some("https://api.fireworks.ai/inference/v1"),
+            Self::Ollama => Some("http://127.0.0.1:11434/v1"),
+            Self::Vllm => Some("http://127.0.0.1:8000/v1"),
+            Self::LlamaCpp => None,
+        }
+    }
+
+    /// Top-level fields that the provider refuses, so that they are left out.
+    #[must_use]
+    pub const fn drops(self) -> &'static [&'static str] {
+        match self {
+            // Fields that are not known are refused with 422. Usage comes with the last chunk unasked.
+            Self::Mistral => &[
+                "stream_options",
+                "logit_bias",
+                "logprobs",
+                "top_logprobs",
+                "user",
+                "store",
+                "service_tier",
+                "safety_identifier",
+                "prompt_cache_key",
+                "modalities",
+                "audio",
+                "verbosity",
+            ],
+            Self::Groq => &["logit_bias", "logprobs", "top_logprobs", "store", "prompt_cache_key"],
+            Self::DeepSeek | Self::Together | Self::Fireworks => &["store", "service_tier", "prompt_cache_key"],
+            Self::Xai => &["logit_bias", "store", "service_tier"],
+            Self::OpenRouter | Self::Ollama | Self::Vllm | Self::LlamaCpp => &[],
+        }
+    }
+
+    /// Top-level fields that the provider knows under another name: OpenAI's, then its own.
+    #[must_use]
+    pub const fn renames(self) -> &'static [(&'static str, &'static str)] {
+        const LIMIT: (&str, &str) = ("max_completion_tokens", "max_tokens");
+        match self {
+            Self::Mistral => &[LIMIT, ("seed", "random_seed")],
+            Self::Together | Self::DeepSeek | Self::Fireworks | Self::Ollama | Self::LlamaCpp => &[LIMIT],
+            Self::Groq | Self::Xai | Self::OpenRouter | Self::Vllm => &[],
+        }
+    }
+}

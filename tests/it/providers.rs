@@ -1,0 +1,454 @@
+//! Providers that do not speak OpenAI's dialect, each in its published shapes: what is sent, what the client reads, what happens on failure.
+
+use serde_json::{Value, json};
+
+use crate::support::app::chat;
+use crate::support::fake::{FakeUpstream, Reply as Scripted, json as whole_answer, raw_stream, status, whole};
+use crate::support::{Reply, Setup, TestApp};
+
+const OPENAI_ANSWER: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"from the other one"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}}"#;
+const KEY: &str = "sk-canary-0123456789";
+
+/// A provider: how it is configured, where it is asked, and how it answers.
+struct Provider {
+    name: &'static str,
+    /// What stands in `[upstreams.first]` beside the address.
+    toml: &'static str,
+    whole_path: &'static str,
+    stream_path: &'static str,
+    key_header: &'static str,
+    /// An answer that says `Hello`, with 1,000 tokens in and 100 out.
+    answer: &'static str,
+    /// An answer that calls `weather` for Bonn.
+    tool_answer: &'static str,
+    /// A stream that says `Hel`, `lo`, and ends.
+    stream: fn() -> Scripted,
+    /// An error body for a request that is wrong.
+    refusal: &'static str,
+}
+
+fn providers() -> [Provider; 4] {
+    [anthropic(), gemini(), bedrock(), azure()]
+}
+
+fn anthropic() -> Provider {
+    Provider {
+        name: "anthropic",
+        toml: r#"kind = "anthropic"
+            api_key = { env = "KEY" }"#,
+        whole_path: "/v1/messages",
+        stream_path: "/v1/messages",
+        key_header: "x-api-key",
+        answer: r#"{"id":"msg_1","type":"message","role":"assistant","model":"vendor/cheap-1","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":1000,"output_tokens":100}}"#,
+        tool_answer: r#"{"id":"msg_1","type":"message","role":"assistant","model":"x","content":[{"type":"tool_use","id":"t1","name":"weather","input":{"town":"Bonn"}}],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":1}}"#,
+        stream: || {
+            let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
+            let text = |text: &str| {
+                let data = format!(
+                    r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#
+                );
+                event("content_block_delta", &data)
+            };
+            raw_stream(&[
+                event(
+                    "message_start",
+                    r#"{"type":"message_start","message":{"id":"msg_1","model":"x","usage":{"input_tokens":9,"output_tokens":1}}}"#,
+                ),
+                event(
+                    "content_block_start",
+                    r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+                ),
+                text("Hel"),
+                event("ping", r#"{"type":"ping"}"#),
+                text("lo"),
+                event("content_block_stop", r#"{"type":"content_block_stop","index":0}"#),
+                event(
+                    "message_delta",
+                    r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#,
+                ),
+                event("message_stop", r#"{"type":"message_stop"}"#),
+            ])
+        },
+        refusal: r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: too large sk-canary-0123456789"}}"#,
+    }
+}
+
+fn gemini() -> Provider {
+    Provider {
+        name: "gemini",
+        toml: r#"kind = "gemini"
+            api_key = { env = "KEY" }"#,
+        whole_path: "/v1/vendor/cheap-1:generateContent",
+        stream_path: "/v1/vendor/cheap-1:streamGenerateContent?alt=sse",
+        key_header: "x-goog-api-key",
+        answer: r#"{"candidates":[{"content":{"parts":[{"text":"Hello"}],"role":"model"},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1000,"candidatesTokenCount":90,"thoughtsTokenCount":10},"modelVersion":"g","responseId":"r"}"#,
+        tool_answer: r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"weather","args":{"town":"Bonn"}}}],"role":"model"},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1},"responseId":"r"}"#,
+        stream: || {
+            let piece = |text: &str, more: &str| {
+                format!(
+                    "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{text}\"}}],\"role\":\"model\"}}{more}}}],\"usageMetadata\":{{\"promptTokenCount\":9,\"candidatesTokenCount\":2}},\"responseId\":\"r\"}}\r\n\r\n"
+                )
+            };
+            raw_stream(&[piece("Hel", ""), piece("lo", ""), piece("", r#","finishReason":"STOP""#)])
+        },
+        refusal: r#"{"error":{"code":400,"message":"bad schema sk-canary-0123456789","status":"INVALID_ARGUMENT"}}"#,
+    }
+}
+
+fn bedrock() -> Provider {
+    Provider {
+        name: "bedrock",
+        toml: r#"kind = "bedrock"
+            region = "eu-central-1"
+            access_key_id = { env = "AWS_ID" }
+            secret_access_key = { env = "KEY" }
+            session_token = { env = "AWS_TOKEN" }"#,
+        whole_path: "/v1/model/vendor%2Fcheap-1/converse",
+        stream_path: "/v1/model/vendor%2Fcheap-1/converse-stream",
+        key_header: "authorization",
+        answer: r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":1000,"outputTokens":100,"totalTokens":1100}}"#,
+        tool_answer: r#"{"output":{"message":{"role":"assistant","content":[{"toolUse":{"toolUseId":"t1","name":"weather","input":{"town":"Bonn"}}}]}},"stopReason":"tool_use","usage":{"inputTokens":1,"outputTokens":1}}"#,
+        stream: || {
+            let frames = [
+                ("messageStart", r#"{"role":"assistant"}"#),
+                ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"Hel"}}"#),
+                ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"lo"}}"#),
+                ("contentBlockStop", r#"{"contentBlockIndex":0}"#),
+                ("messageStop", r#"{"stopReason":"end_turn"}"#),
+                ("metadata", r#"{"usage":{"inputTokens":9,"outputTokens":2,"totalTokens":11}}"#),
+            ];
+            let bytes: Vec<u8> = frames.iter().flat_map(|(name, payload)| frame(name, payload)).collect();
+            whole(200, "application/vnd.amazon.eventstream", &bytes)
+        },
+        refusal: r#"{"message":"The model does not support this sk-canary-0123456789"}"#,
+    }
+}
+
+fn azure() -> Provider {
+    Provider {
+        name: "azure",
+        toml: r#"kind = "azure"
+            api_key = { env = "KEY" }"#,
+        whole_path: "/v1/openai/deployments/vendor%2Fcheap-1/chat/completions?api-version=2024-10-21",
+        stream_path: "/v1/openai/deployments/vendor%2Fcheap-1/chat/completions?api-version=2024-10-21",
+        key_header: "api-key",
+        answer: r#"{"id":"c","object":"chat.completion","created":1,"model":"gpt","prompt_filter_results":[],"choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop","content_filter_results":{}}],"usage":{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1100}}"#,
+        tool_answer: r#"{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"t1","type":"function","function":{"name":"weather","arguments":"{\"town\":\"Bonn\"}"}}]},"finish_reason":"tool_calls"}]}"#,
+        stream: || {
+            let chunk = |choices: &str, more: &str| {
+                format!("data: {{\"id\":\"c\",\"model\":\"gpt\",\"choices\":[{choices}]{more}}}\n\n")
+            };
+            let text = |text: &str| {
+                chunk(&format!(r#"{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":null}}"#), "")
+            };
+            raw_stream(&[
+                chunk("", r#","prompt_filter_results":[]"#),
+                text("Hel"),
+                text("lo"),
+                chunk(r#"{"index":0,"delta":{},"finish_reason":"stop"}"#, ""),
+                chunk("", r#","usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}"#),
+                "data: [DONE]\n\n".to_owned(),
+            ])
+        },
+        refusal: r#"{"error":{"code":"content_filter","message":"filtered sk-canary-0123456789","type":null,"param":"prompt","status":400}}"#,
+    }
+}
+
+/// A frame of an AWS event stream.
+fn frame(name: &str, payload: &str) -> Vec<u8> {
+    let mut headers = Vec::new();
+    for (name, value) in [(":message-type", "event"), (":event-type", name)] {
+        headers.push(u8::try_from(name.len()).unwrap());
+        headers.extend_from_slice(name.as_bytes());
+        headers.push(7);
+        headers.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        headers.extend_from_slice(value.as_bytes());
+    }
+    let length = u32::try_from(16 + headers.len() + payload.len()).unwrap();
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.extend_from_slice(&u32::try_from(headers.len()).unwrap().to_be_bytes());
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame.extend_from_slice(&headers);
+    frame.extend_from_slice(payload.as_bytes());
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame
+}
+
+/// A server whose cheap model is at the provider and whose dear one is at an upstream of OpenAI's dialect.
+async fn start(provider: &Provider, first: &FakeUpstream, last: &FakeUpstream) -> TestApp {
+    let mut setup = Setup::tiers(&[first.base_url(), last.base_url()]);
+    setup.toml = setup.toml.replacen("[upstreams.first]", &format!("[upstreams.first]\n{}", provider.toml), 1);
+    for (name, value) in [("KEY", KEY), ("AWS_ID", "AKIDCANARY"), ("AWS_TOKEN", "canary-token")] {
+        setup.environment.push((name.to_owned(), value.to_owned()));
+    }
+    TestApp::start(setup).await
+}
+
+/// A body that goes to the provider first.
+fn cheap() -> Value {
+    let mut body = chat("auto", "hello");
+    body["trimtab"] = json!({ "quality": 0 });
+    body
+}
+
+async fn ask(provider: &Provider, script: Scripted, body: &Value) -> (Reply, FakeUpstream, FakeUpstream) {
+    let first = FakeUpstream::script([script]).await;
+    let last = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+    let app = start(provider, &first, &last).await;
+    let reply = app.post("/v1/chat/completions", body).await;
+    (reply, first, last)
+}
+
+/// The text of a stream, and its objects.
+fn read_stream(reply: &Reply) -> (String, Vec<Value>) {
+    let data = reply.text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    let chunks: Vec<Value> = data.map(|data| serde_json::from_str(data).unwrap()).collect();
+    let text = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    (text, chunks)
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_asked_for_in_the_providers_words_and_read_in_openais() {
+    for provider in providers() {
+        let (reply, first, _) = ask(&provider, whole_answer(provider.answer), &cheap()).await;
+
+        let name = provider.name;
+        let request = &first.requests()[0];
+        assert_eq!(request.path, provider.whole_path, "{name}");
+        assert!(request.header(provider.key_header).is_some(), "{name}: {:?}", request.headers);
+        assert_eq!(reply.status, 200, "{name}: {}", reply.text);
+        let answer = reply.json();
+        assert_eq!(answer["object"], "chat.completion", "{name}");
+        assert_eq!(answer["model"], "cheap", "{name}");
+        assert_eq!(answer["choices"][0]["message"]["content"], "Hello", "{name}");
+        assert_eq!(answer["choices"][0]["finish_reason"], "stop", "{name}");
+        assert_eq!(
+            (&answer["usage"]["prompt_tokens"], &answer["usage"]["completion_tokens"]),
+            (&json!(1000), &json!(100))
+        );
+        assert_eq!(reply.header("x-trimtab-cost-usd"), "0.000140000", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_read_in_openais_words() {
+    for provider in providers() {
+        let mut body = cheap();
+        body["stream"] = json!(true);
+        let (silent, first, _) = ask(&provider, (provider.stream)(), &body).await;
+        body["stream_options"] = json!({ "include_usage": true });
+        let (asking, ..) = ask(&provider, (provider.stream)(), &body).await;
+
+        let name = provider.name;
+        assert_eq!(first.requests()[0].path, provider.stream_path, "{name}");
+        assert_eq!(silent.header("content-type"), "text/event-stream", "{name}");
+        for reply in [&silent, &asking] {
+            let (text, chunks) = read_stream(reply);
+            assert_eq!(text, "Hello", "{name}: {}", reply.text);
+            assert!(reply.text.ends_with("data: [DONE]\n\n"), "{name}: {}", reply.text);
+            assert!(chunks.iter().all(|chunk| chunk["model"] == "cheap"), "{name}: {}", reply.text);
+            let ends = chunks.iter().filter(|chunk| chunk["choices"][0]["finish_reason"] == "stop").count();
+            assert_eq!(ends, 1, "{name}");
+        }
+        let counted = |reply: &Reply| read_stream(reply).1.iter().any(|chunk| chunk["usage"]["completion_tokens"] == 2);
+        assert_eq!((counted(&silent), counted(&asking)), (false, true), "{name}: {}", asking.text);
+    }
+}
+
+#[tokio::test]
+async fn tools_are_called_through_every_provider() {
+    for provider in providers() {
+        let mut body = cheap();
+        body["tools"] = json!([{ "type": "function", "function": { "name": "weather", "parameters": { "type": "object", "properties": { "town": { "type": "string" } } } } }]);
+        let (reply, first, _) = ask(&provider, whole_answer(provider.tool_answer), &body).await;
+
+        let choice = &reply.json()["choices"][0];
+        let call = &choice["message"]["tool_calls"][0]["function"];
+        let sent = String::from_utf8(first.requests()[0].body.clone()).unwrap();
+        assert_eq!(choice["finish_reason"], "tool_calls", "{}: {}", provider.name, reply.text);
+        assert_eq!((&call["name"], &call["arguments"]), (&json!("weather"), &json!(r#"{"town":"Bonn"}"#)));
+        assert!(sent.contains(r#""properties":{"town":{"type":"string"}}"#), "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_openais_shape_without_the_key_and_never_retried() {
+    for provider in providers() {
+        let refusal = whole(400, "application/json", provider.refusal.as_bytes());
+        let (reply, first, last) = ask(&provider, refusal, &cheap()).await;
+
+        assert_eq!(reply.status, 400, "{}: {}", provider.name, reply.text);
+        assert!(reply.json()["error"]["message"].as_str().unwrap().contains("[redacted]"), "{}", reply.text);
+        assert!(!reply.text.contains("canary"), "{}", reply.text);
+        assert_eq!((first.requests().len(), last.requests().len()), (1, 0), "{}", provider.name);
+    }
+}
+
+#[tokio::test]
+async fn overload_and_a_wrong_key_move_on_to_the_next_model() {
+    let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let throttled =
+        r#"{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"90s"}]}}"#;
+    let wrong_key = r#"{"error":{"code":400,"message":"API key not valid","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#;
+    let cases = [
+        (anthropic(), 529, overloaded),
+        (gemini(), 429, throttled),
+        (gemini(), 400, wrong_key),
+        (bedrock(), 424, r#"{"message":"the model failed"}"#),
+        (azure(), 503, "{}"),
+    ];
+    for (provider, status, body) in cases {
+        let failure = whole(status, "application/json", body.as_bytes());
+        let (reply, _, last) = ask(&provider, failure, &cheap()).await;
+
+        assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, "dear"), "{} {status}", provider.name);
+        assert_eq!(last.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_before_the_first_token_is_never_seen() {
+    let start = r#"{"type":"message_start","message":{"id":"m","model":"x","usage":{"input_tokens":9}}}"#;
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let script =
+        raw_stream(&[format!("event: message_start\ndata: {start}\n\n"), format!("event: error\ndata: {error}\n\n")]);
+    let first = FakeUpstream::script([script]).await;
+    let last = FakeUpstream::script([crate::support::fake::sse(&["hi"])]).await;
+    let app = self::start(&anthropic(), &first, &last).await;
+    let mut body = cheap();
+    body["stream"] = json!(true);
+
+    let reply = app.post("/v1/chat/completions", &body).await;
+
+    assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, "dear"), "{}", reply.text);
+    assert!(!reply.text.contains("error"), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn a_cut_stream_ends_in_one_error_event_and_nothing_is_switched() {
+    for (provider, cut) in [(anthropic(), 4), (gemini(), 1), (azure(), 3)] {
+        let mut body = cheap();
+        body["stream"] = json!(true);
+        let (reply, first, last) = ask(&provider, (provider.stream)().cut_after(cut), &body).await;
+
+        let errors = reply.text.lines().filter(|line| line.contains("\"error\"")).count();
+        assert_eq!(errors, 1, "{}: {}", provider.name, reply.text);
+        assert!(!reply.text.contains("[DONE]"), "{}", reply.text);
+        assert_eq!((first.requests().len(), last.requests().len()), (1, 0), "{}", provider.name);
+    }
+    let mut body = cheap();
+    body["stream"] = json!(true);
+    let (reply, ..) = ask(&bedrock(), (bedrock().stream)().cut_in_body(), &body).await;
+    assert_eq!(reply.text.lines().filter(|line| line.contains("\"error\"")).count(), 1, "{}", reply.text);
+}
+
+#[tokio::test]
+async fn what_a_provider_has_no_words_for_goes_to_the_next_one_or_comes_back_with_its_field() {
+    let mut body = cheap();
+    body["n"] = json!(2);
+    let (moved, first, last) = ask(&anthropic(), whole_answer(anthropic().answer), &body).await;
+    body["model"] = json!("cheap");
+    let (named, second, _) = ask(&anthropic(), whole_answer(anthropic().answer), &body).await;
+
+    assert_eq!((moved.status, moved.header("x-trimtab-model")), (200, "dear"), "{}", moved.text);
+    assert_eq!((first.requests().len(), last.requests().len()), (0, 1), "nothing was sent to the provider");
+    assert_eq!(named.error(), (400, "invalid_request".to_owned(), Some("n".to_owned())));
+    assert_eq!(second.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn requests_to_bedrock_are_signed_for_their_region_with_the_session() {
+    let (_, first, _) = ask(&bedrock(), whole_answer(bedrock().answer), &cheap()).await;
+
+    let request = &first.requests()[0];
+    let authorization = request.header("authorization").unwrap();
+    assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIDCANARY/"), "{authorization}");
+    assert!(authorization.contains("/eu-central-1/bedrock/aws4_request"), "{authorization}");
+    assert!(authorization.contains("host;x-amz-date;x-amz-security-token"), "{authorization}");
+    assert_eq!(request.header("x-amz-security-token"), Some("canary-token"));
+    assert!(!format!("{:?}", request.headers).contains(KEY), "the secret half is never sent");
+}
+
+#[tokio::test]
+async fn a_preset_sends_what_its_provider_takes() {
+    let upstream = FakeUpstream::script([crate::support::fake::sse(&["hi"])]).await;
+    let mut setup = Setup::tiers(&[upstream.base_url()]);
+    let preset = "[upstreams.first]\nkind = \"openai\"\npreset = \"mistral\"\ndrop_fields = [\"top_p\"]";
+    setup.toml = setup.toml.replacen("[upstreams.first]", preset, 1);
+    let app = TestApp::start(setup).await;
+    let mut body = cheap();
+    for (field, value) in [
+        ("stream", json!(true)),
+        ("max_completion_tokens", json!(5)),
+        ("seed", json!(1)),
+        ("top_p", json!(1)),
+        ("user", json!("u")),
+    ] {
+        body[field] = value;
+    }
+
+    let reply = app.post("/v1/chat/completions", &body).await;
+    let sent: Value = serde_json::from_slice(&upstream.requests()[0].body).unwrap();
+
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!((&sent["max_tokens"], &sent["random_seed"]), (&json!(5), &json!(1)));
+    for field in ["max_completion_tokens", "seed", "stream_options", "top_p", "user"] {
+        assert!(sent.get(field).is_none(), "{field}: {sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_the_provider() {
+    let proxy = FakeUpstream::script([whole_answer(anthropic().answer)]).await;
+    let address = proxy.base_url().replace("/v1", "");
+    let toml = format!("[upstreams.first]\nkind = \"anthropic\"\nproxy = \"{address}\"");
+    let mut setup = Setup::tiers(&["http://provider.invalid".to_owned()]);
+    setup.toml = setup.toml.replacen("[upstreams.first]", &toml, 1);
+    let app = TestApp::start(setup).await;
+
+    let reply = app.post("/v1/chat/completions", &cheap()).await;
+
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(proxy.requests()[0].path, "http://provider.invalid/v1/messages");
+    assert_eq!(proxy.requests()[0].header("host"), Some("provider.invalid"));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = FakeUpstream::script([whole_answer(anthropic().answer)]).await;
+    let redirect = whole(307, "text/plain", b"").header("location", &format!("{}/messages", elsewhere.base_url()));
+    let (reply, ..) = ask(&anthropic(), redirect, &cheap()).await;
+
+    assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, "dear"));
+    assert_eq!(elsewhere.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_model_that_lacks_a_capability_is_left_out_before_any_call() {
+    let tool = json!([{ "type": "function", "function": { "name": "a" } }]);
+    let picture = json!([{ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": "data:image/png;base64,AA==" } }] }]);
+    let schema = json!({ "type": "json_schema", "json_schema": { "name": "a", "schema": { "type": "object" } } });
+    let cases = [
+        ("tools", tool, "tools = false", "needs_tools"),
+        ("messages", picture, "images = false", "needs_images"),
+        ("response_format", schema, "json_schema = false", "needs_json_schema"),
+        ("max_tokens", json!(9_000), "context = 8000", "context_too_small"),
+    ];
+    for (field, value, lack, reason) in cases {
+        let first = FakeUpstream::script([status(500)]).await;
+        let last = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+        let mut setup = Setup::tiers(&[first.base_url(), last.base_url()]);
+        setup.toml = setup.toml.replacen("name = \"cheap\"", &format!("name = \"cheap\"\n{lack}"), 1);
+        setup.toml = setup.toml.replacen("name = \"dear\"", "name = \"dear\"\nimages = true", 1);
+        let app = TestApp::start(setup).await;
+        let mut body = cheap();
+        body[field] = value;
+
+        let decision = app.post("/v1/route", &body).await.json();
+        let reply = app.post("/v1/chat/completions", &body).await;
+
+        assert_eq!(decision["candidates"][0]["excluded_by"], reason, "{decision}");
+        assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, "dear"), "{}", reply.text);
+        assert_eq!(first.requests().len(), 0, "{reason}");
+    }
+}
