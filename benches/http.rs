@@ -147,6 +147,15 @@ async fn instant_upstream(listener: TcpListener) {
     }
 }
 
+/// Whether the encoder of the default bundle's second looks is installed.
+fn has_transformer() -> bool {
+    let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let manifest = std::fs::read_to_string(models.join("default/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let digest = manifest["careful"]["encoder"]["digest"].as_str();
+    digest.is_some_and(|digest| models.join("encoders").join(digest).is_dir())
+}
+
 struct Server {
     process: Child,
     address: SocketAddr,
@@ -155,11 +164,11 @@ struct Server {
 }
 
 impl Server {
-    fn start(upstream: SocketAddr) -> Self {
+    fn start(upstream: SocketAddr, careful_workers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
-             [model]\ndir = \"{}/models\"\ncareful_workers = 0\n\
+             [model]\ndir = \"{}/models\"\ncareful_workers = {careful_workers}\n\
              [store]\npath = \"{}/bench.db\"\n\
              [log]\nfilter = \"warn\"\n\
              [upstreams.bench]\nbase_url = \"http://{upstream}/v1\"\n\
@@ -212,7 +221,7 @@ fn main() {
         let background = tokio_util::task::TaskTracker::new();
         background.spawn(instant_upstream(listener));
 
-        let server = Server::start(upstream);
+        let server = Server::start(upstream, 0);
         println!(
             "ready after {:.0} ms, {:.0} MB resident",
             server.ready_after.as_secs_f64() * 1e3,
@@ -249,5 +258,18 @@ fn main() {
             .await
             .print("chat through trimtab, auto, 32 connections");
         println!("{:.0} MB resident after the load", server.resident_mb());
+
+        if !has_transformer() {
+            println!("second looks: not measured, the transformer is not built (`make encoders`)");
+            return;
+        }
+        drop(server);
+        let server = Server::start(upstream, 1);
+        load(server.address, &routes, 1, Duration::from_secs(3))
+            .await
+            .print("/v1/route with second looks, 1 connection");
+        load(server.address, &routes, 32, Duration::from_secs(5))
+            .await
+            .print("/v1/route with second looks, 32 connections");
     });
 }

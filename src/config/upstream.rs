@@ -1,0 +1,89 @@
+//! `[upstreams.NAME]`: a provider, how it is reached, and how long it is waited for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::secret::Secret;
+use crate::domain::ids::UpstreamId;
+use crate::domain::provider::Preset;
+
+/// `[upstreams.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The name.
+    pub id: UpstreamId,
+    /// The protocol it speaks.
+    pub kind: UpstreamKind,
+    /// `http` or `https`, without a slash at its end; the paths of its kind are appended.
+    pub base_url: String,
+    /// The key, sent as its kind wants it.
+    pub api_key: Option<Secret>,
+    /// Further keys, over which load is spread.
+    pub more_keys: Vec<Secret>,
+    /// Sent with every request: small letters and values that a header can carry. Values may be secret, so all are kept as such.
+    pub headers: Vec<(String, Secret)>,
+    /// How long to wait for what. Connect is at most headers, and headers and idle are at most total.
+    pub timeouts: Timeouts,
+    /// How its host is reached.
+    pub transport: Transport,
+    /// Fields of a request that are left out.
+    pub drop_fields: Vec<String>,
+}
+
+/// The protocol of an upstream.
+#[derive(Clone, Debug)]
+pub enum UpstreamKind {
+    /// OpenAI's chat completions, with the ways of a known provider.
+    OpenAi(Option<Preset>),
+    /// OpenAI's chat completions at the paths of Azure.
+    Azure {
+        /// The value of `api-version`, where the operator names one.
+        api_version: Option<String>,
+    },
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's Gemini.
+    Gemini,
+    /// Converse of AWS Bedrock.
+    Bedrock {
+        /// The region.
+        region: String,
+        /// The keys that sign; `None` where the API key of the upstream is sent instead.
+        keys: Option<AwsKeys>,
+    },
+}
+
+/// The keys of an AWS account.
+#[derive(Clone, Debug)]
+pub struct AwsKeys {
+    /// The public half.
+    pub access_key_id: Secret,
+    /// The secret half.
+    pub secret_access_key: Secret,
+    /// The token of a session, which short-lived keys have.
+    pub session_token: Option<Secret>,
+}
+
+/// How the host of an upstream is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// The HTTP proxy. It may hold a password.
+    pub proxy: Option<Secret>,
+    /// Authorities to trust beside the system's, in PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How long to wait for an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To an open connection.
+    pub connect: Duration,
+    /// To the response headers.
+    pub headers: Duration,
+    /// To the first token of a stream.
+    pub first_token: Duration,
+    /// Between two chunks of a body.
+    pub idle: Duration,
+    /// From start to end.
+    pub total: Duration,
+}
