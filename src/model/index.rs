@@ -1,6 +1,7 @@
 //! The labelled prompts nearest to an embedding.
 
 pub mod build;
+mod coarse;
 pub mod fresh;
 pub mod graph;
 pub mod onboarded;
@@ -13,6 +14,7 @@ use crate::domain::ids::ItemId;
 use crate::domain::neighbour::{Labels, Neighbour};
 use crate::model::bundle::Bundle;
 use crate::model::error::PrepareError;
+use crate::model::index::coarse::Coarse;
 use crate::model::manifest::{IndexItem, IndexRef};
 
 pub use build::{BuildThreads, GraphSettings, build_graph};
@@ -32,7 +34,7 @@ pub const MAX_NEIGHBOURS: usize = 1_024;
 pub struct NeighbourIndex {
     vectors: Vectors,
     items: Vec<Item>,
-    graph: Option<Graph>,
+    graph: Option<(Graph, Coarse)>,
     ef_search: usize,
     fresh: fresh::Fresh,
     onboarded: Option<onboarded::Onboarded>,
@@ -76,6 +78,7 @@ impl NeighbourIndex {
         let IndexParts { vectors, items, graph, ef_search } = parts;
         let items = items.into_iter().map(Item::from).collect();
         let fresh = fresh::Fresh::new(vectors.dimension());
+        let graph = graph.map(|graph| (graph, Coarse::of(&vectors)));
         Self { vectors, items, graph, ef_search, fresh, onboarded: None }
     }
 
@@ -150,9 +153,9 @@ impl NeighbourIndex {
         let Some(query) = vectors::leading(embedding, self.vectors.dimension()) else { return Vec::new() };
         let query = query.as_slice();
         match &self.graph {
-            Some(graph) => {
+            Some((graph, coarse)) => {
                 let width = self.ef_search.max(k);
-                graph.search(&self.vectors, graph::Query { vector: query, width }, scratch);
+                graph.search((&self.vectors, coarse), graph::Query { vector: query, width }, scratch);
             }
             None => self.compare_all(query, k, scratch),
         }

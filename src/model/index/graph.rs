@@ -8,6 +8,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use crate::domain::embedding::dot;
+use crate::model::index::coarse::{Coarse, encode};
 use crate::model::index::vectors::Vectors;
 
 const MAGIC: &[u8; 8] = b"TTGRAPH1";
@@ -110,6 +111,7 @@ pub struct SearchScratch {
     waiting: BinaryHeap<Hit>,
     best: BinaryHeap<Reverse<Hit>>,
     pub(super) hits: Vec<Hit>,
+    codes: Vec<i16>,
 }
 
 impl SearchScratch {
@@ -152,10 +154,23 @@ impl Graph {
     }
 
     /// Finds about the nearest rows, best first, into `scratch.hits`.
-    pub(super) fn search(&self, vectors: &Vectors, query: Query<'_>, scratch: &mut SearchScratch) {
+    pub(super) fn search(&self, (vectors, coarse): (&Vectors, &Coarse), query: Query<'_>, scratch: &mut SearchScratch) {
         let Query { vector, width } = query;
         scratch.start(vectors.len());
-        let similarity = |row: u32| dot(vector, vectors.row(row as usize));
+        let mut codes = std::mem::take(&mut scratch.codes);
+        codes.clear();
+        encode(vector, &mut codes);
+        self.walk((coarse, &codes), width, scratch);
+        scratch.codes = codes;
+        scratch.hits.clear();
+        let exact = |row: u32| Hit { similarity: dot(vector, vectors.row(row as usize)), row };
+        scratch.hits.extend(scratch.best.drain().map(|Reverse(hit)| exact(hit.row)));
+        scratch.hits.sort_unstable_by(|a, b| b.cmp(a));
+    }
+
+    /// Gathers about the nearest rows into `scratch.best`.
+    fn walk(&self, (coarse, query): (&Coarse, &[i16]), width: usize, scratch: &mut SearchScratch) {
+        let similarity = |row: u32| coarse.similarity(query, row as usize);
         let mut entry = Hit { similarity: similarity(self.entry), row: self.entry };
         for layer in self.layers.iter().skip(1).rev() {
             // Walk downhill until no link is better. Each step is strictly better, so this ends.
@@ -181,9 +196,6 @@ impl Graph {
                 }
             }
         }
-        scratch.hits.clear();
-        scratch.hits.extend(scratch.best.drain().map(|Reverse(hit)| hit));
-        scratch.hits.sort_unstable_by(|a, b| b.cmp(a));
     }
 
     /// The graph as it goes into a file: little-endian, the same on every machine.
