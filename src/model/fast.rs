@@ -77,7 +77,14 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct SlotPool {
     slots: Vec<Mutex<Slot>>,
-    next: AtomicUsize,
+}
+
+/// How many threads have scored so far.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Which slot a thread tries first: always the same, whose buffers and weights its processor still has at hand.
+    static OWN: usize = THREADS.fetch_add(1, Ordering::Relaxed);
 }
 
 impl SlotPool {
@@ -89,12 +96,13 @@ impl SlotPool {
     }
 
     pub(crate) fn new(slots: Vec<Slot>) -> Self {
-        Self { slots: slots.into_iter().map(Mutex::new).collect(), next: AtomicUsize::new(0) }
+        Self { slots: slots.into_iter().map(Mutex::new).collect() }
     }
 
-    /// A free slot, or the next in turn as soon as it is free. `None` only if the pool was made empty.
+    /// The calling thread's own slot if it is free, else another free one, else its own as soon as it is free. `None` only if the pool was
+    /// made empty.
     pub(crate) fn take(&self) -> Option<MutexGuard<'_, Slot>> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len().max(1);
+        let first = OWN.with(|own| *own) % self.slots.len().max(1);
         let in_turn = || self.slots.iter().cycle().skip(first).take(self.slots.len());
         let free = in_turn().find_map(|slot| match slot.try_lock() {
             Ok(slot) => Some(slot),
