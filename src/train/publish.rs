@@ -22,6 +22,7 @@ use crate::model::publish::BundleWriter;
 use crate::model::verdict::REPORT_FILE;
 use crate::train::adapt::AdaptReport;
 use crate::train::clock;
+use crate::train::derive::{json, json_lines};
 use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;
 use crate::train::gates::Gate;
@@ -343,19 +344,4 @@ fn golden_rows(
         });
     }
     Ok(rows)
-}
-
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, TrainError> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(TrainError::model("writing the bundle"))?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
-fn json_lines<T: Serialize>(values: &[T]) -> Result<Vec<u8>, TrainError> {
-    let mut bytes = Vec::new();
-    for value in values {
-        serde_json::to_writer(&mut bytes, value).map_err(TrainError::model("writing the bundle"))?;
-        bytes.push(b'\n');
-    }
-    Ok(bytes)
 }

@@ -3,7 +3,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::*;
@@ -13,61 +12,10 @@ use crate::model::generation::Generation;
 use crate::model::testing::TinyModels;
 use crate::train::metrics::{auc, log_loss};
 use crate::train::progress::{Phase, Silent};
+use crate::train::testing::{PLANTED, generation, options, prompt, write_outcomes};
 
-const HARD: [&str; 6] = ["prove", "integral", "equation", "solve", "sum", "number"];
-const EASY: [&str; 6] = ["story", "poem", "email", "city", "country", "capital"];
-const FILLER: [&str; 14] =
-    ["the", "of", "and", "to", "in", "for", "please", "give", "me", "short", "long", "simple", "this", "with"];
-
-/// A prompt of a few words, and whether it is a hard one.
-fn prompt(random: &mut StdRng) -> (String, bool) {
-    let hard = random.random_bool(0.5);
-    let theme = if hard { HARD } else { EASY };
-    let mut words: Vec<&str> = (0..random.random_range(5..12)).map(|_| *FILLER.choose(random).unwrap()).collect();
-    for _ in 0..4 {
-        let at = random.random_range(0..words.len());
-        words.insert(at, theme.choose(random).unwrap());
-    }
-    (words.join(" "), hard)
-}
-
-/// Outcomes with a planted rule: the weak model fails on mathematics, the strong one hardly ever fails.
 fn planted(path: &Path, prompts: usize, seed: u64) {
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut lines = Vec::new();
-    for id in 0..prompts {
-        let (text, hard) = prompt(&mut random);
-        for (model, chance) in [("weak-1", if hard { 0.08 } else { 0.92 }), ("strong-1", 0.93)] {
-            let score = u8::from(random.random_bool(chance));
-            lines.push(format!(
-                r#"{{"prompt_id":"{id}","prompt":"{text}","model":"{model}","score":{score},"output_tokens":{}}}"#,
-                if hard { 400 } else { 50 }
-            ));
-        }
-    }
-    std::fs::write(path, lines.join("\n")).unwrap();
-}
-
-fn options(tiny: &TinyModels, outcomes: &Path, out: &Path) -> TrainOptions {
-    TrainOptions {
-        outcomes: vec![outcomes.to_path_buf()],
-        outcome_options: OutcomeOptions::default(),
-        tasks: None,
-        task_filters: Vec::new(),
-        feedback: None,
-        base: None,
-        unseen: Unseen::default(),
-        tiers: None,
-        encoder: Some(tiny.encoder("static")),
-        careful_encoder: None,
-        models: tiny.models().to_path_buf(),
-        out: out.to_path_buf(),
-        id: Some("trained".to_owned()),
-        seed: 5,
-        threads: 2,
-        device: Device::Cpu,
-        caller_share: 0.2,
-    }
+    write_outcomes(path, (prompts, seed), &PLANTED);
 }
 
 /// A models directory with a bundle trained on the planted rule.
@@ -78,10 +26,6 @@ fn trained() -> (TinyModels, PathBuf, TrainReport) {
     let out = tiny.models().join("trained");
     let report = train(&options(&tiny, &outcomes, &out), &Silent).unwrap_or_else(|error| panic!("{error}"));
     (tiny, out, report)
-}
-
-fn generation(tiny: &TinyModels, bundle: &Path) -> Generation {
-    Generation::prepare(&tiny.settings(bundle)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
