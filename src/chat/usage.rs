@@ -62,9 +62,14 @@ impl Completion {
     /// # Errors
     /// When the bytes are not an answer.
     pub fn read(body: Bytes, model: &PublicModel) -> Result<Self, NotAnAnswer> {
-        let wire: Wire<'_, IgnoredAny> = parse(&body)?;
+        let wire: Wire<'_, Given<'_>> = parse(&body)?;
         if wire.choices.as_ref().is_none_or(Vec::is_empty) {
             return Err(NotAnAnswer::NoChoices);
+        }
+        // What is no message cannot be said in other dialects, and is found out while another target may still be asked.
+        let is_message = |choice: &Given<'_>| choice.message.is_none_or(|message| message.get().starts_with('{'));
+        if !wire.choices.iter().flatten().all(is_message) {
+            return Err(NotAnAnswer::NotJson);
         }
         let usage = wire.usage.and_then(read_usage);
         let edit = wire.model_edit(&body, model);
@@ -196,6 +201,13 @@ impl<C> Wire<'_, C> {
     }
 }
 
+/// A choice of a whole answer.
+#[derive(Deserialize)]
+struct Given<'a> {
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+}
+
 #[derive(Deserialize)]
 struct Choice {
     #[serde(default)]
@@ -245,8 +257,10 @@ impl<'de> Deserialize<'de> for Delta {
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
 
+/// Reads JSON, whose every byte must be UTF-8: what is not read here goes to the client as it is.
 fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotAnAnswer> {
-    serde_json::from_slice(bytes).map_err(|_| if bytes.is_empty() { NotAnAnswer::Empty } else { NotAnAnswer::NotJson })
+    let text = std::str::from_utf8(bytes).map_err(|_| NotAnAnswer::NotJson)?;
+    serde_json::from_str(text).map_err(|_| if bytes.is_empty() { NotAnAnswer::Empty } else { NotAnAnswer::NotJson })
 }
 
 /// A field that is there, `null` or not.

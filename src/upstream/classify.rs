@@ -215,7 +215,8 @@ impl Trouble {
             Self::Stream(SseError::Foreign) => false,
         };
         if class == Class::TooLong {
-            return Advice::Larger;
+            // How large a body may be has nothing to do with the context.
+            return if self.clue() == Some(Clue::ContextTooLong) { Advice::Larger } else { Advice::MoveOn };
         }
         let is_hopeless = slow_or_large || self.clue() == Some(Clue::NeverFits);
         match (class.is_retryable() && !is_hopeless, class.may_fall_back(), self.hint()) {
@@ -285,9 +286,11 @@ const fn said_class(status: u16, clue: Option<Clue>) -> Class {
 pub const fn status_class(status: u16) -> Class {
     match status {
         200..300 => Class::Success,
-        // No money left (402) is mended by the operator, like a wrong key.
-        401..=403 => Class::Unauthorised,
+        // No money left (402) is mended by the operator, like a wrong key, and so are an address and a model that are not there.
+        401..=405 | 410 => Class::Unauthorised,
         408 | 409 | 425 => Class::Transient,
+        // How much is too much differs from one provider to the next.
+        413 => Class::TooLong,
         429 | 529 => Class::Throttled,
         400..500 => Class::Rejected,
         500..600 => Class::Transient,
@@ -300,8 +303,12 @@ pub const fn status_class(status: u16) -> Class {
 const fn remedy(status: u16, clue: Option<Clue>) -> &'static str {
     match (said_class(status, clue), clue) {
         (Class::Unauthorised, Some(Clue::NoModel)) => "; check the `upstream_model`, which this upstream does not have",
+        (Class::Unauthorised, _) if matches!(status, 404 | 405 | 410) => {
+            "; check the `base_url` and the `upstream_model`, one of which is not there"
+        }
         (Class::Unauthorised, _) => "; check the key and the balance of this upstream",
-        (Class::TooLong, _) => "; the request is longer than this model's context",
+        (Class::TooLong, Some(Clue::ContextTooLong)) => "; the request is longer than this model's context",
+        (Class::TooLong, _) => "; the request is larger than this upstream takes",
         (Class::Throttled, Some(Clue::NeverFits)) => {
             "; the request is larger than this upstream's limit for a whole minute"
         }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +22,8 @@ pub(crate) struct FakeUpstream {
 struct State {
     script: Mutex<VecDeque<Reply>>,
     requests: Mutex<Vec<Received>>,
+    /// How many there are of them.
+    asked: watch::Sender<usize>,
     /// How many clients went away before their reply was complete.
     gone: watch::Sender<usize>,
     connections: watch::Sender<usize>,
@@ -59,7 +62,12 @@ enum End {
     Silence,
     /// The connection is closed.
     Cut,
+    /// The tail comes again and again.
+    Drip,
 }
+
+/// The pause between two drops.
+const DROP: Duration = Duration::from_millis(20);
 
 /// A status with OpenAI's error body.
 pub(crate) fn status(status: u16) -> Reply {
@@ -98,14 +106,24 @@ pub(crate) fn events_reply(data: &[&str]) -> Reply {
 
 /// A stream of exactly these pieces, each in a chunk of its own.
 pub(crate) fn raw_stream(pieces: &[String]) -> Reply {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    let framed = |piece: &String| format!("{:x}\r\n{piece}\r\n", piece.len()).into_bytes();
+    in_pieces("text/event-stream", pieces)
+}
+
+/// A success whose body comes in exactly these pieces, each in a chunk of its own.
+pub(crate) fn in_pieces(media_type: &str, pieces: &[impl AsRef<[u8]>]) -> Reply {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ntransfer-encoding: chunked\r\n\r\n");
+    let framed = |piece: &[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
     Reply {
-        head: head.as_bytes().to_vec(),
-        pieces: pieces.iter().map(framed).collect(),
+        head: head.into_bytes(),
+        pieces: pieces.iter().map(|piece| framed(piece.as_ref())).collect(),
         tail: b"0\r\n\r\n".to_vec(),
         end: End::Complete,
     }
+}
+
+/// Exactly these bytes, and then silence.
+pub(crate) fn only(head: &str) -> Reply {
+    Reply { head: head.as_bytes().to_vec(), pieces: Vec::new(), tail: Vec::new(), end: End::Silence }
 }
 
 /// Nothing at all.
@@ -134,6 +152,11 @@ impl Reply {
     /// Closes the connection after so many pieces of the body.
     pub(crate) fn cut_after(self, pieces: usize) -> Self {
         self.stop_after(pieces, End::Cut)
+    }
+
+    /// Sends these bytes again and again at the end.
+    pub(crate) fn drip(self, bytes: &[u8]) -> Self {
+        Self { tail: bytes.to_vec(), end: End::Drip, ..self }
     }
 
     /// Ends the body cleanly after so many pieces.
@@ -170,6 +193,7 @@ impl FakeUpstream {
         let state = Arc::new(State {
             script: Mutex::new(replies.into_iter().collect()),
             requests: Mutex::default(),
+            asked: watch::Sender::new(0),
             gone: watch::Sender::new(0),
             connections: watch::Sender::new(0),
         });
@@ -200,6 +224,11 @@ impl FakeUpstream {
         *self.state.connections.borrow()
     }
 
+    /// Returns when a request has arrived.
+    pub(crate) async fn asked(&self) {
+        self.state.asked.subscribe().wait_for(|asked| *asked > 0).await.unwrap();
+    }
+
     /// Returns when a client has gone away before its reply was complete.
     pub(crate) async fn client_gone(&self) {
         self.state.gone.subscribe().wait_for(|gone| *gone > 0).await.unwrap();
@@ -216,6 +245,7 @@ async fn serve(mut socket: TcpStream, state: Arc<State>) {
     socket.set_nodelay(true).unwrap();
     while let Some(request) = read_request(&mut socket).await {
         state.requests.lock().unwrap().push(request);
+        state.asked.send_modify(|asked| *asked += 1);
         let reply = {
             let mut script = state.script.lock().unwrap();
             let next = if script.len() > 1 { script.pop_front() } else { script.front().cloned() };
@@ -233,7 +263,7 @@ async fn play(socket: &mut TcpStream, reply: Reply) -> bool {
     let mut pieces = reply.pieces.into_iter();
     // The head goes out with the first piece, so that both arrive at once.
     let first = [reply.head, pieces.next().unwrap_or_default()].concat();
-    for piece in [first].into_iter().chain(pieces).chain([reply.tail]) {
+    for piece in [first].into_iter().chain(pieces).chain([reply.tail.clone()]) {
         if socket.write_all(&piece).await.is_err() {
             return false;
         }
@@ -243,6 +273,13 @@ async fn play(socket: &mut TcpStream, reply: Reply) -> bool {
         End::Cut => {
             drop(socket.shutdown().await);
             true
+        }
+        End::Drip => {
+            let mut drops = tokio::time::interval(DROP);
+            while socket.write_all(&reply.tail).await.is_ok() {
+                drops.tick().await;
+            }
+            false
         }
         End::Silence => {
             // A client sends nothing more, so whatever can be read is its departure.

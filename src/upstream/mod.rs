@@ -30,6 +30,7 @@ mod tap;
 pub mod transport;
 
 #[cfg(test)]
+#[expect(dead_code, reason = "the scripted upstream is shared with the integration tests, which use more of it")]
 mod fake;
 #[cfg(test)]
 mod tests;

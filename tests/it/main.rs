@@ -21,6 +21,7 @@ mod dialects;
 mod drift;
 mod evaluation;
 mod failures;
+mod fault_matrix;
 mod feedback;
 mod feedback_loop;
 mod health;

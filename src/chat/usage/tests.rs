@@ -65,12 +65,23 @@ fn strange_usage_is_no_usage_and_no_error() {
 #[test]
 fn tells_what_is_not_an_answer() {
     assert_eq!(completion(""), Err(NotAnAnswer::Empty));
-    for body in ["<html>", "{", "[]", "null", r#"{"choices":7}"#, r#"{"choices":[{}]} x"#] {
+    for body in
+        ["<html>", "{", "[]", "null", r#"{"choices":7}"#, r#"{"choices":[{}]} x"#, r#"{"choices":[{"message":7}]}"#]
+    {
         assert_eq!(completion(body), Err(NotAnAnswer::NotJson), "{body}");
     }
     for body in ["{}", r#"{"choices":null}"#, r#"{"choices":[]}"#, r#"{"error":{"message":"m"}}"#] {
         assert_eq!(completion(body), Err(NotAnAnswer::NoChoices), "{body}");
     }
+}
+
+#[test]
+fn what_is_no_utf8_is_no_answer() {
+    let answer = b"{\"id\":\"\xff\",\"choices\":[{\"message\":{\"content\":\"\xff\"}}]}";
+    let model = PublicModel::from(&ModelName::from("m"));
+
+    assert_eq!(Completion::read(Bytes::from_static(answer), &model), Err(NotAnAnswer::NotJson));
+    assert_eq!(Chunk::read(b"{\"id\":\"\xff\",\"choices\":[]}", &model), Err(NotAnAnswer::NotJson));
 }
 
 #[test]

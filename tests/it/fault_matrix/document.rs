@@ -1,0 +1,84 @@
+//! `docs/fault-matrix.md`, written from the list of faults.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use crate::fault_matrix::faults::{Bill, Cell, Client, Fault, Moves, Sees, faults};
+
+const INTRODUCTION: &str = r#"# The fault matrix
+
+What trimtab does about every fault of an upstream or a client. Each row is a test against a scripted upstream over real sockets, in each of chat completions, Messages and Responses; each test checks what the caller reads, how often
+which upstream is asked, which breaker counts it, and what the one record of the call says that it cost. This file is written by the tests: `UPDATE_DOCS=1 cargo test --test it fault_matrix`.
+
+*Beside a healthy target* is what the caller reads when the next target of the call works, *alone* when there is none. *Calls* is how often the upstream with the fault is asked, with the default `[retry]`. Then comes the breaker that
+counts a failure for each of these calls: of the target, or of the upstream with this key. *Billed* is beside a healthy target; a call that ends in an error costs nothing.
+What the words mean is told in [failures.md](failures.md).
+
+| in this table | chat completions | Messages | Responses |
+|---|---|---|---|
+| `502 upstream_failed` | status 502, `error.code` | status 502, `error.type` `api_error` | as chat completions |
+| `429 rate_limit_exceeded` | status 429, `error.code`, `retry-after` | status 429, `error.type` `rate_limit_error`, `retry-after` | as chat completions |
+| 400, 413, 422: the upstream's words | the status and its error | the status, and its message with the `error.type` of the status | as chat completions |
+| the beginning, then `CODE` | an event with `error.code`, no `[DONE]` | an `error` event, the last one; its `error.type` is `timeout_error` for `upstream_idle`, else `api_error` | an `error` event with `code`, then `response.failed` |
+
+| fault | answer | beside a healthy target | alone | calls | breaker | billed |
+|---|---|---|---|---|---|---|
+"#;
+
+/// The document.
+fn document() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    for Fault { name, place: _, whole, stream } in faults() {
+        let rows = match (whole, stream) {
+            (Some(whole), Some(stream)) if row(&whole) == row(&stream) => vec![("both", whole)],
+            (whole, stream) => {
+                let whole = whole.map(|cell| ("whole", cell));
+                whole.into_iter().chain(stream.map(|cell| ("stream", cell))).collect()
+            }
+        };
+        for (delivery, cell) in rows {
+            writeln!(text, "| {name} | {delivery} | {} |", row(&cell).join(" | ")).unwrap();
+        }
+    }
+    text
+}
+
+fn row(cell: &Cell) -> [String; 5] {
+    let breaker = match cell.moves {
+        Moves::None => "–",
+        Moves::Target => "target",
+        Moves::Key => "upstream and key",
+    };
+    let billed = match (cell.bill, cell.client) {
+        (Bill::Healthy, _) => "the healthy target's count",
+        (Bill::Own, Client::LeavesMidway) => "the upstream's count: the answer was made",
+        (Bill::Own, _) => "the upstream's count",
+        (Bill::Estimate, _) => "an estimate of the prompt and what came",
+        (Bill::Unknown, _) => "unknown",
+        (Bill::Nothing, _) => "nothing",
+    };
+    [sees(cell.sees), sees(cell.alone), cell.calls.to_string(), breaker.to_owned(), billed.to_owned()]
+}
+
+fn sees(sees: Sees) -> String {
+    match sees {
+        Sees::Healthy => "the healthy target's answer".to_owned(),
+        Sees::Own(_) => "the answer".to_owned(),
+        Sees::Error(status, "") => format!("{status}: the upstream's words"),
+        Sees::Error(status, code) => format!("`{status} {code}`"),
+        Sees::Cut(_, code) => format!("the beginning, then `{code}`"),
+        Sees::Nothing => "–".to_owned(),
+    }
+}
+
+#[test]
+fn the_document_of_the_fault_matrix_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fault-matrix.md");
+    let text = document();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == text, "docs/fault-matrix.md is out of date; run UPDATE_DOCS=1 cargo test --test it fault_matrix");
+}

@@ -1,0 +1,348 @@
+//! Every fault, and what is expected of it. `docs/fault-matrix.md` is written from this list.
+
+use crate::fault_matrix::answers::{
+    ANSWER, BIG, FIRST, OWN_TEXT, ROLE, TOOL_ARGUMENTS, TOOL_START, another_shape, big_answer, big_stream, bytes_of,
+    counting, cut_arguments, events, garbled, stream_of, telling, with_usage_everywhere,
+};
+use crate::support::fake::{Reply, events_reply, garbage, hang, in_pieces, json, only, raw_stream, sse, status, whole};
+
+/// One fault, streaming and not. A cell that makes no sense is absent.
+pub(super) struct Fault {
+    pub(super) name: &'static str,
+    pub(super) place: Place,
+    pub(super) whole: Option<Cell>,
+    pub(super) stream: Option<Cell>,
+}
+
+/// Where the upstream with the fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It plays a script.
+    Scripted,
+    /// Nothing listens there.
+    Refused,
+    /// Its name has no address.
+    Nameless,
+    /// It is asked over TLS, which it does not speak.
+    NotTls,
+}
+
+/// What happens in a cell.
+#[derive(Clone)]
+pub(super) struct Cell {
+    pub(super) reply: Reply,
+    pub(super) limits: Limits,
+    pub(super) client: Client,
+    /// What the caller sees beside a healthy target.
+    pub(super) sees: Sees,
+    /// The same without one.
+    pub(super) alone: Sees,
+    /// How often the upstream with the fault is asked.
+    pub(super) calls: usize,
+    pub(super) moves: Moves,
+    pub(super) bill: Bill,
+}
+
+/// The limits of the upstream with the fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limits {
+    Long,
+    /// Short ones, for what never answers.
+    Short,
+    /// A short one between two pieces alone.
+    ShortIdle,
+}
+
+/// What the client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Client {
+    Reads,
+    ReadsSlowly,
+    StopsReading,
+    LeavesAtOnce,
+    LeavesMidway,
+}
+
+/// What the caller sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sees {
+    /// The answer of the healthy target.
+    Healthy,
+    /// The whole answer of the upstream with the fault, which holds this text.
+    Own(&'static str),
+    /// An error with this status and code. Without a code it is in the upstream's words.
+    Error(u16, &'static str),
+    /// This text, and then an error with this code.
+    Cut(&'static str, &'static str),
+    /// It did not stay to see.
+    Nothing,
+}
+
+/// Which breaker counts a failure for each call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moves {
+    None,
+    Target,
+    Key,
+}
+
+/// What is billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bill {
+    /// The healthy target's count.
+    Healthy,
+    /// The count of the upstream with the fault.
+    Own,
+    /// The prompt, and what came of the answer, by estimate.
+    Estimate,
+    /// The upstream did not count.
+    Unknown,
+    Nothing,
+}
+
+const FAILED: Sees = Sees::Error(502, "upstream_failed");
+const THROTTLED: Sees = Sees::Error(429, "rate_limit_exceeded");
+
+/// The upstream fails before the first token, is asked once more, and then the healthy target is.
+fn fails(reply: Reply) -> Cell {
+    Cell {
+        reply,
+        limits: Limits::Long,
+        client: Client::Reads,
+        sees: Sees::Healthy,
+        alone: FAILED,
+        calls: 2,
+        moves: Moves::Target,
+        bill: Bill::Healthy,
+    }
+}
+
+/// The upstream refuses the request itself.
+fn refuses(code: u16) -> Cell {
+    let refusal = Sees::Error(code, "");
+    Cell { sees: refusal, alone: refusal, bill: Bill::Nothing, ..fails(status(code)).once().counted_by(Moves::None) }
+}
+
+/// The answer is as good as any.
+fn answers(reply: Reply, text: &'static str) -> Cell {
+    let sees = Sees::Own(text);
+    Cell { sees, alone: sees, bill: Bill::Own, ..fails(reply).once().counted_by(Moves::None) }
+}
+
+/// The answer breaks after its first token.
+fn breaks(reply: Reply, code: &'static str) -> Cell {
+    let sees = Sees::Cut(FIRST, code);
+    Cell { sees, alone: sees, bill: Bill::Estimate, ..fails(reply).once() }
+}
+
+/// The client does not stay to the end.
+fn leaves(reply: Reply, client: Client) -> Cell {
+    let cell = fails(reply).once().counted_by(Moves::None);
+    Cell { client, sees: Sees::Nothing, alone: Sees::Nothing, bill: Bill::Nothing, ..cell }
+}
+
+impl Cell {
+    /// The same upstream is not asked again.
+    fn once(self) -> Self {
+        Self { calls: 1, ..self }
+    }
+
+    fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    fn counted_by(self, moves: Moves) -> Self {
+        Self { moves, ..self }
+    }
+
+    fn alone(self, alone: Sees) -> Self {
+        Self { alone, ..self }
+    }
+
+    fn billed(self, bill: Bill) -> Self {
+        Self { bill, ..self }
+    }
+
+    fn read_by(self, client: Client) -> Self {
+        Self { client, ..self }
+    }
+
+    fn after(self, text: &'static str) -> Self {
+        let cut = |sees| if let Sees::Cut(_, code) = sees { Sees::Cut(text, code) } else { sees };
+        Self { sees: cut(self.sees), alone: cut(self.alone), ..self }
+    }
+}
+
+/// The same however the answer is delivered.
+fn both(name: &'static str, cell: &Cell) -> Fault {
+    Fault { name, place: Place::Scripted, whole: Some(cell.clone()), stream: Some(cell.clone()) }
+}
+
+fn each(name: &'static str, whole: Cell, stream: Cell) -> Fault {
+    Fault { name, place: Place::Scripted, whole: Some(whole), stream: Some(stream) }
+}
+
+fn streamed(name: &'static str, stream: Cell) -> Fault {
+    Fault { name, place: Place::Scripted, whole: None, stream: Some(stream) }
+}
+
+fn at(place: Place, name: &'static str) -> Fault {
+    Fault { place, ..both(name, &fails(hang()).counted_by(Moves::Key)) }
+}
+
+/// All of them.
+pub(super) fn faults() -> Vec<Fault> {
+    let mut all = connections();
+    all.extend(statuses());
+    all.extend(bodies());
+    all.extend(streams());
+    all.extend(counts());
+    all.extend(clients());
+    all
+}
+
+fn connections() -> Vec<Fault> {
+    let silent = |reply| fails(reply).once().within(Limits::Short);
+    vec![
+        at(Place::Refused, "connection refused"),
+        at(Place::Nameless, "unknown host"),
+        at(Place::NotTls, "TLS handshake fails"),
+        both("silent after accepting", &silent(hang())),
+        both("headers that never end", &silent(only("HTTP/1.1 200 OK\r\ncontent-type: ").drip(b"x"))),
+        each(
+            "silent after the headers",
+            silent(only("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n")),
+            silent(stream_of(&[]).stall_after(0)),
+        ),
+        streamed("comments and no answer", silent(stream_of(&[]).drip(b"f\r\n: still there\n\n\r\n"))),
+    ]
+}
+
+fn statuses() -> Vec<Fault> {
+    let plain = |name, code| both(name, &fails(status(code)));
+    vec![
+        both("400", &refuses(400)),
+        both("401", &fails(status(401)).once().counted_by(Moves::Key)),
+        both("403", &fails(status(403)).once()),
+        both("404", &fails(status(404)).once()),
+        plain("408", 408),
+        both("413", &fails(status(413)).once().counted_by(Moves::None).alone(Sees::Error(413, ""))),
+        both("422", &refuses(422)),
+        both("429", &fails(status(429)).alone(THROTTLED)),
+        both(
+            "429, come back in 20 ms",
+            &fails(status(429).header("retry-after-ms", "20")).counted_by(Moves::None).alone(THROTTLED),
+        ),
+        both(
+            "429, come back in 10 minutes",
+            &fails(status(429).header("retry-after", "600")).once().counted_by(Moves::None).alone(THROTTLED),
+        ),
+        plain("500", 500),
+        plain("502", 502),
+        plain("503", 503),
+        plain("504", 504),
+        both("529", &fails(status(529)).alone(THROTTLED)),
+        both("a redirect", &fails(status(307).header("location", "http://127.0.0.1:9/"))),
+    ]
+}
+
+fn bodies() -> Vec<Fault> {
+    let too_large = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000000\r\n\r\n";
+    let large_event = format!("data: {}\n\n", "x".repeat(BIG));
+    vec![
+        each("malformed JSON", fails(json("{\"id\": \"c1\", ")), fails(events_reply(&["{\"id\": \"c1\", "]))),
+        each(
+            "JSON of another shape",
+            fails(json(&another_shape("message"))),
+            fails(events_reply(&[&another_shape("delta")])),
+        ),
+        both(
+            "an error as a success",
+            &fails(json(r#"{"error":{"message":"sorry","type":"server_error","code":null}}"#)),
+        ),
+        both("a web page", &fails(garbage())),
+        each(
+            "truncated body",
+            fails(json(ANSWER).cut_in_body()),
+            fails(raw_stream(&[telling(ROLE)[..40].to_owned()]).cut_after(1)),
+        ),
+        each("empty body", fails(whole(200, "application/json", b"")), fails(stream_of(&[]))),
+        each("oversize body", fails(only(too_large)).once(), fails(raw_stream(&[large_event])).once()),
+        each(
+            "invalid UTF-8",
+            fails(whole(200, "application/json", &garbled(ANSWER))),
+            fails(in_pieces("text/event-stream", &[garbled(&telling(&events()[1]))])),
+        ),
+        each(
+            "split at every byte",
+            answers(in_pieces("application/json", &bytes_of(ANSWER)), OWN_TEXT),
+            answers(in_pieces("text/event-stream", &bytes_of(&events().map(|data| telling(&data)).concat())), OWN_TEXT),
+        ),
+        each(
+            "tool call with cut arguments",
+            answers(json(&cut_arguments()), TOOL_ARGUMENTS),
+            breaks(stream_of(&[ROLE, TOOL_START]).cut_after(2), "upstream_cut").after(TOOL_ARGUMENTS),
+        ),
+    ]
+}
+
+fn streams() -> Vec<Fault> {
+    let [role, first, rest, finish, usage, done] = events();
+    let (role, first, rest) = (role.as_str(), first.as_str(), rest.as_str());
+    let error = r#"{"error":{"message":"too busy","type":"server_error","param":null,"code":"too_busy"}}"#;
+    let broken = in_pieces("text/event-stream", &[telling(first).into_bytes(), garbled(&telling(rest))]);
+    vec![
+        streamed("cut before the first token", fails(stream_of(&[role]).cut_after(1))),
+        streamed("ends before the first token", fails(stream_of(&[role, &done]))),
+        streamed("error event before the first token", fails(stream_of(&[role, error, &done]))),
+        streamed("cut after the first token", breaks(stream_of(&[role, first]).cut_after(2), "upstream_cut")),
+        streamed("ends without a reason", breaks(stream_of(&[role, first]), "upstream_cut")),
+        streamed(
+            "stalls after the first token",
+            breaks(stream_of(&[role, first]).stall_after(2), "upstream_idle").within(Limits::ShortIdle),
+        ),
+        streamed("error event after the first token", breaks(stream_of(&[role, first, error, &done]), "too_busy")),
+        streamed("invalid UTF-8 after the first token", breaks(broken, "upstream_garbage")),
+        streamed(
+            "oversize event after the first token",
+            breaks(stream_of(&[role, first, &"x".repeat(BIG)]), "upstream_garbage"),
+        ),
+        streamed("missing `[DONE]`", answers(stream_of(&[role, first, rest, &finish, &usage]), OWN_TEXT)),
+    ]
+}
+
+fn counts() -> Vec<Fault> {
+    let [role, first, rest, finish, usage, done] = events();
+    let with_usage = counting(&finish);
+    let uncounted = |reply| answers(reply, "Hello").billed(Bill::Unknown);
+    let whole = ANSWER.replace("Hé", "He").replace("usage", "bill");
+    let everywhere = with_usage_everywhere();
+    let everywhere: Vec<&str> = everywhere.iter().map(String::as_str).collect();
+    vec![
+        each("usage missing", uncounted(json(&whole)), uncounted(sse(&["Hel", "lo"]))),
+        streamed(
+            "usage on a chunk with a choice",
+            answers(stream_of(&[&role, &first, &rest, &with_usage, &done]), OWN_TEXT),
+        ),
+        streamed("usage on every chunk", answers(stream_of(&everywhere), OWN_TEXT)),
+        streamed("usage after the end", answers(stream_of(&[&role, &first, &rest, &finish, &usage, &done]), OWN_TEXT)),
+    ]
+}
+
+fn clients() -> Vec<Fault> {
+    let [role, first, ..] = events();
+    let stalled = stream_of(&[&role, &first]).stall_after(2);
+    vec![
+        both("client leaves before the first byte", &leaves(hang(), Client::LeavesAtOnce)),
+        each(
+            "client leaves midway",
+            leaves(json(&big_answer()), Client::LeavesMidway).billed(Bill::Own),
+            leaves(stalled, Client::LeavesMidway).billed(Bill::Estimate),
+        ),
+        streamed(
+            "client stops reading",
+            leaves(big_stream(64).stall_after(64), Client::StopsReading).billed(Bill::Estimate),
+        ),
+        streamed("client reads slowly", answers(big_stream(8), "").read_by(Client::ReadsSlowly)),
+    ]
+}
