@@ -26,7 +26,7 @@ runtime-gpu: ## Places ONNX Runtime for CUDA 13 and cuDNN 9 under .runtime/ (a d
 encoders: training/.venv/.installed ## Builds the transformer encoder of the careful scorer; PRECISION=int8 (CPU), fp16 (GPU) or fp32
 	cd training && .venv/bin/python build_transformer.py --precision $(PRECISION)
 
-test: runtime clients ## Runs every test, with the official OpenAI clients
+test: runtime clients ## Runs every test, with the official clients and the best known frameworks
 	@scripts/run-tests
 
 test-training: training/.venv/.installed ## Runs the tests of the encoder recipes

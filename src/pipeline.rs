@@ -45,7 +45,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::choice::Look;
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
-use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, dispatch};
+use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, Reader, dispatch};
 use crate::upstream::retry::RetrySettings;
 
 use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
@@ -96,6 +96,17 @@ pub struct Call {
     pub draw: Probability,
     /// What was asked.
     pub chat: ChatRequest,
+    /// Whether the caller reads chat completions or another dialect.
+    pub told: Told,
+}
+
+/// In which words an answer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// As a chat completion, as it comes.
+    AsItIs,
+    /// In another dialect, for which it must be understood.
+    Anew,
 }
 
 /// A decision with what led to it.
@@ -197,10 +208,16 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
         care: care(recovery, &call.chat),
         traffic: Arc::clone(&app.traffic),
     };
-    let body = |upstream_model: &str| call.chat.body_for(upstream_model);
+    let body = |upstream_model: &str, reader: Reader| match reader {
+        Reader::Server => call.chat.body_for(upstream_model),
+        Reader::Translation => call.chat.body_to_translate(upstream_model),
+    };
     let outgoing = Outgoing {
         path: "/chat/completions",
-        expects: Expects::Completion,
+        expects: match call.told {
+            Told::AsItIs => Expects::Completion,
+            Told::Anew => Expects::Translatable,
+        },
         stream: call.chat.stream,
         wants_usage: call.chat.wants_usage,
         body: &body,

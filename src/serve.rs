@@ -39,7 +39,7 @@ use crate::model::registry::{Prepared, Registry};
 use crate::model::runtime::{self, RuntimeError, RuntimeMissing};
 use crate::model::shelf::Shelf;
 use crate::model::watch::{Watch, Watcher};
-use crate::pipeline::{App, Call};
+use crate::pipeline::{App, Call, Told};
 use crate::retrain::Retrainer;
 use crate::retrain::bundles::Bundles;
 use crate::serve::drift::{drift_file, look_for_drift, watch_drift};
@@ -191,6 +191,7 @@ pub fn local_call(chat: ChatRequest) -> Call {
         at_unix_ms: now_unix_ms(),
         draw: Probability::clamped(rand::random::<f64>()),
         chat,
+        told: Told::AsItIs,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
@@ -52,37 +52,52 @@ pub(crate) struct StreamOptions {
 #[serde(tag = "role", rename_all = "lowercase")]
 pub(crate) enum Message {
     System {
-        content: String,
+        content: Content,
     },
     User {
         content: Content,
     },
     Assistant {
-        content: Option<String>,
+        content: Option<Content>,
         #[serde(skip_serializing_if = "Option::is_none")]
         refusal: Option<String>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<ToolCall>,
+        /// Its thoughts as the provider gave them. Only translations read them.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        thinking_blocks: Vec<Box<RawValue>>,
     },
     Tool {
         tool_call_id: String,
         content: String,
+        /// As [`Marked::cache_control`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Mark>,
     },
 }
 
-/// What a user says.
+/// Anthropic's word that a prompt should be cached up to here, as sent.
+pub(crate) type Mark = Box<RawValue>;
+
+/// What is said: a text, or parts.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Content {
     Text(String),
-    Parts(Vec<Part>),
+    Parts(Vec<Marked>),
 }
 
 impl From<Vec<Part>> for Content {
+    fn from(parts: Vec<Part>) -> Self {
+        parts.into_iter().map(Marked::from).collect::<Vec<_>>().into()
+    }
+}
+
+impl From<Vec<Marked>> for Content {
     /// A single text needs no list, which the smallest servers understand best.
-    fn from(mut parts: Vec<Part>) -> Self {
+    fn from(mut parts: Vec<Marked>) -> Self {
         match (parts.pop(), parts.is_empty()) {
-            (Some(Part::Text { text }), true) => Self::Text(text),
+            (Some(Marked { part: Part::Text { text }, cache_control: None }), true) => Self::Text(text),
             (last, _) => {
                 parts.extend(last);
                 Self::Parts(parts)
@@ -91,7 +106,22 @@ impl From<Vec<Part>> for Content {
     }
 }
 
-/// A part of what a user says.
+/// A part, and whether everything up to it should be cached. Only translations read the mark.
+#[derive(Debug, Serialize)]
+pub(crate) struct Marked {
+    #[serde(flatten)]
+    pub(crate) part: Part,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_control: Option<Mark>,
+}
+
+impl From<Part> for Marked {
+    fn from(part: Part) -> Self {
+        Self { part, cache_control: None }
+    }
+}
+
+/// A part of what is said.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Part {
@@ -137,13 +167,23 @@ pub(crate) struct Called {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Tool<'a> {
-    Function { function: Function<'a> },
+    Function {
+        function: Function<'a>,
+        /// As [`Marked::cache_control`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<&'a RawValue>,
+    },
 }
 
 impl Tool<'_> {
     pub(crate) fn name(&self) -> &str {
-        let Self::Function { function } = self;
+        let Self::Function { function, cache_control: _ } = self;
         &function.name
+    }
+
+    const fn is_marked(&self) -> bool {
+        let Self::Function { function: _, cache_control } = self;
+        cache_control.is_some()
     }
 }
 
@@ -207,7 +247,113 @@ impl Canonical<'_> {
     /// # Errors
     /// What [`ChatRequest::from_text`] finds, such as an unknown option of `trimtab`.
     pub(crate) fn into_chat(self) -> Result<ChatRequest, ChatError> {
-        let text = serde_json::to_string(&self).map_err(|error| ChatError::NotJson { problem: error.to_string() })?;
-        ChatRequest::from_text(&text)
+        ChatRequest::from_text(&json(&self)?)
+    }
+
+    /// The same, where the request holds marks, thoughts and fields (`apart`) that no server of OpenAI's dialect knows: those are kept
+    /// aside for translations to providers that do.
+    ///
+    /// # Errors
+    /// As [`Canonical::into_chat`].
+    pub(crate) fn into_chat_with(mut self, apart: &[(&'static str, &RawValue)]) -> Result<ChatRequest, ChatError> {
+        let mut aside: Vec<(String, Box<RawValue>)> =
+            apart.iter().map(|(name, raw)| ((*name).to_owned(), (*raw).to_owned())).collect();
+        if self.messages.iter().any(Message::is_rich) {
+            aside.push(("messages".to_owned(), raw(&self.messages)?));
+            self.messages = self.messages.into_iter().map(Message::plain).collect();
+        }
+        if self.tools.iter().any(Tool::is_marked) {
+            aside.push(("tools".to_owned(), raw(&self.tools)?));
+            for Tool::Function { function: _, cache_control } in &mut self.tools {
+                *cache_control = None;
+            }
+        }
+        Ok(self.into_chat()?.with_aside(aside))
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, ChatError> {
+    serde_json::to_string(value).map_err(|error| ChatError::NotJson { problem: error.to_string() })
+}
+
+fn raw(value: &impl Serialize) -> Result<Box<RawValue>, ChatError> {
+    to_raw_value(value).map_err(|error| ChatError::NotJson { problem: error.to_string() })
+}
+
+impl Message {
+    /// Whether it holds what only translations read.
+    fn is_rich(&self) -> bool {
+        match self {
+            Self::System { content } | Self::User { content } => content.is_marked(),
+            Self::Assistant { content, thinking_blocks, refusal: _, tool_calls: _ } => {
+                !thinking_blocks.is_empty() || content.as_ref().is_some_and(Content::is_marked)
+            }
+            Self::Tool { cache_control, .. } => cache_control.is_some(),
+        }
+    }
+
+    /// The message in words that every server knows.
+    fn plain(self) -> Self {
+        match self {
+            Self::System { content } => Self::System { content: content.joined() },
+            Self::User { content } => Self::User { content: content.unmarked() },
+            Self::Assistant { content, refusal, tool_calls, thinking_blocks: _ } => Self::Assistant {
+                content: content.map(Content::joined),
+                refusal,
+                tool_calls,
+                thinking_blocks: Vec::new(),
+            },
+            Self::Tool { tool_call_id, content, cache_control: _ } => {
+                Self::Tool { tool_call_id, content, cache_control: None }
+            }
+        }
+    }
+}
+
+impl Content {
+    /// Texts as they are where one of them is marked, else as one.
+    pub(crate) fn texts(parts: Vec<Marked>) -> Self {
+        let content = Self::Parts(parts);
+        if content.is_marked() { content } else { content.joined() }
+    }
+
+    fn is_marked(&self) -> bool {
+        match self {
+            Self::Text(_) => false,
+            Self::Parts(parts) => parts.iter().any(|part| part.cache_control.is_some()),
+        }
+    }
+
+    fn unmarked(self) -> Self {
+        match self {
+            Self::Text(_) => self,
+            Self::Parts(parts) => parts.into_iter().map(|marked| marked.part).collect::<Vec<_>>().into(),
+        }
+    }
+
+    /// The texts as one.
+    fn joined(self) -> Self {
+        Self::Text(self.into_text())
+    }
+
+    /// The texts, joined by line breaks.
+    pub(crate) fn into_text(self) -> String {
+        let parts = match self {
+            Self::Text(text) => return text,
+            Self::Parts(parts) => parts,
+        };
+        let texts = parts.into_iter().filter_map(|marked| match marked.part {
+            Part::Text { text } => Some(text),
+            Part::ImageUrl { .. } | Part::File { .. } => None,
+        });
+        texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether nothing is said.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Parts(parts) => parts.is_empty(),
+        }
     }
 }

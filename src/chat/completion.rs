@@ -68,9 +68,49 @@ pub(crate) struct Said {
     reasoning: Option<String>,
     #[serde(default)]
     pub(crate) tool_calls: Option<Vec<Call>>,
+    #[serde(default, deserialize_with = "or_none")]
+    thinking_blocks: Option<Vec<Thought>>,
+}
+
+/// A thought as its provider wants to see it again.
+#[derive(Debug, Deserialize)]
+struct Thought {
+    thinking: Option<String>,
+    signature: Option<String>,
+    data: Option<String>,
+}
+
+/// What proves a thought to its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof<'a> {
+    /// Its words and their signature.
+    Signed { text: &'a str, signature: &'a str },
+    /// The thought itself, encrypted.
+    Secret { data: &'a str },
 }
 
 impl Said {
+    /// The thoughts that are signed or encrypted; others are told by [`Said::reasoning`] alone.
+    pub(crate) fn proofs(&self) -> impl Iterator<Item = Proof<'_>> {
+        self.thinking_blocks.iter().flatten().filter_map(|thought| {
+            let full = |text: &&str| !text.is_empty();
+            let text = thought.thinking.as_deref().unwrap_or_default();
+            let signed = thought.signature.as_deref().filter(full).map(|signature| Proof::Signed { text, signature });
+            signed.or_else(|| thought.data.as_deref().filter(full).map(|data| Proof::Secret { data }))
+        })
+    }
+
+    /// Whether these words are those of the proofs.
+    pub(crate) fn is_proven(&self, words: &str) -> bool {
+        let mut rest = Some(words);
+        for proof in self.proofs() {
+            if let Proof::Signed { text, signature: _ } = proof {
+                rest = rest.and_then(|rest| rest.strip_prefix(text));
+            }
+        }
+        rest == Some("")
+    }
+
     /// Reasoning, under either of the names that providers use. Some send both, with the same text.
     pub(crate) fn reasoning(&self) -> Option<&str> {
         let full = |text: &&str| !text.is_empty();

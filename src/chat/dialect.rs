@@ -187,6 +187,15 @@ pub(crate) fn read_chunk(data: &[u8]) -> Result<Completion, Problem> {
     }
 }
 
+/// Passes a whole answer that every dialect here can tell.
+///
+/// # Errors
+/// What [`Dialect::whole`] would find: bytes that are not a chat completion, and one without a first choice.
+pub fn translatable(completion: Bytes) -> Result<Bytes, NotAnAnswer> {
+    read_whole(&completion)?.into_choice().ok_or(NotAnAnswer::NoChoices)?;
+    Ok(completion)
+}
+
 /// Reads a whole answer.
 pub(crate) fn read_whole(bytes: &[u8]) -> Result<Completion, NotAnAnswer> {
     if bytes.is_empty() {

@@ -21,6 +21,8 @@ const IMAGE_TOKENS: u64 = 800;
 pub struct ChatRequest {
     /// Every top-level field but `model` and `trimtab`, in order, exactly as sent.
     fields: Vec<(String, Box<RawValue>)>,
+    /// Fields that only translations to other dialects read, in place of those of the same name or beside them.
+    aside: Vec<(String, Box<RawValue>)>,
     /// The model asked for; `auto` where the request named none.
     pub model: String,
     /// Whether the answer should be streamed.
@@ -77,7 +79,12 @@ impl ChatRequest {
             .filter(|(key, _)| key != "model" && key != "trimtab")
             .map(|(key, raw)| (key, raw.to_owned()))
             .collect();
-        Ok(Self { fields, model, stream, wants_usage, options, prompt })
+        Ok(Self { fields, aside: Vec::new(), model, stream, wants_usage, options, prompt })
+    }
+
+    /// The request with what only translations to other dialects may read.
+    pub(in crate::chat) fn with_aside(self, aside: Vec<(String, Box<RawValue>)>) -> Self {
+        Self { aside, ..self }
     }
 
     /// A top-level field as it was sent, where it was and is not null.
@@ -87,15 +94,27 @@ impl ChatRequest {
         Some(raw.as_ref()).filter(|raw| raw.get() != "null")
     }
 
-    /// The body for an upstream: its own model name, no `trimtab` object, and for a stream a request for usage. All other fields are
-    /// the client's bytes.
+    /// The body for an upstream of OpenAI's dialect: its own model name, no `trimtab` object, and for a stream a request for usage. All
+    /// other fields are the client's bytes.
     #[must_use]
     pub fn body_for(&self, upstream_model: &str) -> Bytes {
-        let size = self.fields.iter().map(|(key, raw)| key.len() + raw.get().len() + 4).sum::<usize>();
+        self.body(upstream_model, &[])
+    }
+
+    /// The same for an upstream that it will be translated for: with the marks, thoughts and settings of other dialects, which a server
+    /// of OpenAI's may refuse.
+    #[must_use]
+    pub fn body_to_translate(&self, upstream_model: &str) -> Bytes {
+        self.body(upstream_model, &self.aside)
+    }
+
+    fn body(&self, upstream_model: &str, aside: &[(String, Box<RawValue>)]) -> Bytes {
+        let size = self.fields.iter().chain(aside).map(|(key, raw)| key.len() + raw.get().len() + 4).sum::<usize>();
         let mut body = Vec::with_capacity(size + upstream_model.len() + 64);
         body.extend_from_slice(b"{\"model\":");
         push_json(&mut body, upstream_model);
-        for (key, raw) in &self.fields {
+        let is_aside = |name: &str| aside.iter().any(|(key, _)| key == name);
+        for (key, raw) in self.fields.iter().filter(|(key, _)| !is_aside(key)).chain(aside) {
             let injects = self.stream && key == "stream_options" && !self.wants_usage;
             if !injects {
                 push_field(&mut body, key, raw.get());

@@ -1,7 +1,7 @@
 //! An answer as a row of parts: reasoning, text, a refusal, tool calls. Chat completions stream them as loose deltas; other dialects
 //! open, grow and close each part by itself.
 
-use crate::chat::completion::{Call, Said};
+use crate::chat::completion::{Call, Proof, Said};
 
 /// What a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,21 @@ pub(crate) trait Parts {
     fn open(&mut self, part: Opening<'_>);
     fn grow(&mut self, piece: Piece<'_>);
     fn close(&mut self, at: usize, kind: Kind);
+
+    /// Proves the thought that is open. Dialects without a word for it leave it out.
+    fn sign(&mut self, _at: usize, _signature: &str) {}
+
+    /// Tells of an encrypted thought, which is whole at once. Dialects without a word for it leave it out.
+    fn secret(&mut self, _at: usize, _data: &str) -> Place {
+        Place::Left
+    }
+}
+
+/// Whether a part has taken its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Taken,
+    Left,
 }
 
 /// Makes parts of what a model says. The parts do not depend on how the answer was cut into chunks.
@@ -83,11 +98,40 @@ impl Assembler {
 
     /// Takes what was said next.
     pub(crate) fn feed(&mut self, said: &Said, parts: &mut impl Parts) {
-        self.prose(Kind::Thinking, said.reasoning(), parts);
+        // A whole answer tells its thoughts twice: as one text, and each with its proof.
+        let is_thinking = matches!(self.prose, Some((_, Kind::Thinking)));
+        let once = said.reasoning().filter(|text| is_thinking || !said.is_proven(text));
+        self.prose(Kind::Thinking, once, parts);
+        for proof in said.proofs() {
+            self.proof(proof, parts);
+        }
         self.prose(Kind::Text, said.content.as_deref(), parts);
         self.prose(Kind::Refusal, said.refusal.as_deref(), parts);
         for call in said.tool_calls.iter().flatten() {
             self.call(call, parts);
+        }
+    }
+
+    /// A proof belongs to the thought that is open; where none is, it brings its own words.
+    fn proof(&mut self, proof: Proof<'_>, parts: &mut impl Parts) {
+        match proof {
+            Proof::Signed { text, signature } => {
+                if !matches!(self.prose, Some((_, Kind::Thinking))) {
+                    self.begin_prose(Kind::Thinking, parts);
+                    self.prose(Kind::Thinking, Some(text), parts);
+                }
+                if let Some((at, _)) = self.prose {
+                    parts.sign(at, signature);
+                }
+                self.end_prose(parts);
+            }
+            Proof::Secret { data } => {
+                self.end_prose(parts);
+                self.settle(parts);
+                if parts.secret(self.next, data) == Place::Taken {
+                    self.next += 1;
+                }
+            }
         }
     }
 
@@ -104,16 +148,18 @@ impl Assembler {
         self.bytes += text.len();
         let at = match self.prose {
             Some((at, open)) if open == kind => at,
-            Some(_) | None => {
-                self.end_prose(parts);
-                self.settle(parts);
-                let at = self.take_place();
-                self.prose = Some((at, kind));
-                parts.open(Opening { at, kind, id: "", name: "" });
-                at
-            }
+            Some(_) | None => self.begin_prose(kind, parts),
         };
         parts.grow(Piece { at, kind, text });
+    }
+
+    fn begin_prose(&mut self, kind: Kind, parts: &mut impl Parts) -> usize {
+        self.end_prose(parts);
+        self.settle(parts);
+        let at = self.take_place();
+        self.prose = Some((at, kind));
+        parts.open(Opening { at, kind, id: "", name: "" });
+        at
     }
 
     fn call(&mut self, call: &Call, parts: &mut impl Parts) {

@@ -46,7 +46,7 @@ impl Preset {
         match self {
             Self::Mistral => Some("https://api.mistral.ai/v1"),
             Self::Groq => Some("https://api.groq.com/openai/v1"),
-            Self::Together => Some("https://api.together.xyz/v1"),
+            Self::Together => Some("https://api.together.ai/v1"),
             Self::DeepSeek => Some("https://api.deepseek.com/v1"),
             Self::Xai => Some("https://api.x.ai/v1"),
             Self::OpenRouter => Some("https://openrouter.ai/api/v1"),

@@ -18,7 +18,7 @@ use crate::http::body::read_json;
 use crate::http::error::ApiError;
 use crate::http::headers::{ATTEMPTS, DEGRADED, Served, attempts_line, decision_headers};
 use crate::http::state::Server;
-use crate::pipeline::{Call, Routed, complete};
+use crate::pipeline::{Call, Routed, Told, complete};
 use crate::upstream::dispatch::Answer;
 
 /// Decides, calls the chosen model, and answers as it answers.
@@ -75,6 +75,7 @@ pub fn call(admitted: &Admitted, chat: ChatRequest) -> Call {
         at_unix_ms: admitted.at_unix_ms,
         draw: Probability::clamped(rand::random::<f64>()),
         chat,
+        told: Told::AsItIs,
     }
 }
 

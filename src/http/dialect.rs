@@ -18,7 +18,7 @@ use crate::http::admission::Guard;
 use crate::http::chat_completions::{answer_headers, explain_failure};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
-use crate::pipeline::{Call, complete};
+use crate::pipeline::{Call, Told, complete};
 use crate::upstream::relay::Relay;
 
 /// After how much silence of a stream a sign of life is sent.
@@ -52,6 +52,7 @@ where
     D: Dialect + Send + Unpin + 'static,
 {
     let Asked { call, writer } = asked;
+    let call = Call { told: Told::Anew, ..call };
     let id = call.id;
     let (routed, answer) = complete(&server.app, call, guard)
         .await

@@ -11,7 +11,7 @@ use crate::domain::probability::Probability;
 use crate::pipeline::{App, Failed, Routed};
 use crate::records;
 use crate::upstream::books::Books;
-use crate::upstream::dispatch::{Answer, Care, Expects, Outgoing, Plan, Target, dispatch};
+use crate::upstream::dispatch::{Answer, Care, Expects, Outgoing, Plan, Reader, Target, dispatch};
 
 /// One admitted embeddings request.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub async fn embed(
         care: Care::NONE,
         traffic: Arc::clone(&app.traffic),
     };
-    let body = |upstream_model: &str| request.body_for(upstream_model);
+    let body = |upstream_model: &str, _: Reader| request.body_for(upstream_model);
     let outgoing = Outgoing {
         path: "/embeddings",
         expects: Expects::Embeddings,

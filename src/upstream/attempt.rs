@@ -10,6 +10,7 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout_at};
 
+use crate::chat::dialect::translatable;
 use crate::chat::usage::{Completion, PublicModel};
 use crate::domain::outcome::Class;
 use crate::upstream::classify::Trouble;
@@ -101,6 +102,10 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Pati
         let read = match outgoing.expects {
             Expects::Completion => {
                 let completion = upstream.dialect().completion(body, outgoing.request_id);
+                completion.and_then(|completion| Completion::read(completion, &model))
+            }
+            Expects::Translatable => {
+                let completion = upstream.dialect().completion(body, outgoing.request_id).and_then(translatable);
                 completion.and_then(|completion| Completion::read(completion, &model))
             }
             Expects::Embeddings => Completion::read_embeddings(body, &model),

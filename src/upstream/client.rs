@@ -240,7 +240,7 @@ impl Upstream {
 
     /// Asks for a model in the upstream's dialect and waits for the response headers, without a limit of its own but the one on connecting.
     pub(crate) async fn send(&self, outgoing: &Outgoing<'_>, model: &str) -> Result<Response, Trouble> {
-        let body = self.quirks.apply((outgoing.body)(model));
+        let body = self.quirks.apply((outgoing.body)(model, self.dialect.reader()));
         let Spoken { path, query, body } =
             self.dialect.speak(outgoing, Asking { model, base: self.base.path(), body })?;
         let url = self.url(&path, query);

@@ -13,7 +13,7 @@ use crate::chat::native::{Delivery, Refused, Stamp, Untranslatable};
 use crate::chat::sse::SseDecoder;
 use crate::chat::usage::{NotAnAnswer, is_error_body};
 use crate::chat::{anthropic, bedrock, gemini};
-use crate::upstream::dispatch::Outgoing;
+use crate::upstream::dispatch::{Outgoing, Reader};
 
 const CHAT: &str = "/chat/completions";
 
@@ -57,6 +57,14 @@ pub(crate) struct Spoken {
 }
 
 impl Dialect {
+    /// Who reads the body of a call.
+    pub(crate) const fn reader(&self) -> Reader {
+        match self {
+            Self::OpenAi | Self::Azure { .. } => Reader::Server,
+            Self::Anthropic | Self::Gemini | Self::Bedrock => Reader::Translation,
+        }
+    }
+
     /// The header that carries the bare key; `None` for `authorization: Bearer`.
     pub(crate) const fn key_header(&self) -> Option<&'static str> {
         match self {
@@ -185,7 +193,7 @@ mod tests {
     use super::*;
 
     fn path(dialect: &Dialect, base: &str, model: &str) -> (String, Option<(&'static str, String)>) {
-        let body = |model: &str| {
+        let body = |model: &str, _: Reader| {
             Bytes::from(format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}],"stream":true}}"#))
         };
         let outgoing = Outgoing {
@@ -197,7 +205,7 @@ mod tests {
             request_id: "r",
             prompt_tokens: 1,
         };
-        let spoken = dialect.speak(&outgoing, Asking { model, base, body: body(model) }).unwrap();
+        let spoken = dialect.speak(&outgoing, Asking { model, base, body: body(model, dialect.reader()) }).unwrap();
         (spoken.path, spoken.query)
     }
 

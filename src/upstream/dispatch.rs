@@ -83,8 +83,19 @@ impl Care {
 pub enum Expects {
     /// A chat completion.
     Completion,
+    /// A chat completion that can be told in another dialect, where more of it must be understood.
+    Translatable,
     /// Embeddings.
     Embeddings,
+}
+
+/// Who reads a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A server of OpenAI's dialect, which may refuse fields that it does not know.
+    Server,
+    /// A translation to another dialect, which takes what it has words for.
+    Translation,
 }
 
 /// What a call asks of whichever target answers it.
@@ -98,8 +109,8 @@ pub struct Outgoing<'a> {
     pub stream: bool,
     /// Whether the client itself asked for the usage chunk of a stream; it is kept back otherwise.
     pub wants_usage: bool,
-    /// The body for an upstream's own model name. For a stream it must ask for usage.
-    pub body: &'a (dyn Fn(&str) -> Bytes + Send + Sync),
+    /// The body for an upstream's own model name, and for whoever reads it. For a stream it must ask for usage.
+    pub body: &'a (dyn Fn(&str, Reader) -> Bytes + Send + Sync),
     /// The call's id, sent as `x-request-id`.
     pub request_id: &'a str,
     /// About how many tokens the prompt has: what an answer is billed by that ends before its usage is known.

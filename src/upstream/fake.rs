@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Answers each request with the next reply of its script; the last reply is repeated. Stops when dropped.
+/// Answers each request as it is told, by a script or by what the request says. Stops when dropped.
 pub(crate) struct FakeUpstream {
     address: SocketAddr,
     state: Arc<State>,
@@ -20,7 +20,7 @@ pub(crate) struct FakeUpstream {
 }
 
 struct State {
-    script: Mutex<VecDeque<Reply>>,
+    respond: Box<dyn Fn(&Received) -> Reply + Send + Sync>,
     requests: Mutex<Vec<Received>>,
     /// How many there are of them.
     asked: watch::Sender<usize>,
@@ -186,12 +186,23 @@ impl Reply {
 }
 
 impl FakeUpstream {
-    /// Starts on a free port of loopback.
+    /// Answers each request with the next of these; the last is repeated.
     pub(crate) async fn script(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let script: Mutex<VecDeque<Reply>> = Mutex::new(replies.into_iter().collect());
+        Self::answering(move |_| {
+            let mut script = script.lock().unwrap();
+            let next = if script.len() > 1 { script.pop_front() } else { script.front().cloned() };
+            next.unwrap_or_else(|| status(500))
+        })
+        .await
+    }
+
+    /// Answers each request with what this makes of it. Starts on a free port of loopback.
+    pub(crate) async fn answering(respond: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
-            script: Mutex::new(replies.into_iter().collect()),
+            respond: Box::new(respond),
             requests: Mutex::default(),
             asked: watch::Sender::new(0),
             gone: watch::Sender::new(0),
@@ -244,13 +255,9 @@ pub(crate) async fn refused_url() -> String {
 async fn serve(mut socket: TcpStream, state: Arc<State>) {
     socket.set_nodelay(true).unwrap();
     while let Some(request) = read_request(&mut socket).await {
+        let reply = (state.respond)(&request);
         state.requests.lock().unwrap().push(request);
         state.asked.send_modify(|asked| *asked += 1);
-        let reply = {
-            let mut script = state.script.lock().unwrap();
-            let next = if script.len() > 1 { script.pop_front() } else { script.front().cloned() };
-            next.unwrap_or_else(|| status(500))
-        };
         if !play(&mut socket, reply).await {
             state.gone.send_modify(|gone| *gone += 1);
             return;

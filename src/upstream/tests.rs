@@ -19,7 +19,7 @@ use crate::domain::money::{NanoUsd, Price};
 use crate::domain::outcome::{Class, Outcome};
 use crate::upstream::books::Books;
 use crate::upstream::client::{Timeouts, Upstream, UpstreamSettings};
-use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, Target, dispatch};
+use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, Reader, Target, dispatch};
 use crate::upstream::fake::FakeUpstream;
 use crate::upstream::health::Health;
 use crate::upstream::retry::RetrySettings;
@@ -97,7 +97,7 @@ async fn call(plan: Plan, ask: Ask) -> Call {
 }
 
 async fn send(plan: Plan, ask: Ask, books: Books) -> Result<Answer, DispatchError> {
-    let body = |model: &str| Bytes::from(format!(r#"{{"model":"{model}"}}"#));
+    let body = |model: &str, _: Reader| Bytes::from(format!(r#"{{"model":"{model}"}}"#));
     let outgoing = Outgoing {
         path: "/chat/completions",
         expects: Expects::Completion,

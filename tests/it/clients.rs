@@ -1,4 +1,7 @@
-//! The official OpenAI and Anthropic clients, pointed at the server.
+//! The official clients and the best known frameworks, pointed at the server.
+
+mod clouds;
+mod scripts;
 
 use std::process::{Command, Stdio};
 
@@ -25,17 +28,64 @@ const STREAM: [&str; 8] = [
 
 /// Runs a checking script with the interpreter that `make test` named, and shows its words if it failed.
 async fn check(interpreter: &str, script: &str) {
-    run(interpreter, script, Setup::default(), "0").await;
+    run(interpreter, script, Setup::default(), &[]).await;
 }
 
 /// The same with upstreams that call tools: `cheap` answers whole, `dear` in a stream.
 async fn check_tools(interpreter: &str, script: &str) {
     let (first, last) =
         (FakeUpstream::script([whole(CALLS)]).await, FakeUpstream::script([events_reply(&STREAM)]).await);
-    run(interpreter, script, Setup::tiers(&[first.base_url(), last.base_url()]), "1").await;
+    run(interpreter, script, Setup::tiers(&[first.base_url(), last.base_url()]), &[("TRIMTAB_SCRIPTED", "1")]).await;
 }
 
-async fn run(interpreter: &str, script: &str, mut setup: Setup, scripted: &str) {
+/// The same with a model at a scripted upstream of every dialect, for one of the clients that the script knows.
+async fn check_dialects(interpreter: &str, client: &str) {
+    let [openai, anthropic] =
+        [FakeUpstream::answering(scripts::openai).await, FakeUpstream::answering(scripts::anthropic).await];
+    let [gemini, bedrock] =
+        [FakeUpstream::answering(clouds::gemini).await, FakeUpstream::answering(clouds::bedrock).await];
+    let (openai_url, anthropic_url) = (openai.base_url(), anthropic.base_url());
+    let (gemini_url, bedrock_url) = (gemini.base_url(), bedrock.base_url());
+    let toml = format!(
+        r#"
+        [upstreams.openai]
+        base_url = "{openai_url}"
+        api_key = {{ env = "UPSTREAM_KEY" }}
+        [upstreams.anthropic]
+        kind = "anthropic"
+        base_url = "{anthropic_url}"
+        api_key = {{ env = "UPSTREAM_KEY" }}
+        [upstreams.gemini]
+        kind = "gemini"
+        base_url = "{gemini_url}"
+        api_key = {{ env = "UPSTREAM_KEY" }}
+        [upstreams.bedrock]
+        kind = "bedrock"
+        region = "eu-central-1"
+        base_url = "{bedrock_url}"
+        access_key_id = {{ env = "UPSTREAM_KEY" }}
+        secret_access_key = {{ env = "UPSTREAM_KEY" }}
+        [[tiers]]
+        id = "small"
+        models = [
+            {{ name = "at-openai", upstream = "openai", price = {{ input = 0.1, output = 0.4 }} }},
+            {{ name = "at-gemini", upstream = "gemini", price = {{ input = 0.2, output = 0.8 }} }},
+        ]
+        [[tiers]]
+        id = "large"
+        models = [
+            {{ name = "at-anthropic", upstream = "anthropic", price = {{ input = 3.0, output = 15.0 }} }},
+            {{ name = "at-bedrock", upstream = "bedrock", upstream_model = "anthropic.claude-x", price = {{ input = 3.0, output = 15.0 }} }},
+        ]
+        "#
+    );
+    let setup = Setup { toml, environment: vec![("UPSTREAM_KEY".to_owned(), "upstream-key".to_owned())] };
+    let script =
+        if interpreter == NODE { "tests/clients/node/dialects.mjs" } else { "tests/clients/python/dialects.py" };
+    run(interpreter, script, setup, &[("TRIMTAB_CLIENT", client), ("GEMINI_URL", &gemini_url)]).await;
+}
+
+async fn run(interpreter: &str, script: &str, mut setup: Setup, variables: &[(&str, &str)]) {
     let Ok(program) = std::env::var(interpreter) else {
         // `make test` says what it skipped and why; CI has them all.
         assert!(std::env::var_os("CI").is_none(), "{interpreter} must be set in CI; run `make test`");
@@ -51,7 +101,7 @@ async fn run(interpreter: &str, script: &str, mut setup: Setup, scripted: &str) 
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("TRIMTAB_URL", &app.url)
         .env("TRIMTAB_KEY", "alice-key")
-        .env("TRIMTAB_SCRIPTED", scripted)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
 
@@ -91,4 +141,39 @@ async fn the_anthropic_python_client_works() {
 async fn the_anthropic_node_client_works() {
     check(NODE, "tests/clients/node/check_anthropic.mjs").await;
     check_tools(NODE, "tests/clients/node/check_anthropic.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openai_python_client_works_with_upstreams_of_every_dialect() {
+    check_dialects(PYTHON, "openai").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_anthropic_python_client_works_with_upstreams_of_every_dialect() {
+    check_dialects(PYTHON, "anthropic").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn langchain_works_with_upstreams_of_every_dialect() {
+    check_dialects(PYTHON, "langchain").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_own_client_reads_the_scripted_gemini() {
+    check_dialects(PYTHON, "google-genai").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openai_node_client_works_with_upstreams_of_every_dialect() {
+    check_dialects(NODE, "openai").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_anthropic_node_client_works_with_upstreams_of_every_dialect() {
+    check_dialects(NODE, "anthropic").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vercel_ai_sdk_works_with_upstreams_of_every_dialect() {
+    check_dialects(NODE, "ai-sdk").await;
 }

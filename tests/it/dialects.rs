@@ -249,6 +249,65 @@ async fn failures_keep_their_decision_in_each_dialect() {
     assert_eq!(memory.error(), (400, "invalid_request".to_owned(), Some("previous_response_id".to_owned())));
 }
 
+/// An answer that only looks like one is the upstream's failure and not the caller's: the next model is asked, and the books say so.
+#[tokio::test]
+async fn an_answer_that_cannot_be_told_anew_moves_on_to_the_next_model() {
+    let strange = r#"{"choices":[{"index":1,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#;
+    for (path, ask) in asks(&json!({})) {
+        let (first, last) = (FakeUpstream::script([whole(strange)]).await, FakeUpstream::script([whole(CALLS)]).await);
+        let app = TestApp::start(Setup::tiers(&[first.base_url(), last.base_url()])).await;
+
+        let reply = app.post(path, &ask).await;
+
+        assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, "dear"), "{path}: {}", reply.text);
+        assert!(reply.header("x-trimtab-attempts").contains("cheap"), "{:?}", reply.headers);
+    }
+}
+
+/// Claude's own client at Claude: what only those two understand reaches the provider and comes back, and no other provider sees it.
+#[tokio::test]
+async fn marks_and_thoughts_pass_between_anthropics_clients_and_anthropic() {
+    const THOUGHTS: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"x","content":[{"type":"thinking","thinking":"Hm.","signature":"bmV3"},{"type":"redacted_thinking","data":"cmVk"},{"type":"text","text":"Dry."}],"stop_reason":"end_turn","usage":{"input_tokens":10,"cache_read_input_tokens":90,"output_tokens":5}}"#;
+    let (claude, other) = (FakeUpstream::script([whole(THOUGHTS)]).await, FakeUpstream::script([whole(CALLS)]).await);
+    let mut setup = Setup::tiers(&[claude.base_url(), other.base_url()]);
+    setup.toml = setup.toml.replacen("[upstreams.first]", "[upstreams.first]\nkind = \"anthropic\"", 1);
+    let app = TestApp::start(setup).await;
+    let mark = json!({ "type": "ephemeral", "ttl": "1h" });
+    let thinking = json!({ "type": "enabled", "budget_tokens": 2_000 });
+    let thought = json!({ "type": "thinking", "thinking": "One call.", "signature": "b2xk" });
+    let ask = json!({
+        "model": "cheap", "max_tokens": 4_000, "thinking": thinking, "top_k": 7,
+        "system": [{ "type": "text", "text": "Be kind.", "cache_control": mark }, { "type": "text", "text": "Be brief." }],
+        "tools": [{ "name": "look", "input_schema": { "type": "object" }, "cache_control": mark }],
+        "messages": [
+            { "role": "user", "content": "Rain?" },
+            { "role": "assistant", "content": [thought, { "type": "tool_use", "id": "t1", "name": "look", "input": {} }] },
+            { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "t1", "content": "no", "cache_control": mark }] },
+        ],
+    });
+
+    let reply = app.post("/v1/messages", &ask).await.json();
+    let mut elsewhere = ask.clone();
+    elsewhere["model"] = json!("dear");
+    assert_eq!(app.post("/v1/messages", &elsewhere).await.status, 200);
+
+    let sent: Value = serde_json::from_slice(&claude.requests()[0].body).unwrap();
+    assert_eq!((&sent["thinking"], &sent["system"], &sent["max_tokens"]), (&thinking, &ask["system"], &json!(4_000)));
+    assert_eq!((&sent["messages"][1]["content"][0], &sent["tools"][0]["cache_control"]), (&thought, &mark));
+    assert_eq!(sent["messages"][2]["content"][0]["cache_control"], mark);
+    let blocks = json!([
+        { "type": "thinking", "thinking": "Hm.", "signature": "bmV3" },
+        { "type": "redacted_thinking", "data": "cmVk" },
+        { "type": "text", "text": "Dry." },
+    ]);
+    assert_eq!(reply["content"], blocks);
+    assert_eq!((&reply["usage"]["input_tokens"], &reply["usage"]["cache_read_input_tokens"]), (&json!(10), &json!(90)));
+    let plain = String::from_utf8(other.requests()[0].body.clone()).unwrap();
+    for foreign in ["cache_control", "thinking", "top_k", "b2xk"] {
+        assert!(!plain.contains(foreign), "{plain}");
+    }
+}
+
 #[tokio::test]
 async fn turns_in_either_dialect_are_turns_of_a_session() {
     let app = TestApp::start(Setup::default()).await;

@@ -163,7 +163,7 @@ pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
     };
     let (thought, effort, room) = match thinking {
         Thinking::No => (None, None, 0),
-        Thinking::AsAsked(raw) => (Some(Cow::Borrowed(raw)), None, 0),
+        Thinking::AsAsked(raw, effort) => (Some(Cow::Borrowed(raw)), effort, 0),
         Thinking::Budget(budget) => {
             // What OpenAI calls the answer's tokens includes its thoughts, and so does Anthropic; an answer without a limit keeps its room.
             let room = if asked.max_tokens.is_none() { budget } else { 0 };
@@ -174,7 +174,7 @@ pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
             (RawValue::from_string(r#"{"type":"adaptive"}"#.to_owned()).ok().map(Cow::Owned), Some(effort), 0)
         }
     };
-    let thinks = thought.is_some();
+    let thinks = thought.as_deref().is_some_and(|raw| !is_off(raw));
     let sampling = asked.sampling;
     Ok(to_bytes(&Wire {
         model: &asked.model,
@@ -208,8 +208,8 @@ pub(crate) fn at_most_one(raw: &RawValue) -> Cow<'_, RawValue> {
 /// How the model is to think.
 enum Thinking<'a> {
     No,
-    /// In the client's own words.
-    AsAsked(&'a RawValue),
+    /// In the client's own words, at this effort where the model sees fit itself.
+    AsAsked(&'a RawValue, Option<&'static str>),
     /// Older models: up to so many tokens.
     Budget(u64),
     /// Newer models: as they see fit, at this effort.
@@ -223,7 +223,7 @@ fn thinking<'a>(asked: &Asked<'a>) -> Thinking<'a> {
         return Thinking::No;
     }
     if let Some(raw) = asked.thinking {
-        return Thinking::AsAsked(raw);
+        return Thinking::AsAsked(raw, asked.effort.filter(|_| says(raw, "adaptive")).and_then(effort_word));
     }
     match asked.effort {
         None | Some(Effort::None) => Thinking::No,
@@ -232,12 +232,35 @@ fn thinking<'a>(asked: &Asked<'a>) -> Thinking<'a> {
             let budget = effort.budget().min(most);
             if budget < LEAST_BUDGET { Thinking::No } else { Thinking::Budget(budget) }
         }
-        Some(Effort::Minimal | Effort::Low) => Thinking::Adaptive("low"),
-        Some(Effort::Medium) => Thinking::Adaptive("medium"),
-        Some(Effort::High) => Thinking::Adaptive("high"),
-        Some(Effort::XHigh) => Thinking::Adaptive("xhigh"),
-        Some(Effort::Max) => Thinking::Adaptive("max"),
+        Some(effort) => effort_word(effort).map_or(Thinking::No, Thinking::Adaptive),
     }
+}
+
+/// Anthropic's word for an effort; it has none for no effort at all.
+pub(crate) const fn effort_word(effort: Effort) -> Option<&'static str> {
+    match effort {
+        Effort::None => None,
+        Effort::Minimal | Effort::Low => Some("low"),
+        Effort::Medium => Some("medium"),
+        Effort::High => Some("high"),
+        Effort::XHigh => Some("xhigh"),
+        Effort::Max => Some("max"),
+    }
+}
+
+/// Whether a client's `thinking` object says that there is to be none.
+pub(crate) fn is_off(thinking: &RawValue) -> bool {
+    says(thinking, "disabled")
+}
+
+/// Whether a client's `thinking` object is of this type.
+pub(crate) fn says(thinking: &RawValue, word: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Cow<'a, str>,
+    }
+    serde_json::from_str::<Kind<'_>>(thinking.get()).is_ok_and(|thinking| thinking.kind == word)
 }
 
 /// Whether a model is one of those before 4.6, which know budgets and no efforts.

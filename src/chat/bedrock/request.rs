@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::chat::anthropic::request::{at_most_one, lacks_thoughts, schema_or_none, thinks_by_budget};
+use crate::chat::anthropic::request::{
+    at_most_one, effort_word, is_off, lacks_thoughts, says, schema_or_none, thinks_by_budget,
+};
 use crate::chat::bedrock::PROVIDER;
 use crate::chat::native::request::{
     Asked, Choice, Content, Effort, Format, Part, Said, Source, Thought, Tool, ToolResult, Turn,
@@ -200,7 +202,7 @@ pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
         Format::Text | Format::Json => None,
     };
     let fields = model_fields(asked);
-    let thinks = fields.as_ref().is_some_and(|fields| fields.thinking.is_some());
+    let thinks = fields.as_ref().and_then(|fields| fields.thinking.as_deref()).is_some_and(|raw| !is_off(raw));
     Ok(to_bytes(&Wire {
         messages: messages(&asked.turns)?,
         system,
@@ -228,7 +230,10 @@ fn model_fields<'a>(asked: &Asked<'a>) -> Option<ModelFields<'a>> {
     let raw = |text: String| RawValue::from_string(text).ok().map(Cow::Owned);
     let (thinking, effort) = match (asked.thinking, asked.effort) {
         _ if must_call || lacks_thoughts(&asked.turns) => (None, None),
-        (Some(raw), _) => (Some(Cow::Borrowed(raw)), None),
+        (Some(raw), effort) => {
+            let effort = effort.filter(|_| says(raw, "adaptive")).and_then(effort_word);
+            (Some(Cow::Borrowed(raw)), effort.map(|effort| Effortful { effort }))
+        }
         (None, None | Some(Effort::None)) => (None, None),
         (None, Some(effort)) if thinks_by_budget(&asked.model) => {
             let most = asked.max_tokens.map_or(u64::MAX, |limit| limit.saturating_sub(1));
@@ -236,17 +241,11 @@ fn model_fields<'a>(asked: &Asked<'a>) -> Option<ModelFields<'a>> {
             (budget.and_then(|budget| raw(format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#))), None)
         }
         (None, Some(effort)) => {
-            let word = match effort {
-                Effort::None | Effort::Minimal | Effort::Low => "low",
-                Effort::Medium => "medium",
-                Effort::High => "high",
-                Effort::XHigh => "xhigh",
-                Effort::Max => "max",
-            };
-            (raw(r#"{"type":"adaptive"}"#.to_owned()), Some(Effortful { effort: word }))
+            (raw(r#"{"type":"adaptive"}"#.to_owned()), effort_word(effort).map(|effort| Effortful { effort }))
         }
     };
-    let top_k = asked.sampling.top_k.filter(|_| thinking.is_none());
+    let thinks = thinking.as_deref().is_some_and(|raw| !is_off(raw));
+    let top_k = asked.sampling.top_k.filter(|_| !thinks);
     let is_empty = thinking.is_none() && top_k.is_none() && effort.is_none();
     (!is_empty).then_some(ModelFields { top_k, thinking, output_config: effort })
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::chat::completion::Tokens;
 use crate::chat::dialect::{Naming, read_whole};
 use crate::chat::messages::request::Reply;
-use crate::chat::parts::{Assembler, Kind, Opening, Parts, Piece};
+use crate::chat::parts::{Assembler, Kind, Opening, Parts, Piece, Place};
 use crate::chat::usage::NotAnAnswer;
 use crate::domain::prompt::estimate_tokens;
 
@@ -31,6 +31,7 @@ pub(super) struct Message<'a> {
 pub(super) enum Block<'a> {
     Text { text: &'a str },
     Thinking { thinking: &'a str, signature: &'a str },
+    RedactedThinking { data: &'a str },
     ToolUse { id: &'a str, name: &'a str, input: Box<RawValue> },
 }
 
@@ -152,12 +153,27 @@ struct Gathered {
     id: String,
     name: String,
     text: String,
+    proof: ProvenBy,
+}
+
+/// What proves a thought.
+#[derive(Default)]
+enum ProvenBy {
+    #[default]
+    Nothing,
+    Signature(String),
+    /// The text is the encrypted thought.
+    Secrecy,
 }
 
 impl Gathered {
     fn block(&self) -> Block<'_> {
         match self.kind {
-            Kind::Thinking => Block::Thinking { thinking: &self.text, signature: "" },
+            Kind::Thinking => match &self.proof {
+                ProvenBy::Nothing => Block::Thinking { thinking: &self.text, signature: "" },
+                ProvenBy::Signature(signature) => Block::Thinking { thinking: &self.text, signature },
+                ProvenBy::Secrecy => Block::RedactedThinking { data: &self.text },
+            },
             Kind::Text | Kind::Refusal => Block::Text { text: &self.text },
             Kind::Tool => Block::ToolUse { id: &self.id, name: &self.name, input: input(&self.text) },
         }
@@ -167,7 +183,7 @@ impl Gathered {
 impl Parts for Blocks {
     fn open(&mut self, part: Opening<'_>) {
         let (id, name) = (part.id.to_owned(), part.name.to_owned());
-        self.0.push(Gathered { kind: part.kind, id, name, text: String::new() });
+        self.0.push(Gathered { kind: part.kind, id, name, text: String::new(), proof: ProvenBy::Nothing });
     }
 
     fn grow(&mut self, piece: Piece<'_>) {
@@ -177,6 +193,18 @@ impl Parts for Blocks {
     }
 
     fn close(&mut self, _at: usize, _kind: Kind) {}
+
+    fn sign(&mut self, at: usize, signature: &str) {
+        if let Some(block) = self.0.get_mut(at) {
+            block.proof = ProvenBy::Signature(signature.to_owned());
+        }
+    }
+
+    fn secret(&mut self, _at: usize, data: &str) -> Place {
+        let (kind, text, proof) = (Kind::Thinking, data.to_owned(), ProvenBy::Secrecy);
+        self.0.push(Gathered { kind, id: String::new(), name: String::new(), text, proof });
+        Place::Taken
+    }
 }
 
 /// Arguments as the object that Anthropic's clients expect. What a model wrote that is no object is kept in a field of the name that

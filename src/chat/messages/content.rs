@@ -2,8 +2,9 @@
 
 use serde_json::value::RawValue;
 
-use crate::chat::canonical::{Called, Content, File, ImageUrl, Message, Part, ToolCall};
+use crate::chat::canonical::{Called, Content, File, ImageUrl, Mark, Marked, Message, Part, ToolCall};
 use crate::chat::error::ChatError;
+use crate::chat::native::answer::WireThought;
 use crate::chat::object::{Object, Shape, elements, shape};
 
 /// How the first line begins that Claude Code puts before its system prompt. It differs from request to request, so that no provider
@@ -25,21 +26,31 @@ pub(super) fn messages(body: &Object<'_>) -> Result<Vec<Message>, ChatError> {
     Ok(messages)
 }
 
-/// The text of a system prompt: a text, or text blocks.
-pub(super) fn system_text(path: &str, raw: &RawValue) -> Result<String, ChatError> {
+/// A system prompt: a text, or text blocks.
+pub(super) fn system_content(path: &str, raw: &RawValue) -> Result<Content, ChatError> {
+    Ok(Content::texts(texts(path, raw)?))
+}
+
+fn texts(path: &str, raw: &RawValue) -> Result<Vec<Marked>, ChatError> {
     let mut texts = Vec::new();
     for block in blocks(path, raw)? {
-        match block {
-            Block::Text(text) if text.starts_with(BILLING_LINE) => {}
-            Block::Text(text) => texts.push(text),
+        let (text, cache_control) = match block {
+            Block::Text(text) => (text, None),
             Block::Object { kind, object } if kind == "text" => {
-                texts.push(object.needed_text("text", "send the text")?);
+                (object.needed_text("text", "send the text")?, mark(&object))
             }
             Block::Object { object, .. } => return Err(object.wrong("type", "`text` in a system prompt")),
+        };
+        if !text.starts_with(BILLING_LINE) {
+            texts.push(Marked { part: Part::Text { text }, cache_control });
         }
     }
-    texts.retain(|text| !text.starts_with(BILLING_LINE));
-    Ok(texts.join("\n"))
+    Ok(texts)
+}
+
+/// The mark of a block that everything up to it should be cached.
+fn mark(block: &Object<'_>) -> Option<Mark> {
+    block.raw("cache_control").map(ToOwned::to_owned)
 }
 
 fn message(message: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError> {
@@ -54,7 +65,7 @@ fn message(message: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), Chat
             Ok(())
         }
         "system" => {
-            messages.push(Message::System { content: system_text(&path, raw)? });
+            messages.push(Message::System { content: system_content(&path, raw)? });
             Ok(())
         }
         _ => Err(message.wrong("role", "`user` or `assistant`; a system prompt goes into `system`")),
@@ -94,11 +105,11 @@ fn user(blocks: Vec<Block<'_>>, messages: &mut Vec<Message>) -> Result<(), ChatE
     let had = messages.len();
     for block in blocks {
         match block {
-            Block::Text(text) => parts.push(Part::Text { text }),
+            Block::Text(text) => parts.push(Part::Text { text }.into()),
             Block::Object { kind, object } if kind == "tool_result" => {
                 messages.push(tool_result(&object, &mut parts)?);
             }
-            Block::Object { kind, object } => part(&kind, &object, &mut parts)?,
+            Block::Object { kind, object } => marked_part(&kind, &object, &mut parts)?,
         }
     }
     if !parts.is_empty() || messages.len() == had {
@@ -109,14 +120,17 @@ fn user(blocks: Vec<Block<'_>>, messages: &mut Vec<Message>) -> Result<(), ChatE
     Ok(())
 }
 
-fn tool_result(result: &Object<'_>, others: &mut Vec<Part>) -> Result<Message, ChatError> {
+fn tool_result(result: &Object<'_>, others: &mut Vec<Marked>) -> Result<Message, ChatError> {
     let tool_call_id = result.needed_text("tool_use_id", "name the `tool_use` that it answers")?;
-    let mut parts = Vec::new();
+    let (mut parts, mut inner_mark) = (Vec::new(), None);
     if let Some(raw) = result.raw("content") {
         for block in blocks(&result.path_of("content"), raw)? {
             match block {
                 Block::Text(text) => parts.push(Part::Text { text }),
-                Block::Object { kind, object } => part(&kind, &object, &mut parts)?,
+                Block::Object { kind, object } => {
+                    part(&kind, &object, &mut parts)?;
+                    inner_mark = mark(&object).or(inner_mark);
+                }
             }
         }
     }
@@ -124,14 +138,26 @@ fn tool_result(result: &Object<'_>, others: &mut Vec<Part>) -> Result<Message, C
     for one in parts {
         match one {
             Part::Text { text } => texts.push(text),
-            Part::ImageUrl { .. } | Part::File { .. } => others.push(one),
+            Part::ImageUrl { .. } | Part::File { .. } => others.push(one.into()),
         }
     }
     let mut content = texts.join("\n");
     if result.flag("is_error")? == Some(true) {
         content.insert_str(0, "Error: ");
     }
-    Ok(Message::Tool { tool_call_id, content })
+    Ok(Message::Tool { tool_call_id, content, cache_control: mark(result).or(inner_mark) })
+}
+
+/// A block that a user may send, as parts. Where it becomes several, the last of them has its mark.
+fn marked_part(kind: &str, block: &Object<'_>, parts: &mut Vec<Marked>) -> Result<(), ChatError> {
+    let mut found = Vec::new();
+    part(kind, block, &mut found)?;
+    let had = parts.len();
+    parts.extend(found.into_iter().map(Marked::from));
+    if let Some(last) = parts.get_mut(had..).and_then(<[Marked]>::last_mut) {
+        last.cache_control = mark(block);
+    }
+    Ok(())
 }
 
 /// A block that a user may send, as parts.
@@ -144,7 +170,7 @@ fn part(kind: &str, block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), Cha
             let title = block.text("title")?.unwrap_or_default();
             let source = block.text("source")?.unwrap_or_default();
             let raw = block.raw("content").ok_or_else(|| block.missing("content", "send its text blocks"))?;
-            let text = system_text(&block.path_of("content"), raw)?;
+            let text = Content::Parts(texts(&block.path_of("content"), raw)?).into_text();
             parts.push(Part::Text { text: format!("{title}\n{source}\n{text}").trim().to_owned() });
         }
         _ => {
@@ -208,15 +234,17 @@ fn document(block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), ChatError> 
     Ok(())
 }
 
-/// What the model said before. Its thinking is left out: signatures hold for the provider that made them.
+/// What the model said before. Thoughts with a signature are kept as they came, for the provider that made them; those without, which are
+/// of providers that sign nothing, are left out.
 fn assistant(blocks: Vec<Block<'_>>) -> Result<Message, ChatError> {
-    let (mut texts, mut tool_calls) = (Vec::new(), Vec::new());
+    let (mut texts, mut tool_calls, mut thinking_blocks) = (Vec::new(), Vec::new(), Vec::new());
+    let said = |text, cache_control| Marked { part: Part::Text { text }, cache_control };
     for block in blocks {
         match block {
-            Block::Text(text) => texts.push(text),
+            Block::Text(text) => texts.push(said(text, None)),
             Block::Object { kind, object } => match kind.as_str() {
-                "text" => texts.push(object.needed_text("text", "send the text")?),
-                "thinking" | "redacted_thinking" => {}
+                "text" => texts.push(said(object.needed_text("text", "send the text")?, mark(&object))),
+                "thinking" | "redacted_thinking" => thinking_blocks.extend(thought(&object)?),
                 "tool_use" => tool_calls.push(tool_use(&object)?),
                 _ => {
                     let expected = "`text`, `thinking`, `redacted_thinking` or `tool_use`; others come from Anthropic's servers alone";
@@ -225,8 +253,18 @@ fn assistant(blocks: Vec<Block<'_>>) -> Result<Message, ChatError> {
             },
         }
     }
-    let content = if texts.is_empty() && !tool_calls.is_empty() { None } else { Some(texts.join("\n")) };
-    Ok(Message::Assistant { content, refusal: None, tool_calls })
+    let content = if texts.is_empty() && !tool_calls.is_empty() { None } else { Some(Content::texts(texts)) };
+    Ok(Message::Assistant { content, refusal: None, tool_calls, thinking_blocks })
+}
+
+fn thought(block: &Object<'_>) -> Result<Option<Box<RawValue>>, ChatError> {
+    let full = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let (text, signature, data) = (block.text("thinking")?, full(block.text("signature")?), full(block.text("data")?));
+    Ok(match (signature, data) {
+        (Some(signature), _) => Some(WireThought::signed(text.as_deref().unwrap_or_default(), &signature).to_raw()),
+        (None, Some(data)) => Some(WireThought::redacted(&data).to_raw()),
+        (None, None) => None,
+    })
 }
 
 fn tool_use(block: &Object<'_>) -> Result<ToolCall, ChatError> {

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::chat::canonical::{Canonical, JsonSchema, Message, ResponseFormat};
 use crate::chat::dialect::Naming;
 use crate::chat::error::ChatError;
-use crate::chat::messages::content::{messages, system_text};
+use crate::chat::messages::content::{messages, system_content};
 use crate::chat::messages::stream::MessageWriter;
 use crate::chat::messages::tools::{choice, tools};
 use crate::chat::object::Object;
@@ -51,7 +51,8 @@ impl MessagesRequest {
         let body = Object::body(body)?;
         refuse_server_side(&body)?;
         let mut list = Vec::new();
-        list.extend(body.raw("system").map(|raw| system_text("system", raw)).transpose()?.and_then(system));
+        let system = body.raw("system").map(|raw| system_content("system", raw)).transpose()?;
+        list.extend(system.filter(|content| !content.is_empty()).map(|content| Message::System { content }));
         list.extend(messages(&body)?);
         let (tool_choice, parallel_tool_calls) = choice(&body)?;
         let stop_sequences = stop_sequences(&body)?;
@@ -71,13 +72,11 @@ impl MessagesRequest {
             same: same.iter().filter_map(|(theirs, ours)| Some((*ours, body.raw(theirs)?))).collect(),
             ..Canonical::default()
         };
-        let chat = canonical.streaming(body.flag("stream")?).into_chat()?;
+        let apart = ["thinking", "top_k"].into_iter().filter_map(|name| Some((name, body.raw(name)?)));
+        let apart: Vec<_> = apart.collect();
+        let chat = canonical.streaming(body.flag("stream")?).into_chat_with(&apart)?;
         Ok(Self { chat, reply: Reply { stop_sequences } })
     }
-}
-
-fn system(text: String) -> Option<Message> {
-    (!text.is_empty()).then_some(Message::System { content: text })
 }
 
 /// What only Anthropic's own servers can do.

@@ -8,7 +8,7 @@ use crate::chat::dialect::{Dialect, Events, Naming, Problem, read_chunk};
 use crate::chat::messages::answer::{Block, Ending, Message, Usage, whole};
 use crate::chat::messages::error::error_type;
 use crate::chat::messages::request::Reply;
-use crate::chat::parts::{Assembler, Kind, Opening, Parts, Piece};
+use crate::chat::parts::{Assembler, Kind, Opening, Parts, Piece, Place};
 use crate::chat::usage::NotAnAnswer;
 
 /// Writes one answer as a message.
@@ -115,6 +115,8 @@ enum Delta<'a> {
     Text { text: &'a str },
     #[serde(rename = "thinking_delta")]
     Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
     #[serde(rename = "input_json_delta")]
     InputJson { partial_json: &'a str },
 }
@@ -134,10 +136,27 @@ impl Parts for Blocks<'_> {
             Kind::Text | Kind::Refusal => Delta::Text { text: piece.text },
             Kind::Tool => Delta::InputJson { partial_json: piece.text },
         };
-        self.0.put("content_block_delta", &BlockDelta { kind: "content_block_delta", index: piece.at, delta });
+        self.delta(piece.at, delta);
     }
 
     fn close(&mut self, at: usize, _kind: Kind) {
         self.0.put("content_block_stop", &json!({ "type": "content_block_stop", "index": at }));
+    }
+
+    fn sign(&mut self, at: usize, signature: &str) {
+        self.delta(at, Delta::Signature { signature });
+    }
+
+    fn secret(&mut self, at: usize, data: &str) -> Place {
+        let content_block = Block::RedactedThinking { data };
+        self.0.put("content_block_start", &BlockStart { kind: "content_block_start", index: at, content_block });
+        self.close(at, Kind::Thinking);
+        Place::Taken
+    }
+}
+
+impl Blocks<'_> {
+    fn delta(&mut self, index: usize, delta: Delta<'_>) {
+        self.0.put("content_block_delta", &BlockDelta { kind: "content_block_delta", index, delta });
     }
 }

@@ -39,6 +39,24 @@ fn requests_become_chat_completions() {
     insta::assert_snapshot!(said);
 }
 
+/// What a server of OpenAI's dialect would refuse, and Anthropic understands.
+#[test]
+fn marks_thoughts_and_settings_are_kept_for_translations_alone() {
+    let mut said = String::new();
+    for (name, body) in cases(include_str!("requests.txt")) {
+        let chat = parse(body);
+        let (plain, rich) = (chat.body_for("upstream-model"), chat.body_to_translate("upstream-model"));
+        let plain = String::from_utf8(plain.to_vec()).unwrap();
+        for foreign in ["cache_control", "thinking", "top_k"] {
+            assert!(!plain.contains(foreign), "{name}: {plain}");
+        }
+        if rich != plain {
+            said.push_str(&format!("=== {name}\n{}\n", String::from_utf8(rich.to_vec()).unwrap()));
+        }
+    }
+    insta::assert_snapshot!(said);
+}
+
 #[test]
 fn whole_answers_become_messages() {
     let mut said = String::new();

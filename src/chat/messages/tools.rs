@@ -22,7 +22,7 @@ fn tool<'a>(tool: &Object<'a>) -> Result<Tool<'a>, ChatError> {
         parameters: Some(parameters),
         strict: tool.flag("strict")?,
     };
-    Ok(Tool::Function { function })
+    Ok(Tool::Function { function, cache_control: tool.raw("cache_control") })
 }
 
 /// The choice among them, and whether several may be called at once.

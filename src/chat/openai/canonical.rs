@@ -62,7 +62,9 @@ impl ChatRequest {
     #[must_use]
     pub fn canonical(&self) -> Option<Canonical> {
         let mut fields = Vec::with_capacity(self.fields.len());
-        for (name, raw) in &self.fields {
+        // What is kept aside of messages and tools are marks for caches and thoughts, which are no part of what is asked.
+        let aside = self.aside.iter().filter(|(name, _)| name != "messages" && name != "tools");
+        for (name, raw) in self.fields.iter().chain(aside) {
             if !IGNORED.contains(&name.as_str()) && raw.get() != "null" {
                 fields.push((name.as_str(), serde_json::from_str::<Value>(raw.get()).ok()?));
             }

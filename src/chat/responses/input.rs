@@ -59,13 +59,16 @@ fn message(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatErr
     match role.as_str() {
         "user" => messages.push(Message::User { content: user(&path, raw)? }),
         // Other providers know no developer; OpenAI reads a system message as one.
-        "system" | "developer" => messages.push(Message::System { content: said(&path, raw)?.0.unwrap_or_default() }),
+        "system" | "developer" => {
+            messages.push(Message::System { content: Content::Text(said(&path, raw)?.0.unwrap_or_default()) });
+        }
         "assistant" => {
             let (content, refusal) = said(&path, raw)?;
             messages.push(Message::Assistant {
-                content: Some(content.unwrap_or_default()),
+                content: Some(Content::Text(content.unwrap_or_default())),
                 refusal,
                 tool_calls: Vec::new(),
+                thinking_blocks: Vec::new(),
             });
         }
         _ => return Err(item.wrong("role", "`user`, `assistant`, `system` or `developer`")),
@@ -161,7 +164,8 @@ fn call(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError>
     match messages.last_mut() {
         Some(Message::Assistant { tool_calls, .. }) => tool_calls.push(call),
         Some(Message::System { .. } | Message::User { .. } | Message::Tool { .. }) | None => {
-            messages.push(Message::Assistant { content: None, refusal: None, tool_calls: vec![call] });
+            let (tool_calls, thinking_blocks) = (vec![call], Vec::new());
+            messages.push(Message::Assistant { content: None, refusal: None, tool_calls, thinking_blocks });
         }
     }
     Ok(())
@@ -183,7 +187,7 @@ fn output(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatErro
             }
         }
     }
-    messages.push(Message::Tool { tool_call_id, content: texts.join("\n") });
+    messages.push(Message::Tool { tool_call_id, content: texts.join("\n"), cache_control: None });
     if !others.is_empty() {
         messages.push(Message::User { content: others.into() });
     }

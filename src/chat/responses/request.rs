@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::canonical::{Canonical, JsonSchema, Message, ResponseFormat};
+use crate::chat::canonical::{Canonical, Content, JsonSchema, Message, ResponseFormat};
 use crate::chat::dialect::Naming;
 use crate::chat::error::ChatError;
 use crate::chat::object::Object;
@@ -83,7 +83,9 @@ impl ResponsesRequest {
         refuse_server_side(&body)?;
         let mut list = Vec::new();
         list.extend(
-            body.text("instructions")?.filter(|text| !text.is_empty()).map(|content| Message::System { content }),
+            body.text("instructions")?
+                .filter(|text| !text.is_empty())
+                .map(|text| Message::System { content: Content::Text(text) }),
         );
         list.extend(messages(&body)?);
         let text = body.object("text")?;

@@ -66,5 +66,5 @@ fn tool<'a>(tool: &Object<'a>) -> Result<Tool<'a>, ChatError> {
         parameters: tool.raw("parameters"),
         strict: tool.flag("strict")?,
     };
-    Ok(Tool::Function { function })
+    Ok(Tool::Function { function, cache_control: None })
 }
