@@ -33,7 +33,7 @@ use crate::domain::look::{Size, Stake};
 use crate::domain::policy::{CarefulMode, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
-use crate::domain::recovery::{Recovery, Unfit};
+use crate::domain::recovery::{Recovery, Unfit, UnfitSet};
 use crate::domain::scores::{ScoreFailure, ScoreTimings, Scorer, Scores};
 use crate::drift::{Drift, Judgeable, Seen};
 use crate::model::generation::{CarefulStatus, Generation};
@@ -46,6 +46,7 @@ use crate::telemetry::metrics::choice::Look;
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, dispatch};
+use crate::upstream::escalate::Checking;
 use crate::upstream::retry::RetrySettings;
 
 use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
@@ -122,6 +123,12 @@ pub struct Routed {
 }
 
 impl Routed {
+    /// Whether the policy checks answers.
+    #[must_use]
+    pub const fn is_checked(&self) -> bool {
+        self.recovery.escalation.is_some()
+    }
+
     /// A call for which there was nothing to decide.
     fn undecided(decision: Decision, sentence: String, started: Instant) -> Self {
         Self {
@@ -194,7 +201,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
         deadline: call.started + app.request_timeout,
         retry: app.retry,
         jitter: call.draw.get(),
-        care: care(recovery, &call.chat),
+        care: care(app, &call, recovery),
         traffic: Arc::clone(&app.traffic),
     };
     let body = |upstream_model: &str| call.chat.body_for(upstream_model);
@@ -209,6 +216,9 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     };
     match dispatch(plan, &outgoing, books).await {
         Ok(mut answer) => {
+            if routed.is_checked() {
+                app.metrics.checked(&routed.decision.policy, &answer.checks);
+            }
             cached::keep(app, place, (&routed, &mut answer));
             Ok((routed, answer))
         }
@@ -217,14 +227,23 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
 }
 
 /// What the policy asks of the answer. The form counts only where a wrong one is a failure: reading it takes time.
-fn care(recovery: &Recovery, chat: &ChatRequest) -> Care {
-    let unfit = recovery.fall_back_on;
-    let form = if unfit.has(Unfit::InvalidJson) { Form::of(chat) } else { Form::Free };
+fn care(app: &App, call: &Call, recovery: &Recovery) -> Care {
+    let fitness = |unfit: UnfitSet| {
+        let form = if unfit.has(Unfit::InvalidJson) { Form::of(&call.chat) } else { Form::Free };
+        Fitness { unfit, form }
+    };
+    let checking = recovery.escalation.as_ref().map(|rules| Checking {
+        rules: Arc::clone(rules),
+        fitness: fitness(rules.faults),
+        tiers: app.catalog.tiers(),
+        question: rules.verifier.as_ref().map_or_else(String::new, |_| call.chat.prompt.ask.clone()),
+    });
     Care {
         first_token: recovery.first_token,
         hedge_after: recovery.hedge_after,
-        fitness: Fitness { unfit, form },
+        fitness: fitness(recovery.fall_back_on),
         degraded: recovery.degraded.clone(),
+        checking: checking.map(Box::new),
     }
 }
 
