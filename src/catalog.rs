@@ -3,13 +3,14 @@
 //! Built once from the configuration and never changed; a reload builds another.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::chat::options::RouterOptions;
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::Decision;
-use crate::domain::ids::{ModelName, PolicyName};
+use crate::domain::ids::{ModelName, PolicyName, TierId};
 use crate::domain::policy::{Aim, Limits, Policy, matches};
 use crate::domain::prompt::Shape;
 use crate::upstream::balance::Pool;
@@ -26,6 +27,7 @@ pub struct Catalog {
     policies: HashMap<PolicyName, Policy>,
     default_policy: Policy,
     embeddings: Vec<Target>,
+    tiers: Arc<[TierId]>,
 }
 
 /// Where one model answers.
@@ -116,6 +118,8 @@ impl Catalog {
     #[must_use]
     pub fn new(parts: CatalogParts) -> Self {
         let pools = parts.places.into_iter().map(|place| (place.model.clone(), place)).collect();
+        let mut tiers: Vec<TierId> = parts.candidates.iter().map(|candidate| candidate.tier.clone()).collect();
+        tiers.dedup();
         let policies = parts.policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
         Self {
             candidates: parts.candidates,
@@ -123,6 +127,7 @@ impl Catalog {
             policies,
             default_policy: parts.default_policy,
             embeddings: parts.embeddings,
+            tiers: tiers.into(),
         }
     }
 
@@ -130,6 +135,12 @@ impl Catalog {
     #[must_use]
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
+    }
+
+    /// Every tier that has a model, weakest first.
+    #[must_use]
+    pub fn tiers(&self) -> Arc<[TierId]> {
+        Arc::clone(&self.tiers)
     }
 
     /// The candidate of a name.

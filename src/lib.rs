@@ -12,6 +12,7 @@ pub mod demo;
 pub mod doctor;
 pub mod domain;
 pub mod drift;
+pub mod drills;
 pub mod http;
 pub mod learn;
 pub mod model;

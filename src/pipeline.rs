@@ -12,6 +12,7 @@
 //! evidence, and the default tier answers.
 
 pub mod cached;
+mod care;
 pub mod embeddings;
 mod turn;
 
@@ -22,7 +23,6 @@ use tokio::time::Instant;
 
 use crate::cache::Cache;
 use crate::catalog::{Catalog, UnknownName, Wanted, Weaker, Wishes};
-use crate::chat::fitness::{Fitness, Form};
 use crate::chat::openai::ChatRequest;
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, Held, NoCandidate, Question, Reason, decide};
@@ -33,7 +33,7 @@ use crate::domain::look::{Size, Stake};
 use crate::domain::policy::{CarefulMode, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
-use crate::domain::recovery::{Recovery, Unfit};
+use crate::domain::recovery::Recovery;
 use crate::domain::scores::{ScoreFailure, ScoreTimings, Scorer, Scores};
 use crate::drift::{Drift, Judgeable, Seen};
 use crate::model::generation::{CarefulStatus, Generation};
@@ -45,7 +45,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::choice::Look;
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
-use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, Reader, dispatch};
+use crate::upstream::dispatch::{Answer, DispatchError, Expects, Outgoing, Plan, Reader, dispatch};
 use crate::upstream::retry::RetrySettings;
 
 use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
@@ -133,6 +133,12 @@ pub struct Routed {
 }
 
 impl Routed {
+    /// Whether the policy checks answers.
+    #[must_use]
+    pub const fn is_checked(&self) -> bool {
+        self.recovery.escalation.is_some()
+    }
+
     /// A call for which there was nothing to decide.
     fn undecided(decision: Decision, sentence: String, started: Instant) -> Self {
         Self {
@@ -205,7 +211,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
         deadline: call.started + app.request_timeout,
         retry: app.retry,
         jitter: call.draw.get(),
-        care: care(recovery, &call.chat),
+        care: care::care(app, &call, recovery),
         traffic: Arc::clone(&app.traffic),
     };
     let body = |upstream_model: &str, reader: Reader| match reader {
@@ -226,22 +232,13 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     };
     match dispatch(plan, &outgoing, books).await {
         Ok(mut answer) => {
+            if routed.is_checked() {
+                app.metrics.checked(&routed.decision.policy, &answer.checks);
+            }
             cached::keep(app, place, (&routed, &mut answer));
             Ok((routed, answer))
         }
         Err(error) => Err(Box::new(Failed { routed: Some(routed), error: error.into() })),
-    }
-}
-
-/// What the policy asks of the answer. The form counts only where a wrong one is a failure: reading it takes time.
-fn care(recovery: &Recovery, chat: &ChatRequest) -> Care {
-    let unfit = recovery.fall_back_on;
-    let form = if unfit.has(Unfit::InvalidJson) { Form::of(chat) } else { Form::Free };
-    Care {
-        first_token: recovery.first_token,
-        hedge_after: recovery.hedge_after,
-        fitness: Fitness { unfit, form },
-        degraded: recovery.degraded.clone(),
     }
 }
 

@@ -17,7 +17,14 @@ pub fn note_route(app: &App, call: &Call, routed: &Routed) {
 /// Notes a decision that a model is called for, and gives what is to be done with the outcome: one call, from whichever thread ends it.
 pub fn note_completion(app: &App, call: &Call, routed: &Routed) -> impl FnOnce(Outcome) + Send + 'static {
     note(app, call, routed, DecisionKind::Completion);
-    ending(app, (call.id, call.at_unix_ms, call.chat.stream))
+    let ending = ending(app, (call.id, call.at_unix_ms, call.chat.stream));
+    let checked = routed.is_checked().then(|| (Arc::clone(&app.metrics), routed.decision.policy.clone()));
+    move |outcome: Outcome| {
+        if let Some((metrics, policy)) = checked {
+            metrics.checked_cost(&policy, &outcome);
+        }
+        ending(outcome);
+    }
 }
 
 /// Notes an embeddings call, and gives what is to be done with its outcome. What was embedded is not kept.

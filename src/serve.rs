@@ -26,6 +26,7 @@ use crate::demo;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
 use crate::drift::Drift;
+use crate::drills::Drills;
 use crate::http;
 use crate::http::admission::now_unix_ms;
 use crate::http::auth::Keys;
@@ -146,6 +147,7 @@ pub async fn serve(
     }
     tasks.spawn(look_for_drift(drift, drift_file(&config), over.clone()));
     tasks.spawn(look_after_clients(Arc::clone(&server.app.traffic), over.clone()));
+    tasks.spawn(hold_drills(Arc::clone(&server), stop.clone()));
     tasks.spawn(announce_drain(Arc::clone(&server), stop.clone()));
     ready(addresses);
     let drain = config.server.drain_timeout;
@@ -319,7 +321,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         metrics: parts.metrics,
         drift: parts.drift,
         retry: resilience::retry(&config.retry),
-        traffic: Arc::new(resilience::traffic(config)),
+        traffic: Arc::new(resilience::traffic(config)?),
         request_timeout: config.server.request_timeout,
         careful_timeout: config.model.careful_timeout,
     })
@@ -327,6 +329,8 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
 
 fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Store>) -> Server {
     let keys = config.server.keys.iter().map(|key| (key.name.clone(), SecretString::from(key.key.expose().to_owned())));
+    let targets = app.catalog.targets().cloned().collect();
+    let drills = Drills::new(resilience::drills(&config.drills), targets, Arc::clone(&app.metrics));
     Server {
         app,
         store,
@@ -339,6 +343,7 @@ fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Sto
             .map(|key| key.name.clone())
             .collect(),
         retrainer,
+        drills,
         permits: Arc::new(Semaphore::new(config.server.max_concurrent_requests)),
         body_limits: BodyLimits { bytes: config.server.max_body_bytes, time: BODY_WITHIN },
         draining: AtomicBool::new(false),
@@ -354,6 +359,11 @@ fn admin_keys(config: &Config) -> Keys {
 /// Ends streams whose clients stopped reading.
 async fn look_after_clients(traffic: Arc<Traffic>, over: CancellationToken) {
     over.run_until_cancelled(traffic.clients.look_after()).await;
+}
+
+/// Calls every target now and then.
+async fn hold_drills(server: Arc<Server>, stop: CancellationToken) {
+    server.drills.keep_on(rand::random::<f64>, stop).await;
 }
 
 /// Says that new requests should go elsewhere, as soon as the server is told to stop.

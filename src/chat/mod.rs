@@ -4,6 +4,7 @@ pub mod anthropic;
 pub mod ask;
 pub mod bedrock;
 mod canonical;
+pub mod checked;
 mod completion;
 pub mod completions;
 pub mod degraded;

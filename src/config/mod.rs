@@ -5,9 +5,11 @@
 mod cache;
 mod demo;
 mod deployments;
+mod drills;
 mod embeddings;
 pub mod env;
 pub mod error;
+mod escalate;
 mod layers;
 mod provider;
 mod reader;
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::config::cache::{Cache, CachedResponses, CachedTemperatures};
+pub use crate::config::drills::Drills;
 pub use crate::config::embeddings::EmbeddingModel;
 use crate::config::env::Environment;
 use crate::config::error::ConfigErrors;
@@ -96,6 +99,8 @@ pub struct Config {
     pub training: Training,
     /// The watch over drift.
     pub drift: Drift,
+    /// Calls that see whether targets work.
+    pub drills: Drills,
     /// The log.
     pub log: Log,
     /// How often is asked again.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::reader::{Section, nearest, quoted};
-use crate::config::{Breaker, Hedge, Retry, Tier};
+use crate::config::{Breaker, Hedge, Retry, Tier, escalate};
 use crate::domain::ids::ModelName;
 use crate::domain::recovery::{Recovery, Unfit};
 
@@ -90,6 +90,7 @@ pub(super) fn read(section: &mut Section<'_>, tiers: &[Tier]) -> Recovery {
         degraded,
         first_token: wait(section, "first_token_timeout"),
         hedge_after: wait(section, "hedge_after"),
+        escalation: escalate::read(section),
     }
 }
 
@@ -134,7 +135,7 @@ fn remedy(wrong: &str, tiers: &[Tier]) -> String {
 }
 
 /// Reads a list of words out of a few.
-fn words(section: &mut Section<'_>, key: &'static str, known: &[&'static str]) -> Option<Vec<&'static str>> {
+pub(super) fn words(section: &mut Section<'_>, key: &'static str, known: &[&'static str]) -> Option<Vec<&'static str>> {
     let given = section.texts(key)?;
     let find = |word: &String| {
         let found = known.iter().find(|one| *one == word).copied();

@@ -1,4 +1,5 @@
 mod choice;
+mod escalate;
 mod providers;
 mod recovery;
 

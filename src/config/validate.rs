@@ -9,6 +9,7 @@ use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::cache;
+use crate::config::drills;
 use crate::config::error::ConfigErrors;
 use crate::config::layers::Layers;
 use crate::config::reader::{Notes, Section};
@@ -46,6 +47,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let store = store(root.section("store"));
     let training = training(root.section("training"));
     let drift = drift(root.section("drift"));
+    let drills = drills::read(root.section("drills"));
     let log = log(root.section("log"));
     let retry = recovery::retry(root.section("retry"));
     let breaker = recovery::breaker(root.section("breaker"));
@@ -62,6 +64,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         store: store?,
         training: training?,
         drift: drift?,
+        drills: drills?,
         log: log?,
         retry: retry?,
         breaker: breaker?,

@@ -6,6 +6,7 @@
 pub mod baseline;
 pub mod calibration;
 pub mod candidate;
+pub mod check;
 pub mod decide;
 pub mod drift;
 pub mod embedding;

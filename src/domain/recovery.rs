@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::check::Escalation;
 use crate::domain::ids::ModelName;
 
 /// What happens where the first model does not do. The default does nothing beyond retries and the usual chain of targets.
@@ -18,12 +19,20 @@ pub struct Recovery {
     pub first_token: Option<Duration>,
     /// After so long without an answer a second target is asked too.
     pub hedge_after: Option<Duration>,
+    /// What an answer must be like, so that no stronger model is asked. `None` where every answer will do.
+    pub escalation: Option<Arc<Escalation>>,
 }
 
 impl Recovery {
     /// Nothing beyond retries and the usual chain.
-    pub const NONE: Self =
-        Self { chain: Vec::new(), fall_back_on: UnfitSet::EMPTY, degraded: None, first_token: None, hedge_after: None };
+    pub const NONE: Self = Self {
+        chain: Vec::new(),
+        fall_back_on: UnfitSet::EMPTY,
+        degraded: None,
+        first_token: None,
+        hedge_after: None,
+        escalation: None,
+    };
 }
 
 /// Why an answer that arrived in good order is no use.

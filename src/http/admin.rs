@@ -133,7 +133,7 @@ pub async fn rollback(State(server): State<Arc<Server>>, request: Request<Body>)
 }
 
 /// Reads a body that says that it is JSON: a page in a browser cannot send one here without asking first. An empty one is `empty`.
-async fn body<T: DeserializeOwned>(
+pub(super) async fn body<T: DeserializeOwned>(
     server: &Server,
     request: Request<Body>,
     empty: &'static str,

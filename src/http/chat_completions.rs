@@ -16,7 +16,7 @@ use crate::domain::probability::Probability;
 use crate::http::admission::Admitted;
 use crate::http::body::read_json;
 use crate::http::error::ApiError;
-use crate::http::headers::{ATTEMPTS, DEGRADED, Served, attempts_line, decision_headers};
+use crate::http::headers::{ATTEMPTS, DEGRADED, ESCALATED, Served, attempts_line, decision_headers, escalated_line};
 use crate::http::state::Server;
 use crate::pipeline::{Call, Routed, Told, complete};
 use crate::upstream::dispatch::Answer;
@@ -91,13 +91,15 @@ pub(crate) fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Respon
 #[must_use]
 pub fn answer_headers(id: DecisionId, routed: &Routed, answer: &Answer) -> HeaderMap {
     let streams = answer.stream;
-    // What a kept answer costs is known before it is streamed.
-    let is_expected = streams && routed.cache.age().is_none();
-    let cost = if is_expected { expected_cost(routed, answer.model.as_str()) } else { answer.cost };
+    // What an answer costs that is kept or was checked is known before it is streamed.
+    let cost = if answer.body.is_complete() { answer.cost } else { expected_cost(routed, answer.model.as_str()) };
     let served = Served { by: Some((answer.model.as_str(), answer.tier.as_str())), cost };
     let mut headers = decision_headers(id, routed, served);
     if let Some(kind) = answer.degraded {
         headers.insert(DEGRADED, HeaderValue::from_static(kind));
+    }
+    if let Some(line) = escalated_line(&answer.checks.failed) {
+        headers.insert(ESCALATED, line);
     }
     if let Some(line) = attempts_line(&answer.attempts) {
         headers.insert(ATTEMPTS, line);

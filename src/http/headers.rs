@@ -3,6 +3,7 @@
 use axum::http::header::AGE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::domain::check::Check;
 use crate::domain::ids::DecisionId;
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::Attempt;
@@ -22,6 +23,8 @@ const COST_USD: HeaderName = HeaderName::from_static("x-trimtab-cost-usd");
 
 /// What stands in for a model's answer.
 pub const DEGRADED: HeaderName = HeaderName::from_static("x-trimtab-degraded");
+/// The checks for which a stronger model was asked.
+pub const ESCALATED: HeaderName = HeaderName::from_static("x-trimtab-escalated");
 /// How a call came to its answer, where that took more than one attempt.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-trimtab-attempts");
 
@@ -33,6 +36,13 @@ pub fn attempts_line(attempts: &[Attempt]) -> Option<HeaderValue> {
     }
     let words = attempts.iter().map(|one| format!("{}@{}={}", one.model, one.upstream, one.class.as_str()));
     HeaderValue::from_str(&words.collect::<Vec<_>>().join(", ")).ok()
+}
+
+/// The checks for which a stronger model was asked, in one line; `None` where none was.
+#[must_use]
+pub fn escalated_line(failed: &[Check]) -> Option<HeaderValue> {
+    let words: Vec<&str> = failed.iter().map(|check| check.as_str()).collect();
+    HeaderValue::from_str(&words.join(", ")).ok().filter(|line| !line.is_empty())
 }
 
 /// What the headers say beyond the decision.

@@ -9,6 +9,7 @@ pub mod chat_completions;
 pub mod completions;
 pub mod dialect;
 pub mod drift;
+pub mod drills;
 pub mod embeddings;
 pub mod error;
 pub mod export;
@@ -68,6 +69,7 @@ pub fn admin(server: Arc<Server>, keys: Keys) -> Router {
         .route("/admin/bundle", get(health::bundle))
         .route("/admin/cache", get(cache::show).delete(cache::clear))
         .route("/admin/drift", get(drift::report))
+        .route("/admin/drills", get(drills::show).post(drills::run))
         .route("/admin/upstreams", get(upstreams::list))
         .route("/admin/bundles", get(admin::list))
         .route("/admin/bundle/promote", post(admin::promote))

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 use crate::domain::ids::CallerId;
+use crate::drills::Drills;
 use crate::http::auth::Keys;
 use crate::http::body::BodyLimits;
 use crate::pipeline::App;
@@ -28,6 +29,8 @@ pub struct Server {
     pub permits: Arc<Semaphore>,
     /// Retraining, and the bundles there are.
     pub retrainer: Retrainer,
+    /// Fire drills.
+    pub drills: Drills,
     /// Limits of request bodies.
     pub body_limits: BodyLimits,
     /// Whether new requests should go elsewhere.

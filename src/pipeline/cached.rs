@@ -10,6 +10,7 @@ use crate::cache::{Cache, Hit, Kept, Likeness, Place, Point};
 use crate::chat::gather::Gather;
 use crate::chat::options::CacheControl;
 use crate::chat::replay::{UsageChunk, replay};
+use crate::domain::check::CheckReport;
 use crate::domain::decide::{Considered, Decision, Reason};
 use crate::domain::ids::UpstreamId;
 use crate::domain::money::NanoUsd;
@@ -125,6 +126,7 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
         tier: hit.kept.tier,
         attempts: Vec::new(),
         degraded: None,
+        checks: CheckReport::default(),
         stream: call.chat.stream,
         usage: None,
         cost: Some(NanoUsd::ZERO),

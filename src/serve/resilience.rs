@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use crate::catalog::Place;
 use crate::config::{self, Config};
 use crate::domain::ids::TierId;
+use crate::drills::{DrillSettings, Schedule};
 use crate::serve::providers;
 use crate::upstream::balance::{Balance, Pool};
 use crate::upstream::breaker::{Breaker, BreakerSettings};
@@ -16,6 +17,7 @@ use crate::upstream::dispatch::Target;
 use crate::upstream::health::Health;
 use crate::upstream::retry::{RetryOn, RetrySettings};
 use crate::upstream::transport::Transport;
+use crate::upstream::verifier::Verifiers;
 
 /// The bounds of the attempts of a call.
 pub(super) fn retry(retry: &config::Retry) -> RetrySettings {
@@ -33,10 +35,18 @@ pub(super) fn retry(retry: &config::Retry) -> RetrySettings {
 }
 
 /// What all calls share.
-pub(super) fn traffic(config: &Config) -> Traffic {
+pub(super) fn traffic(config: &Config) -> Result<Traffic, UpstreamError> {
     let retries = Allowance { share: config.retry.budget_share, burst: f64::from(config.retry.budget_burst) };
     let hedges = Allowance { share: config.hedge.share, burst: f64::from(config.hedge.burst) };
-    Traffic::new(retries, hedges, config.server.client_timeout)
+    let rules = config.policies.iter().filter_map(|policy| policy.recovery.escalation.as_ref());
+    let verifiers = rules.filter_map(|rules| rules.verifier.as_ref()).next().map(|_| Verifiers::new()).transpose()?;
+    Ok(Traffic { verifiers, ..Traffic::new(retries, hedges, config.server.client_timeout) })
+}
+
+/// When drills are made, and what they may cost.
+pub(super) const fn drills(drills: &config::Drills) -> DrillSettings {
+    let schedule = if drills.enabled { Schedule::Every(drills.every, drills.jitter) } else { Schedule::Off };
+    DrillSettings { schedule, timeout: drills.timeout, daily_cap: drills.max_per_day }
 }
 
 /// One upstream with one of its keys.

@@ -3,8 +3,10 @@
 //! Labels are bounded: tiers, policies and upstreams come from the configuration, models that it does not name become `other`.
 
 pub mod cache;
+mod checks;
 pub mod choice;
 mod drift;
+pub mod drills;
 mod labels;
 pub mod targets;
 
@@ -58,9 +60,11 @@ pub struct Metrics {
     prepare_failures: Counter,
     activations: Counter,
     cache: cache::CacheCounters,
+    checks: checks::CheckCounters,
     choice: choice::Choice,
     targets: targets::Targets,
     drift: DriftGauges,
+    drills: drills::DrillCounters,
     resident: Gauge,
 }
 
@@ -170,9 +174,11 @@ impl Metrics {
                 .plain("model_prepare_failures", "Bundles that could not be loaded, while the old one kept serving"),
             activations: new.plain("model_activations", "Bundles that began to serve"),
             cache: cache::CacheCounters::new(&mut new),
+            checks: checks::CheckCounters::new(&mut new),
             choice: choice::Choice::new(&mut new),
             targets: targets::Targets::new(&mut new),
             drift: DriftGauges::register(&mut new),
+            drills: drills::DrillCounters::new(&mut new),
             resident,
             registry: root,
         }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::chat::dialect::translatable;
 use crate::chat::usage::{Completion, PublicModel};
+use crate::domain::check::Evidence;
 use crate::domain::outcome::Class;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::{Upstream, status_trouble, trouble, with_words};
@@ -35,6 +36,8 @@ pub(crate) struct Started {
     /// When the attempt had succeeded: at the headers of a stream, at the end of a whole answer.
     pub(crate) reached: Instant,
     pub(crate) answer: StartedAnswer,
+    /// What is known of an answer that is to be checked.
+    pub(crate) evidence: Option<Evidence>,
 }
 
 pub(crate) enum StartedAnswer {
@@ -112,7 +115,7 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Pati
         };
         (Instant::now(), StartedAnswer::Whole(read.map_err(Trouble::from)?))
     };
-    Ok(Started { status: status.as_u16(), reached, answer })
+    Ok(Started { status: status.as_u16(), reached, answer, evidence: None })
 }
 
 struct Attempt<'a> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::upstream::stalled::Clients;
+use crate::upstream::verifier::Verifiers;
 
 /// How much extra traffic is allowed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,13 +70,20 @@ pub struct Traffic {
     pub hedges: Bucket,
     /// The clients that must not stop reading.
     pub clients: Clients,
+    /// Who asks verifiers, where a policy has one.
+    pub verifiers: Option<Verifiers>,
 }
 
 impl Traffic {
     /// Full buckets. A client may leave an answer untaken for at most `client`.
     #[must_use]
     pub fn new(retries: Allowance, hedges: Allowance, client: Duration) -> Self {
-        Self { retries: Bucket::new(retries), hedges: Bucket::new(hedges), clients: Clients::new(client) }
+        Self {
+            retries: Bucket::new(retries),
+            hedges: Bucket::new(hedges),
+            clients: Clients::new(client),
+            verifiers: None,
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use crate::upstream::attempt::{Failure, Patience, Started, StartedAnswer};
 use crate::upstream::books::{Aside, Books, Slot};
 use crate::upstream::classify::{Advice, Trouble};
 use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, Target};
+use crate::upstream::escalate::Checks;
 use crate::upstream::health::{Pass, Why};
-use crate::upstream::last_words::{answer, degraded, give_up, rejected};
+use crate::upstream::last_words::{Closing, answer, degraded, give_up, rejected};
 use crate::upstream::retry::{Left, Next, RetryPlan};
 use crate::upstream::said::Clue;
 
@@ -26,7 +27,7 @@ pub(crate) struct Course<'a> {
     pub(super) waiting: VecDeque<&'a Target>,
     /// Those that were passed over. They are asked when nothing else is left: to refuse a call that has nowhere else to go would lose it
     /// for certain, and the one attempt shows whether the target works again.
-    aside: Vec<(Instant, Why, &'a Target)>,
+    pub(super) aside: Vec<(Instant, Why, &'a Target)>,
     retries: RetryPlan,
     begun: Instant,
     retry_after: Option<Duration>,
@@ -36,6 +37,8 @@ pub(crate) struct Course<'a> {
     refusal: Option<Failure>,
     /// An answer of no use, in case nothing better comes.
     spare: Option<Spare<'a>>,
+    /// What the checks of the policy found so far.
+    pub(super) checks: Checks,
 }
 
 struct Spare<'a> {
@@ -83,6 +86,7 @@ impl<'a> Course<'a> {
             larger_than: None,
             refusal: None,
             spare: None,
+            checks: Checks::default(),
         }
     }
 
@@ -113,21 +117,30 @@ impl<'a> Course<'a> {
             let asked = self.ask(target, slot).await;
             target = asked.target;
             let failure = match asked.result {
-                Ok(started) => match self.unfit(&started) {
-                    None => return Ok(Some((target, asked.slot, started))),
-                    Some(why) => {
-                        self.set_aside(target, asked.slot, (started, why));
-                        self.retries.move_on();
-                        return Ok(None);
-                    }
-                },
+                Ok(started) => {
+                    let detail = match self.unfit(&started) {
+                        Some(why) => why.words().to_owned(),
+                        None => match self.check(target, &started).await {
+                            Some(check) => {
+                                self.escalate(target, check);
+                                format!("gave an answer that failed the check `{}`", check.as_str())
+                            }
+                            None => return Ok(Some((target, asked.slot, started))),
+                        },
+                    };
+                    self.set_aside(target, asked.slot, (started, detail));
+                    self.retries.move_on();
+                    return Ok(None);
+                }
                 Err(failure) => failure,
             };
             self.note(target, asked.slot, &failure.trouble);
-            match self.step(target, failure, again) {
-                Step::Next => return Ok(None),
-                Step::End => return Err(End),
-                Step::Retry(pause) => sleep(pause).await,
+            if !self.asks_plainly_after(target, &failure) {
+                match self.step(target, failure, again) {
+                    Step::Next => return Ok(None),
+                    Step::End => return Err(End),
+                    Step::Retry(pause) => sleep(pause).await,
+                }
             }
             pass = match target.health.enter(Instant::now()) {
                 Ok(pass) => pass,
@@ -175,7 +188,7 @@ impl<'a> Course<'a> {
     }
 
     /// A context of unknown size may be large enough.
-    fn is_large_enough(&self, target: &Target) -> bool {
+    pub(super) fn is_large_enough(&self, target: &Target) -> bool {
         match (self.larger_than, target.context_tokens) {
             (Some(too_small), Some(context)) => context > too_small,
             (Some(_) | None, _) => true,
@@ -195,12 +208,12 @@ impl<'a> Course<'a> {
         }
     }
 
-    fn set_aside(&mut self, target: &'a Target, slot: Slot, (started, why): (Started, Unfit)) {
+    fn set_aside(&mut self, target: &'a Target, slot: Slot, (started, detail): (Started, String)) {
         let usage = match &started.answer {
             StartedAnswer::Whole(completion) => completion.usage,
             StartedAnswer::Stream(stream) => stream.usage(),
         };
-        let aside = Aside { status: started.status, detail: why.words().to_owned(), usage };
+        let aside = Aside { status: started.status, detail, usage };
         let at = self.books.set_aside(slot, aside);
         self.spare = Some(Spare { at, target, started });
     }
@@ -255,14 +268,19 @@ impl<'a> Course<'a> {
 
     fn serve(mut self, (target, slot, started): (&'a Target, Slot, Started)) -> Answer {
         self.books.serve(slot, started.status, started.reached);
-        answer(target, started, (self.books, &self.plan.traffic))
+        answer(target, started, self.closing())
+    }
+
+    fn closing(self) -> Closing<'a> {
+        let (plan, outgoing) = (self.plan, self.outgoing);
+        Closing { books: self.books, outgoing, traffic: &plan.traffic, checks: self.checks.report }
     }
 
     /// No target answered.
     fn finish(mut self) -> Result<Answer, DispatchError> {
-        if let Some(Spare { at, target, started }) = self.spare {
+        if let Some(Spare { at, target, started }) = self.spare.take() {
             self.books.serve_after_all(at, target);
-            return Ok(answer(target, started, (self.books, &self.plan.traffic)));
+            return Ok(answer(target, started, self.closing()));
         }
         // What one provider has no words for is the caller's to change only where nothing else went wrong.
         let all_refused = |books: &Books| {

@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::chat::fitness::Fitness;
+use crate::domain::check::CheckReport;
 use crate::domain::ids::{ModelName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Price, Usage};
 use crate::domain::outcome::{Attempt, Class};
@@ -16,6 +17,7 @@ use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
 use crate::upstream::client::Upstream;
 use crate::upstream::course::Course;
+use crate::upstream::escalate::Checking;
 use crate::upstream::health::Health;
 use crate::upstream::relay::Relay;
 use crate::upstream::retry::RetrySettings;
@@ -71,11 +73,14 @@ pub struct Care {
     pub fitness: Fitness,
     /// What stands in for an answer when there is none.
     pub degraded: Option<Arc<str>>,
+    /// What answers are held against while a stronger model may be asked.
+    pub checking: Option<Box<Checking>>,
 }
 
 impl Care {
     /// Nothing.
-    pub const NONE: Self = Self { first_token: None, hedge_after: None, fitness: Fitness::ANY, degraded: None };
+    pub const NONE: Self =
+        Self { first_token: None, hedge_after: None, fitness: Fitness::ANY, degraded: None, checking: None };
 }
 
 /// What an answer must be.
@@ -136,6 +141,8 @@ pub struct Answer {
     pub attempts: Vec<Attempt>,
     /// What stands in for a model's answer, where none came: `template`.
     pub degraded: Option<&'static str>,
+    /// What the checks of the policy found.
+    pub checks: CheckReport,
     /// Whether the body is a stream of events rather than one JSON object.
     pub stream: bool,
     /// The tokens, where a whole answer counts them.

@@ -6,10 +6,10 @@
 use tokio::time::{Instant, timeout};
 
 use crate::domain::outcome::Class;
-use crate::upstream::attempt;
 use crate::upstream::books::Slot;
 use crate::upstream::course::{Asked, Course};
 use crate::upstream::dispatch::Target;
+use crate::upstream::escalate;
 
 impl<'a> Course<'a> {
     /// Asks a target, and a second one where the first is late and that is allowed. Gives the attempt that ended the matter; the other one
@@ -17,18 +17,18 @@ impl<'a> Course<'a> {
     pub(super) async fn ask(&mut self, target: &'a Target, slot: Slot) -> Asked<'a> {
         let is_first = self.books.attempts().iter().all(|attempt| attempt.class == Class::Skipped);
         let Some(delay) = self.plan.care.hedge_after.filter(|_| is_first && !self.waiting.is_empty()) else {
-            let result = attempt::run(target, self.outgoing, self.patience()).await;
+            let result = Box::pin(escalate::run(target, self.outgoing, (self.manner(target), self.patience()))).await;
             return Asked { target, slot, result };
         };
         self.plan.traffic.hedges.earn();
-        let mut first = Box::pin(attempt::run(target, self.outgoing, self.patience()));
+        let mut first = Box::pin(escalate::run(target, self.outgoing, (self.manner(target), self.patience())));
         if let Ok(result) = timeout(delay, &mut first).await {
             return Asked { target, slot, result };
         }
         let Some((rival, rival_slot)) = self.rival() else {
             return Asked { target, slot, result: first.await };
         };
-        let mut second = Box::pin(attempt::run(rival, self.outgoing, self.patience()));
+        let mut second = Box::pin(escalate::run(rival, self.outgoing, (self.manner(rival), self.patience())));
         let early = tokio::select! {
             result = &mut first => Asked { target, slot, result },
             result = &mut second => Asked { target: rival, slot: rival_slot, result },

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::chat::degraded::StandIn;
+use crate::chat::replay::{UsageChunk, replay};
+use crate::domain::check::CheckReport;
 use crate::domain::ids::UpstreamId;
 use crate::domain::outcome::{Attempt, Class};
 use crate::upstream::attempt::{Failure, Started, StartedAnswer};
@@ -15,16 +17,28 @@ use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Target};
 use crate::upstream::relay::Relay;
 
+/// What a call that is answered leaves behind.
+pub(super) struct Closing<'a> {
+    pub(super) books: Books,
+    pub(super) outgoing: &'a Outgoing<'a>,
+    pub(super) traffic: &'a Arc<Traffic>,
+    pub(super) checks: CheckReport,
+}
+
 /// A target's answer.
-pub(super) fn answer(target: &Target, started: Started, (mut books, traffic): (Books, &Arc<Traffic>)) -> Answer {
+pub(super) fn answer(target: &Target, started: Started, closing: Closing<'_>) -> Answer {
+    let Closing { mut books, outgoing, traffic, checks } = closing;
     let attempts = books.attempts().to_vec();
-    let (stream, usage, output_bytes) = match &started.answer {
-        StartedAnswer::Whole(completion) => (false, completion.usage, 0),
-        StartedAnswer::Stream(stream) => (true, stream.usage(), stream.output_bytes()),
+    let (usage, output_bytes) = match &started.answer {
+        StartedAnswer::Whole(completion) => (completion.usage, 0),
+        StartedAnswer::Stream(stream) => (stream.usage(), stream.output_bytes()),
     };
     books.count(usage, output_bytes);
     let (usage, cost) = books.bill();
     let body = match started.answer {
+        StartedAnswer::Whole(completion) if outgoing.stream => {
+            Relay::replayed(replayed(&completion.body, outgoing), books)
+        }
         StartedAnswer::Whole(completion) => Relay::whole(completion.body, books),
         StartedAnswer::Stream(stream) => traffic.clients.watching(Relay::stream(stream, books)),
     };
@@ -34,11 +48,19 @@ pub(super) fn answer(target: &Target, started: Started, (mut books, traffic): (B
         tier: target.tier.clone(),
         attempts,
         degraded: None,
-        stream,
+        checks,
+        stream: outgoing.stream,
         usage,
         cost,
         body,
     }
+}
+
+/// A whole answer as the stream that the client wants.
+fn replayed(body: &[u8], outgoing: &Outgoing<'_>) -> Vec<Bytes> {
+    let usage = if outgoing.wants_usage { UsageChunk::Sent } else { UsageChunk::Left };
+    // It was read as a completion before.
+    replay(&serde_json::from_slice(body).unwrap_or_default(), usage)
 }
 
 /// The operator's words where no target answered. The books say how the call really ended.
@@ -56,6 +78,7 @@ pub(super) fn degraded(mut books: Books, outgoing: &Outgoing<'_>, (words, first)
         tier: first.tier.clone(),
         attempts,
         degraded: Some("template"),
+        checks: CheckReport::default(),
         stream: outgoing.stream,
         usage: None,
         cost,

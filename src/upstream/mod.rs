@@ -14,6 +14,7 @@ pub mod client;
 mod course;
 pub mod dialect;
 pub mod dispatch;
+pub mod escalate;
 mod headroom;
 pub mod health;
 mod hedge;
@@ -28,6 +29,7 @@ mod source;
 pub mod stalled;
 mod tap;
 pub mod transport;
+pub mod verifier;
 
 #[cfg(test)]
 #[expect(dead_code, reason = "the scripted upstream is shared with the integration tests, which use more of it")]

@@ -37,7 +37,7 @@ enum Content<B> {
     /// The bytes, until they are taken.
     Whole(Option<Bytes>, Ledger),
     Stream(Arc<Live<B>>),
-    /// A stream that was kept.
+    /// A stream of an answer that is whole.
     Replay(std::vec::IntoIter<Bytes>, Ledger),
 }
 
@@ -221,11 +221,20 @@ impl<B> Relay<B> {
         Self { content: Content::Stream(Arc::new(Live(Mutex::new(flow)))) }
     }
 
-    /// An answer that was kept, in these frames.
+    /// An answer that is whole, in these frames.
     pub(crate) fn replayed(frames: Vec<Bytes>, books: Books) -> Self {
         match <[Bytes; 1]>::try_from(frames) {
             Ok([body]) => Self::whole(body, books),
             Err(frames) => Self { content: Content::Replay(frames.into_iter(), Ledger::new(books)) },
+        }
+    }
+
+    /// Whether the answer is known to its end, so that what it costs is known too.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        match &self.content {
+            Content::Whole(..) | Content::Replay(..) => true,
+            Content::Stream(_) => false,
         }
     }
 
@@ -333,10 +342,11 @@ where
             }
             Content::Replay(frames, ledger) => {
                 let frame = frames.next();
+                if let Some(frame) = &frame {
+                    ledger.sends(frame);
+                }
                 if frames.len() == 0 {
-                    ledger.close(Class::Success, "");
-                } else {
-                    ledger.books.sent_a_byte();
+                    ledger.end_well();
                 }
                 frame
             }

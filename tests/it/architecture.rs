@@ -35,6 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sessions",
         ],
     ),
+    ("drills", &["domain", "telemetry", "upstream"]),
     ("records", &["domain", "store", "pipeline"]),
     ("view", &["domain", "pipeline"]),
     ("learn", &["domain", "model", "store", "pipeline"]),
@@ -45,6 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "chat",
             "cache",
             "drift",
+            "drills",
             "model",
             "store",
             "telemetry",
@@ -67,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "demo",
             "drift",
+            "drills",
             "http",
             "model",
             "pipeline",
@@ -124,6 +127,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli.rs", "main.rs"]),
     ("mimalloc", &["main"]),
     ("whatlang", &["domain/language"]),
+    ("regex", &["domain/check"]),
 ];
 
 /// What the pure rooms may not touch.

@@ -19,6 +19,8 @@ mod clients;
 mod commands;
 mod dialects;
 mod drift;
+mod drills;
+mod escalation;
 mod evaluation;
 mod failures;
 mod fault_matrix;

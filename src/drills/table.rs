@@ -1,0 +1,150 @@
+//! What drills found, and what they cost. Time is an argument.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::money::NanoUsd;
+use crate::domain::outcome::{Class, Outcome};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether a target works, as far as drills know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathState {
+    /// No drill was made yet.
+    #[default]
+    Untried,
+    /// The last one was answered.
+    Ok,
+    /// The last one was not.
+    Broken,
+}
+
+impl PathState {
+    /// The word used in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Untried => "untried",
+            Self::Ok => "ok",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// What drills know of one target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DrillView {
+    /// Whether it works.
+    pub state: PathState,
+    /// How long ago the last drill ended.
+    pub age: Option<Duration>,
+    /// How long ago the last one ended that was answered.
+    pub last_ok: Option<Duration>,
+    /// How long the last one took.
+    pub took: Duration,
+    /// How the last one ended.
+    pub class: Option<Class>,
+    /// What went wrong, for people; empty where nothing did.
+    pub error: String,
+    /// What the last one cost.
+    pub cost: Option<NanoUsd>,
+    /// How many failed in a row.
+    pub failures: u64,
+    /// Whether the last one was left out because drills had cost enough.
+    pub over_budget: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    rows: Vec<Row>,
+    day: Instant,
+    spent: NanoUsd,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Row {
+    state: PathState,
+    at: Option<Instant>,
+    ok_at: Option<Instant>,
+    took: Duration,
+    class: Option<Class>,
+    error: String,
+    cost: Option<NanoUsd>,
+    failures: u64,
+    over_budget: bool,
+}
+
+impl Table {
+    pub(super) fn new(targets: usize, now: Instant) -> Self {
+        Self { rows: vec![Row::default(); targets], day: now, spent: NanoUsd::ZERO }
+    }
+
+    /// What was spent in the present 24 hours, counted from the start.
+    pub(super) fn spent(&mut self, now: Instant) -> NanoUsd {
+        while now.saturating_duration_since(self.day) >= DAY {
+            self.day += DAY;
+            self.spent = NanoUsd::ZERO;
+        }
+        self.spent
+    }
+
+    /// Sets money aside; false where that would exceed the cap.
+    pub(super) fn reserve(&mut self, most: NanoUsd, cap: NanoUsd, now: Instant) -> bool {
+        let after = self.spent(now) + most;
+        let may = after <= cap;
+        if may {
+            self.spent = after;
+        }
+        may
+    }
+
+    /// Gives back what was set aside and takes what it cost.
+    pub(super) fn settle(&mut self, most: NanoUsd, cost: NanoUsd) {
+        self.spent = NanoUsd(self.spent.0.saturating_sub(most.0)) + cost;
+    }
+
+    pub(super) fn over_budget(&mut self, at: usize) {
+        if let Some(row) = self.rows.get_mut(at) {
+            row.over_budget = true;
+        }
+    }
+
+    /// Notes how a drill ended. Gives the state after it and the one before.
+    pub(super) fn note(&mut self, at: usize, outcome: &Outcome, now: Instant) -> (PathState, PathState) {
+        let works = outcome.class == Class::Success;
+        let state = if works { PathState::Ok } else { PathState::Broken };
+        let Some(row) = self.rows.get_mut(at) else { return (state, state) };
+        let was = row.state;
+        let error = outcome.attempts.last().filter(|_| !works).map_or_else(String::new, |last| last.detail.clone());
+        *row = Row {
+            state,
+            at: Some(now),
+            ok_at: if works { Some(now) } else { row.ok_at },
+            took: outcome.total,
+            class: Some(outcome.class),
+            error,
+            cost: outcome.cost,
+            failures: if works { 0 } else { row.failures + 1 },
+            over_budget: false,
+        };
+        (state, was)
+    }
+
+    pub(super) fn views(&self, now: Instant) -> Vec<DrillView> {
+        let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        let view = |row: &Row| DrillView {
+            state: row.state,
+            age: since(row.at),
+            last_ok: since(row.ok_at),
+            took: row.took,
+            class: row.class,
+            error: row.error.clone(),
+            cost: row.cost,
+            failures: row.failures,
+            over_budget: row.over_budget,
+        };
+        self.rows.iter().map(view).collect()
+    }
+}

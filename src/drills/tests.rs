@@ -1,0 +1,96 @@
+//! Drills against scripted upstreams.
+
+use super::*;
+use crate::domain::ids::{ModelName, TierId, UpstreamId};
+use crate::domain::money::Price;
+use crate::upstream::client::{Upstream, UpstreamSettings};
+use crate::upstream::health::Health;
+
+fn settings(schedule: Schedule, cap: f64) -> DrillSettings {
+    DrillSettings { schedule, timeout: Duration::from_secs(5), daily_cap: NanoUsd::from_usd(cap).unwrap() }
+}
+
+fn target(base_url: &str) -> Target {
+    let settings = UpstreamSettings::new(UpstreamId::from("first"), base_url.to_owned());
+    Target {
+        upstream: Arc::new(Upstream::new(settings).unwrap()),
+        model: ModelName::from("cheap"),
+        upstream_model: "vendor".to_owned(),
+        tier: TierId::from("small"),
+        price: Some(Price {
+            input_per_mtok: NanoUsd(1_000_000_000),
+            output_per_mtok: NanoUsd(1_000_000_000),
+            ..Price::default()
+        }),
+        context_tokens: None,
+        weight: 1.0,
+        key: None,
+        health: Arc::new(Health::default()),
+    }
+}
+
+fn drills(settings: DrillSettings, targets: Vec<Target>) -> Drills {
+    Drills::new(settings, targets, Arc::new(Metrics::new([])))
+}
+
+#[test]
+fn pauses_vary_around_the_schedule_within_their_share() {
+    let schedule = Schedule::Every(Duration::from_secs(100), 0.2);
+    let pause = |draw| schedule.pause(draw).unwrap().as_secs_f64().round();
+
+    assert_eq!([pause(0.0), pause(0.5), pause(1.0)], [80.0, 100.0, 120.0]);
+    assert_eq!(Schedule::Off.pause(0.5), None);
+}
+
+#[tokio::test]
+async fn a_drill_that_may_cost_too_much_is_not_made() {
+    // A drill may cost 88 millionths at most, and refused connections cost nothing.
+    let drills = drills(settings(Schedule::Off, 80e-6), vec![target("http://127.0.0.1:9/v1")]);
+
+    drills.round().await.unwrap();
+
+    let view = drills.view();
+    assert_eq!((view.targets[0].state, view.targets[0].over_budget), (PathState::Untried, true));
+    assert_eq!(view.spent, NanoUsd::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cap_is_for_24_hours_and_what_was_not_used_comes_back() {
+    let now = Instant::now();
+    let mut table = Table::new(1, now);
+    let cap = NanoUsd(100);
+
+    assert!(table.reserve(NanoUsd(60), cap, now));
+    assert!(!table.reserve(NanoUsd(60), cap, now), "set aside");
+    table.settle(NanoUsd(60), NanoUsd(30));
+    assert!(table.reserve(NanoUsd(60), cap, now));
+    table.settle(NanoUsd(60), NanoUsd(60));
+    assert!(!table.reserve(NanoUsd(60), cap, now + Duration::from_secs(23 * 3600)));
+    assert!(table.reserve(NanoUsd(60), cap, now + Duration::from_secs(25 * 3600)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn drills_come_by_themselves_until_they_are_to_stop() {
+    let drills =
+        drills(settings(Schedule::Every(Duration::from_secs(60), 0.0), 0.0), vec![target("http://127.0.0.1:9/v1")]);
+    let stop = CancellationToken::new();
+
+    let made = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(!drills.view().targets[0].over_budget, "not before the first pause is over");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(drills.view().targets[0].over_budget);
+        stop.cancel();
+    };
+    tokio::join!(drills.keep_on(|| 0.5, stop.clone()), made);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_round_at_a_time() {
+    let drills = drills(settings(Schedule::Off, 1.0), vec![target("http://127.0.0.1:9/v1")]);
+
+    let (first, second) = tokio::join!(drills.round(), drills.round());
+
+    assert_eq!((first, second), (Ok(()), Err(Busy)));
+    assert_eq!(drills.round().await, Ok(()), "the place is free again");
+}

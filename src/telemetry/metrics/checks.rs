@@ -1,0 +1,59 @@
+//! What is counted of answers that are checked: how often a stronger model is asked, for what, and what that costs.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Unit;
+
+use super::{Counters, Label, Labels, Metrics, Registered};
+use crate::domain::check::CheckReport;
+use crate::domain::ids::PolicyName;
+use crate::domain::outcome::{Class, Outcome};
+
+#[derive(Debug)]
+pub(super) struct CheckCounters {
+    calls: Counters<2>,
+    checks: Counters<2>,
+    cost: Family<Labels<2>, Counter<f64, AtomicU64>>,
+}
+
+impl CheckCounters {
+    pub(super) fn new(new: &mut Registered<'_>) -> Self {
+        let dollars = Unit::Other("usd".to_owned());
+        let cost = "Cost of calls under policies that check answers: of what was given, and of what was not";
+        Self {
+            calls: new.plain("checked_calls", "Answered calls of which an answer was checked"),
+            checks: new.plain("checks", "Checks of answers by what they found"),
+            cost: new.in_unit("checked_cost", cost, (dollars, Family::default())),
+        }
+    }
+}
+
+impl Metrics {
+    /// A call was answered under a policy that checks answers. One whose first answer came from the strongest tier had nothing to check.
+    pub fn checked(&self, policy: &PolicyName, report: &CheckReport) {
+        for (check, found) in &report.found {
+            let labels = [("check", Label::Word(check.as_str())), ("result", Label::Word(found.as_str()))];
+            self.checks.checks.get_or_create(&labels).inc();
+        }
+        let result = match (report.failed.is_empty(), report.found.is_empty()) {
+            (false, _) => "escalated",
+            (true, false) => "passed",
+            (true, true) => "unchecked",
+        };
+        let labels = [("policy", Label::Policy(policy.clone())), ("result", Label::Word(result))];
+        self.checks.calls.get_or_create(&labels).inc();
+    }
+
+    /// A call ended under a policy that checks answers.
+    pub fn checked_cost(&self, policy: &PolicyName, outcome: &Outcome) {
+        let unfit = outcome.attempts.iter().filter(|attempt| attempt.class == Class::Unfit);
+        let unused: f64 = unfit.filter_map(|attempt| attempt.unused_cost).map(|cost| cost.as_usd()).sum();
+        let given = outcome.cost.map_or(0.0, |cost| cost.as_usd() - unused).max(0.0);
+        for (part, cost) in [("given", given), ("discarded", unused)] {
+            let labels = [("policy", Label::Policy(policy.clone())), ("part", Label::Word(part))];
+            self.checks.cost.get_or_create(&labels).inc_by(cost);
+        }
+    }
+}
