@@ -82,11 +82,11 @@ pub enum UnknownName {
         known: String,
     },
     /// No such embedding model, or none named where there are several.
-    #[error("{}; name one of: {known}", .model.as_ref().map_or_else(|| "the request names no embedding model".to_owned(), |model| format!("the embedding model `{model}` is not configured")))]
+    #[error("{}; {known}", .model.as_ref().map_or_else(|| "the request names no embedding model".to_owned(), |model| format!("the embedding model `{model}` is not configured")))]
     EmbeddingModel {
         /// What was asked for.
         model: Option<String>,
-        /// What there is.
+        /// What to do: the models there are, or where to add one.
         known: String,
     },
     /// No such policy.
@@ -258,9 +258,9 @@ impl Catalog {
         found.ok_or_else(|| {
             let known: Vec<&str> = self.embeddings.iter().map(|target| target.model.as_str()).collect();
             let known = if known.is_empty() {
-                "none; add [[embeddings]] to the configuration".to_owned()
+                "add one under [[embeddings]] in the configuration".to_owned()
             } else {
-                known.join(", ")
+                format!("name one of: {}", known.join(", "))
             };
             UnknownName::EmbeddingModel { model: model.map(str::to_owned), known }
         })

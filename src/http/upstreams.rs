@@ -31,7 +31,7 @@ pub async fn list(State(server): State<Arc<Server>>) -> Json<Value> {
                 "breaker": breaker(&health.breaker),
                 "key_breaker": breaker(&health.lane),
                 "in_flight": health.in_flight,
-                "latency_ms": health.latency.map(|latency| latency.as_secs_f64() * 1e3),
+                "latency_ms": health.latency.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),
                 "headroom": health.headroom,
                 "rests_for_ms": health.rests_for.as_millis() as u64,
             })
