@@ -6,8 +6,8 @@ use clap::Parser;
 use trimtab::cli::Cli;
 use trimtab::commands;
 
-/// A request allocates some hundreds of small pieces on one thread and frees a part of them on another, which this allocator does in half the
-/// time of the system's.
+/// A request allocates some hundreds of small pieces. With this allocator the same machine makes a tenth more decisions a second over HTTP, for
+/// 30 MB more of memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -92,7 +92,7 @@ impl Language {
 
     /// The language of a text, read from its first [`READ_CHARS`] characters.
     ///
-    /// A text that opens or closes with an English instruction is English, whatever it then quotes: what is asked decides, and not what it is
+    /// A text that opens with two dozen words of English, or opens or closes with an English instruction, is English, whatever it then quotes: what is asked decides, and not what it is
     /// asked about.
     #[must_use]
     pub fn of(text: &str) -> Self {

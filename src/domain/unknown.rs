@@ -1,7 +1,5 @@
 //! What is believed of a model that nobody has labels for: its tier's success, moved by its family and its price, and less sure.
 
-use std::sync::OnceLock;
-
 use serde::{Deserialize, Serialize};
 
 use crate::domain::estimate::Estimate;
@@ -61,6 +59,7 @@ pub struct KnownModel {
 
 /// The models a bundle knows, as points of comparison for those it does not. Fitted by training, stored in the bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Market {
     /// The models.
     pub models: Vec<KnownModel>,
@@ -69,9 +68,24 @@ pub struct Market {
     /// Ability by price: intercept, slope on the natural logarithm of the price, and the deviation around it. `None` where too few prices
     /// are known or dearer models are no better.
     pub by_price: Option<(f64, f64, f64)>,
-    /// The names of the models taken apart once, so that no decision does it again.
+    /// The names of the models, taken apart here so that no decision does it again.
     #[serde(skip)]
-    names: OnceLock<Vec<NameParts>>,
+    names: Vec<NameParts>,
+}
+
+/// A market as it is stored.
+#[derive(Deserialize)]
+struct Stored {
+    models: Vec<KnownModel>,
+    tiers: Vec<f64>,
+    by_price: Option<(f64, f64, f64)>,
+}
+
+impl From<Stored> for Market {
+    fn from(Stored { models, tiers, by_price }: Stored) -> Self {
+        let names = models.iter().map(|model| NameParts::of(&model.name)).collect();
+        Self { models, tiers, by_price, names }
+    }
 }
 
 /// Fewest models with prices behind a regression.
@@ -85,7 +99,7 @@ impl Market {
             models.iter().filter_map(|model| Some((model.price.filter(|price| *price > 0.0)?.ln(), model.ability)));
         let points: Vec<(f64, f64)> = priced.filter(|point| point.0.is_finite() && point.1.is_finite()).collect();
         let by_price = line(&points).filter(|(_, slope, _)| points.len() >= LEAST_PRICED && *slope > 0.0);
-        Self { models, tiers, by_price, names: OnceLock::new() }
+        Self::from(Stored { models, tiers, by_price })
     }
 
     /// Whether every number is one.
@@ -118,14 +132,13 @@ impl Market {
 
     /// The known model with the nearest name, and how far apart such two may be.
     fn relative(&self, name: &str) -> Option<(&KnownModel, f64)> {
-        let names = self.names.get_or_init(|| self.models.iter().map(|model| NameParts::of(&model.name)).collect());
         let name = NameParts::of(name);
         let apart = |other: &NameParts| {
             let shared = name.shared(other);
             let related = shared >= LEAST_SHARED.min(name.0.len());
             related.then(|| (SAME_SPREAD + WORD_SPREAD * name.words_apart(other) as f64, shared))
         };
-        let found = self.models.iter().zip(names).filter_map(|(model, other)| Some((model, apart(other)?)));
+        let found = self.models.iter().zip(&self.names).filter_map(|(model, other)| Some((model, apart(other)?)));
         let nearest = found.min_by(|a, b| a.1.0.total_cmp(&b.1.0).then(b.1.1.cmp(&a.1.1)));
         nearest.map(|(model, (spread, _))| (model, spread))
     }

