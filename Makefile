@@ -1,7 +1,7 @@
 # `make help` lists what there is. Needs cargo (Rust 1.94 or later) and python3 with pip; everything else is fetched.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve runtime runtime-gpu encoders test test-training lint bench eval clean clients need-cargo
+.PHONY: help serve runtime runtime-gpu encoders test test-training lint bench peers eval clean clients need-cargo
 
 PYTHON ?= python3
 CLIENTS := tests/clients
@@ -39,6 +39,10 @@ lint: | need-cargo ## Checks format, lints and documentation
 
 bench: runtime ## Measures speed
 	cargo bench --locked
+
+peers: runtime ## Compares speed with LiteLLM and Portkey, which it installs under target/peers
+	benches/peers/setup target/peers
+	PEERS=$(CURDIR)/target/peers cargo bench --locked --bench peers
 
 eval: runtime ## Measures the bundle's quality against its bars on the outcomes under DATA; QUICK=1 draws fewer seeds
 	@test -d $(DATA) || { echo "make eval needs published outcomes (outcomes.parquet, tasks.parquet): $(DATA) is not there; set DATA to a directory that has them"; exit 1; }

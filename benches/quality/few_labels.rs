@@ -52,25 +52,36 @@ impl Set {
     /// Prompts of the rest that ask a labelled question again are left out.
     pub(crate) fn after(&self, labels: usize, seed: u64, plan: &Plan) -> EvalReport {
         let directory = TempDir::new().unwrap();
-        let prompts = &self.outcomes.prompts;
-        let mut order: Vec<usize> = (0..prompts.len()).collect();
-        order.shuffle(&mut StdRng::seed_from_u64(seed));
-        let (labelled, rest) = order.split_at(labels);
-        let stems: HashSet<u64> = labelled.iter().map(|&at| prompts[at].stem).collect();
-        let rest: Vec<usize> = rest.iter().copied().filter(|&at| !stems.contains(&prompts[at].stem)).collect();
+        let (labelled, rest) = self.split(labels, seed);
         let (few, others) = (directory.path().join("few.jsonl"), directory.path().join("rest.jsonl"));
-        self.write(labelled, &few);
-        self.write(&rest, &others);
+        self.write(&labelled, &[WEAK, STRONG], &few);
+        self.write(&rest, &[WEAK, STRONG], &others);
         let bundle = adapt(plan, (&few, directory.path()), seed);
         measure((&bundle, &others), Vec::new(), (plan, 0))
     }
 
-    fn write(&self, prompts: &[usize], to: &Path) {
+    /// Splits the prompts by the seed: so many, and those of the rest that do not ask one of them again.
+    pub(crate) fn split(&self, first: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
+        let prompts = &self.outcomes.prompts;
+        let mut order: Vec<usize> = (0..prompts.len()).collect();
+        order.shuffle(&mut StdRng::seed_from_u64(seed));
+        let rest = order.split_off(first);
+        let stems: HashSet<u64> = order.iter().map(|&at| prompts[at].stem).collect();
+        (order, rest.into_iter().filter(|&at| !stems.contains(&prompts[at].stem)).collect())
+    }
+
+    /// How many prompts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.outcomes.prompts.len()
+    }
+
+    /// Writes the outcomes of some models on some prompts as JSON Lines.
+    pub(crate) fn write(&self, prompts: &[usize], models: &[&str], to: &Path) {
         let wanted: HashSet<u32> = prompts.iter().map(|&at| at as u32).collect();
         let mut file = BufWriter::new(File::create(to).unwrap());
         for row in self.outcomes.rows.iter().filter(|row| wanted.contains(&row.prompt)) {
             let model = &self.outcomes.models[row.model as usize];
-            if model != WEAK && model != STRONG {
+            if !models.contains(&model.as_str()) {
                 continue;
             }
             let prompt = &self.outcomes.prompts[row.prompt as usize];

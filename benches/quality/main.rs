@@ -14,6 +14,7 @@
 mod calibration;
 mod few_labels;
 mod given;
+mod onboarding;
 mod retrain;
 mod row;
 mod tasks;
@@ -64,6 +65,7 @@ type Group = (&'static [&'static str], &'static str, fn(&Plan) -> Vec<Row>);
 const GROUPS: &[Group] = &[
     (&["outcomes.parquet"], "no labels", given::rows),
     (&["outcomes.parquet"], "few labels", few_labels::rows),
+    (&["outcomes.parquet"], "onboarding", onboarding::rows),
     (&["outcomes.parquet"], "calibration", calibration::rows),
     (&["tasks.parquet"], "tasks", tasks::rows),
     (&[], "retraining", retrain::rows),

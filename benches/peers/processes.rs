@@ -1,0 +1,115 @@
+//! Other gateways, as processes.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::gateway::server::resident_mb;
+
+/// It does not start without a key.
+const LITELLM_KEY: &str = "sk-loopback-only";
+
+/// A gateway to compare with.
+#[derive(Clone, Copy)]
+pub(crate) enum Peer {
+    Portkey,
+    LiteLlm,
+}
+
+/// A gateway that listens.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Peer {
+    pub(crate) const ALL: [Self; 2] = [Self::Portkey, Self::LiteLlm];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Portkey => "Portkey",
+            Self::LiteLlm => "LiteLLM",
+        }
+    }
+
+    /// The header lines that tell it where to forward.
+    pub(crate) fn headers(self, upstream: SocketAddr) -> String {
+        match self {
+            Self::Portkey => format!(
+                "x-portkey-provider: openai\r\nx-portkey-custom-host: http://{upstream}/v1\r\nauthorization: Bearer none\r\n"
+            ),
+            Self::LiteLlm => format!("authorization: Bearer {LITELLM_KEY}\r\n"),
+        }
+    }
+
+    /// Starts it in front of the upstream and waits until it listens.
+    pub(crate) async fn start(self, installed: &Path, upstream: SocketAddr) -> Result<Process, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = match self {
+            Self::Portkey => {
+                let script = installed.join("node_modules/@portkey-ai/gateway/build/start-server.js");
+                let mut command = Command::new("node");
+                command.arg(existing(&script)?).arg("--headless").arg(format!("--port={}", address.port()));
+                command.env("NODE_ENV", "production").env("TRUSTED_CUSTOM_HOSTS", "127.0.0.1,localhost");
+                command
+            }
+            Self::LiteLlm => {
+                let file = directory.path().join("litellm.yaml");
+                std::fs::write(&file, litellm(upstream)).unwrap();
+                let mut command = Command::new(existing(&installed.join("venv/bin/litellm"))?);
+                command.arg("--config").arg(&file).args([
+                    "--host",
+                    "127.0.0.1",
+                    "--num_workers",
+                    "1",
+                    "--telemetry",
+                    "False",
+                ]);
+                command.args(["--port", &address.port().to_string()]);
+                command
+                    .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+                    .env("LITELLM_LOG", "ERROR")
+                    .env("LITELLM_MASTER_KEY", LITELLM_KEY)
+                    .env("LITELLM_MODE", "PRODUCTION");
+                command
+            }
+        };
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let process = Process { child: child.map_err(|error| error.to_string())?, address, _directory: directory };
+        for _ in 0..240 {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                return Ok(process);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Err("it does not listen after two minutes".into())
+    }
+}
+
+impl Process {
+    pub(crate) fn resident_mb(&self) -> f64 {
+        resident_mb(self.child.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn existing(path: &Path) -> Result<&Path, String> {
+    path.exists().then_some(path).ok_or_else(|| format!("{} is not there (`make peers` installs it)", path.display()))
+}
+
+fn litellm(upstream: SocketAddr) -> String {
+    format!(
+        "model_list:\n  - model_name: m\n    litellm_params:\n      model: openai/m\n      api_base: http://{upstream}/v1\n      api_key: none\n\
+         litellm_settings:\n  telemetry: false\n  set_verbose: false\n"
+    )
+}
