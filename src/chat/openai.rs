@@ -16,6 +16,10 @@ use crate::domain::prompt::{Prompt, Shape, estimate_tokens};
 /// What an image is taken to cost in input tokens, about what providers charge for a small one.
 const IMAGE_TOKENS: u64 = 800;
 
+/// How many bytes of a file or a recording are taken to cost one input token, with [`IMAGE_TOKENS`] as the least. They are base64: a page
+/// of a document is tens of thousands of them and about a thousand tokens.
+const MEDIA_BYTES_PER_TOKEN: u64 = 64;
+
 /// A chat completions request.
 #[derive(Debug)]
 pub struct ChatRequest {
@@ -269,6 +273,9 @@ impl Messages {
                 (Some("image_url" | "image" | "input_image"), _) => {
                     self.images += 1;
                     self.tokens += IMAGE_TOKENS;
+                }
+                (Some("file" | "input_file" | "input_audio" | "audio_url" | "video_url"), _) => {
+                    self.tokens += (raw.get().len() as u64 / MEDIA_BYTES_PER_TOKEN).max(IMAGE_TOKENS);
                 }
                 (Some(_), _) => self.tokens += estimate_tokens(raw.get().len()),
                 (None, _) => return Err(wrong(at)),
