@@ -352,14 +352,14 @@ fn output_limit(raw: Option<&RawValue>) -> Option<u64> {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
 }
 
-fn push_field(body: &mut Vec<u8>, key: &str, raw: &str) {
+pub(in crate::chat) fn push_field(body: &mut Vec<u8>, key: &str, raw: &str) {
     body.push(b',');
     push_json(body, key);
     body.push(b':');
     body.extend_from_slice(raw.as_bytes());
 }
 
-fn push_json(body: &mut Vec<u8>, text: &str) {
+pub(in crate::chat) fn push_json(body: &mut Vec<u8>, text: &str) {
     body.extend_from_slice(Value::from(text).to_string().as_bytes());
 }
 

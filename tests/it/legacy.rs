@@ -86,6 +86,21 @@ async fn a_legacy_stream_ends_as_streams_do_and_a_cut_one_in_an_error() {
     assert!(cut.text.contains("\"error\"") && !cut.text.contains("[DONE]"), "{}", cut.text);
 }
 
+/// An answer that only looks like one is the upstream's failure: the next model is asked.
+#[tokio::test]
+async fn a_legacy_answer_that_cannot_be_told_moves_on_to_the_next_model() {
+    let strange = fake::json(r#"{"choices":[{"index":1,"message":{"content":"odd"},"finish_reason":"stop"}]}"#);
+    let (first, last) = (FakeUpstream::script([strange]).await, FakeUpstream::script([whole("good")]).await);
+    let app = TestApp::start(Setup::tiers(&[first.base_url(), last.base_url()])).await;
+
+    let body = json!({ "model": "auto", "prompt": "Say", "trimtab": { "quality": 0 } });
+    let reply = app.post("/v1/completions", &body).await;
+
+    assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, "dear"), "{}", reply.text);
+    assert_eq!(reply.json()["choices"][0]["text"], "good");
+    assert_eq!(reply.header("content-length"), reply.text.len().to_string());
+}
+
 #[tokio::test]
 async fn what_chat_models_do_not_offer_is_refused_by_name() {
     let upstream = FakeUpstream::script([whole("x")]).await;
