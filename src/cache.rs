@@ -252,7 +252,7 @@ impl Cache {
             return None;
         }
         let (kept, age) = self.lock().get(&place.key, now)?;
-        Some(self.hit(kept, age, Likeness::Same))
+        Some(Hit { kept, age, likeness: Likeness::Same })
     }
 
     /// The answer to the most similar request that is similar enough.
@@ -264,7 +264,17 @@ impl Cache {
         let wording = Wording::of(&vicinity.text);
         let wanted = Near { vicinity: vicinity.key.clone(), embedding: point.embedding.clone(), wording };
         let (kept, age) = self.lock().nearest(&wanted, (least, &point.encoder), now)?;
-        Some(self.hit(kept, age, Likeness::Similar))
+        Some(Hit { kept, age, likeness: Likeness::Similar })
+    }
+
+    /// An answer that was found is given again.
+    pub fn answered(&self, hit: &Hit) {
+        let count = match hit.likeness {
+            Likeness::Same => &self.hits,
+            Likeness::Similar => &self.similar,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.saved.fetch_add(hit.kept.cost.unwrap_or_default().0, Ordering::Relaxed);
     }
 
     /// A request found nothing.
@@ -311,16 +321,6 @@ impl Cache {
         stats.misses = self.misses.load(Ordering::Relaxed);
         stats.saved = NanoUsd(self.saved.load(Ordering::Relaxed));
         stats
-    }
-
-    fn hit(&self, kept: Kept, age: Duration, likeness: Likeness) -> Hit {
-        let count = match likeness {
-            Likeness::Same => &self.hits,
-            Likeness::Similar => &self.similar,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        self.saved.fetch_add(kept.cost.unwrap_or_default().0, Ordering::Relaxed);
-        Hit { kept, age, likeness }
     }
 
     /// The table is whole after every statement, so a poisoned lock is as good as a clean one.
