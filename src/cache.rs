@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::cache::guard::Wording;
 use crate::cache::table::{Entry, Near, Table};
 use crate::chat::openai::ChatRequest;
-use crate::chat::openai::canonical::{Digest, Sampling};
+use crate::chat::openai::sameness::{Digest, Sampling};
 use crate::chat::options::CacheControl;
 use crate::chat::worth::{Worth, worth};
 use crate::domain::embedding::Embedding;
@@ -229,8 +229,8 @@ impl Cache {
             Some(CacheControl::OnlyIfCached) => (Reads::IfThere, Writes::Never),
             None => (Reads::IfThere, Writes::Always),
         };
-        let canonical = chat.canonical().filter(|canonical| !canonical.stores)?;
-        let is_fit = match (self.settings.rules.temperatures, canonical.sampling) {
+        let request = chat.sameness().filter(|request| !request.stores)?;
+        let is_fit = match (self.settings.rules.temperatures, request.sampling) {
             (Temperatures::Any, _) | (_, Sampling::Greedy) | (Temperatures::Unset, Sampling::Unsaid) => true,
             (Temperatures::Zero, Sampling::Unsaid) | (Temperatures::Zero | Temperatures::Unset, Sampling::Random) => {
                 false
@@ -239,10 +239,10 @@ impl Cache {
         let vicinity = match self.settings.matching {
             Matching::Exact => None,
             Matching::Similar(_) => {
-                canonical.ask.map(|apart| Vicinity { key: Key::new(tenant, apart.rest), text: apart.text, point: None })
+                request.ask.map(|apart| Vicinity { key: Key::new(tenant, apart.rest), text: apart.text, point: None })
             }
         };
-        is_fit.then(|| Place { key: Key::new(tenant, canonical.digest), vicinity, reads, writes })
+        is_fit.then(|| Place { key: Key::new(tenant, request.digest), vicinity, reads, writes })
     }
 
     /// The answer to the same request.

@@ -1,6 +1,6 @@
 //! The chat completions request: the fields that routing acts on are read, everything else passes through untouched.
 
-pub mod canonical;
+pub mod sameness;
 
 use bytes::Bytes;
 use serde::Deserialize;
