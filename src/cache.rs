@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::cache::guard::Wording;
 use crate::cache::table::{Entry, Near, Table};
 use crate::chat::openai::ChatRequest;
-use crate::chat::openai::canonical::{Digest, Sampling};
+use crate::chat::openai::sameness::{Digest, Sampling};
 use crate::chat::options::CacheControl;
 use crate::chat::worth::{Worth, worth};
 use crate::domain::embedding::Embedding;
@@ -229,8 +229,8 @@ impl Cache {
             Some(CacheControl::OnlyIfCached) => (Reads::IfThere, Writes::Never),
             None => (Reads::IfThere, Writes::Always),
         };
-        let canonical = chat.canonical().filter(|canonical| !canonical.stores)?;
-        let is_fit = match (self.settings.rules.temperatures, canonical.sampling) {
+        let request = chat.sameness().filter(|request| !request.stores)?;
+        let is_fit = match (self.settings.rules.temperatures, request.sampling) {
             (Temperatures::Any, _) | (_, Sampling::Greedy) | (Temperatures::Unset, Sampling::Unsaid) => true,
             (Temperatures::Zero, Sampling::Unsaid) | (Temperatures::Zero | Temperatures::Unset, Sampling::Random) => {
                 false
@@ -239,10 +239,10 @@ impl Cache {
         let vicinity = match self.settings.matching {
             Matching::Exact => None,
             Matching::Similar(_) => {
-                canonical.ask.map(|apart| Vicinity { key: Key::new(tenant, apart.rest), text: apart.text, point: None })
+                request.ask.map(|apart| Vicinity { key: Key::new(tenant, apart.rest), text: apart.text, point: None })
             }
         };
-        is_fit.then(|| Place { key: Key::new(tenant, canonical.digest), vicinity, reads, writes })
+        is_fit.then(|| Place { key: Key::new(tenant, request.digest), vicinity, reads, writes })
     }
 
     /// The answer to the same request.
@@ -252,7 +252,7 @@ impl Cache {
             return None;
         }
         let (kept, age) = self.lock().get(&place.key, now)?;
-        Some(self.hit(kept, age, Likeness::Same))
+        Some(Hit { kept, age, likeness: Likeness::Same })
     }
 
     /// The answer to the most similar request that is similar enough.
@@ -264,7 +264,17 @@ impl Cache {
         let wording = Wording::of(&vicinity.text);
         let wanted = Near { vicinity: vicinity.key.clone(), embedding: point.embedding.clone(), wording };
         let (kept, age) = self.lock().nearest(&wanted, (least, &point.encoder), now)?;
-        Some(self.hit(kept, age, Likeness::Similar))
+        Some(Hit { kept, age, likeness: Likeness::Similar })
+    }
+
+    /// An answer that was found is given again.
+    pub fn answered(&self, hit: &Hit) {
+        let count = match hit.likeness {
+            Likeness::Same => &self.hits,
+            Likeness::Similar => &self.similar,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.saved.fetch_add(hit.kept.cost.unwrap_or_default().0, Ordering::Relaxed);
     }
 
     /// A request found nothing.
@@ -311,16 +321,6 @@ impl Cache {
         stats.misses = self.misses.load(Ordering::Relaxed);
         stats.saved = NanoUsd(self.saved.load(Ordering::Relaxed));
         stats
-    }
-
-    fn hit(&self, kept: Kept, age: Duration, likeness: Likeness) -> Hit {
-        let count = match likeness {
-            Likeness::Same => &self.hits,
-            Likeness::Similar => &self.similar,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        self.saved.fetch_add(kept.cost.unwrap_or_default().0, Ordering::Relaxed);
-        Hit { kept, age, likeness }
     }
 
     /// The table is whole after every statement, so a poisoned lock is as good as a clean one.

@@ -50,6 +50,7 @@ fn gives_an_answer_again_to_its_own_caller_until_it_is_too_old() {
     let last = now + TTL - Duration::from_secs(1);
 
     let hit = cache.same(&place(&cache, "alice", "Hi"), last).unwrap();
+    cache.answered(&hit);
 
     assert_eq!((hit.kept.body, hit.age), (answer("hello").body, TTL - Duration::from_secs(1)));
     assert!(cache.same(&place(&cache, "bob", "Hi"), now).is_none());
@@ -157,6 +158,7 @@ fn a_similar_request_finds_the_answer_and_a_near_miss_does_not() {
     let found = |ask, degrees| cache.similar(&pointed(&cache, ask, (degrees, "e")), now);
 
     let hit = found("what's the capital of France", 10.0).unwrap();
+    cache.answered(&hit);
 
     assert_eq!((hit.likeness, hit.kept.body), (Likeness::Similar, answer("Paris").body));
     assert!(found("what's the capital of France", 30.0).is_none(), "too far away");

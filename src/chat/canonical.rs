@@ -246,7 +246,12 @@ impl Canonical<'_> {
     ///
     /// # Errors
     /// What [`ChatRequest::from_text`] finds, such as an unknown option of `trimtab`.
-    pub(crate) fn into_chat(self) -> Result<ChatRequest, ChatError> {
+    pub(crate) fn into_chat(mut self) -> Result<ChatRequest, ChatError> {
+        // OpenAI refuses to hear about a choice among no tools. Whoever demands a call is told so.
+        if self.tools.is_empty() {
+            self.parallel_tool_calls = None;
+            self.tool_choice = self.tool_choice.filter(|choice| !matches!(choice, ToolChoice::Mode("auto" | "none")));
+        }
         ChatRequest::from_text(&json(&self)?)
     }
 

@@ -1,4 +1,5 @@
-//! Canonical answers as other dialects read them: a chat completion, or a chunk of one. Lenient where providers differ.
+//! Canonical answers as other dialects read them: a chat completion, or a chunk of one. Lenient where providers differ, but not about what
+//! was said: a choice that cannot be read makes the whole unreadable, so that nothing of an answer is lost without a word.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -7,10 +8,10 @@ use serde_json::value::RawValue;
 /// A whole chat completion, or a chunk of a stream.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Completion {
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) model: Option<String>,
-    #[serde(default, deserialize_with = "or_none")]
     choices: Option<Vec<Choice>>,
-    #[serde(default, deserialize_with = "or_none")]
+    #[serde(default, deserialize_with = "counted")]
     pub(crate) usage: Option<Tokens>,
     #[serde(default)]
     pub(crate) error: Option<Value>,
@@ -30,6 +31,7 @@ pub(crate) struct Choice {
     index: u64,
     message: Option<Said>,
     delta: Option<Said>,
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) finish_reason: Option<String>,
     /// The stop sequence that ended the answer, where a server such as vLLM says so.
     #[serde(default, deserialize_with = "text")]
@@ -45,14 +47,14 @@ impl Choice {
     }
 
     /// The log probabilities of the text's tokens. Takes them out.
-    pub(crate) fn logprobs(&mut self) -> Vec<Value> {
+    pub(crate) fn logprobs(&mut self) -> Vec<Box<RawValue>> {
         self.logprobs.take().and_then(|logprobs| logprobs.content).unwrap_or_default()
     }
 }
 
 #[derive(Debug, Deserialize)]
 struct Logprobs {
-    content: Option<Vec<Value>>,
+    content: Option<Vec<Box<RawValue>>>,
 }
 
 /// What a model said, whole or a piece of it.
@@ -121,6 +123,7 @@ impl Said {
 /// A tool call, whole or a piece of it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Call {
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) index: Option<u64>,
     #[serde(default, deserialize_with = "text")]
     pub(crate) id: Option<String>,
@@ -198,7 +201,7 @@ impl Tokens {
 }
 
 /// A text, or the texts in a list of parts. Anything else counts as none.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => Some(text),
         Value::Array(parts) => Some(parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()),
@@ -214,6 +217,12 @@ fn arguments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
         Some(b'{') => Some(raw.get().to_owned()),
         Some(_) | None => None,
     })
+}
+
+/// Tokens of which at least one side was counted. An empty object is no count: it must not stand for zero, nor for an earlier count.
+fn counted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tokens>, D::Error> {
+    let tokens: Option<Tokens> = or_none(deserializer)?;
+    Ok(tokens.filter(|tokens| tokens.prompt_tokens.is_some() || tokens.completion_tokens.is_some()))
 }
 
 /// A value that is strange is no reason to lose an answer.

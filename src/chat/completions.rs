@@ -7,9 +7,13 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::chat::completion::text;
+use crate::chat::dialect::{Dialect, Events, Problem};
 use crate::chat::error::ChatError;
-use crate::chat::openai::{ChatRequest, top_level};
+use crate::chat::object::Object;
+use crate::chat::openai::ChatRequest;
 use crate::chat::sse;
+use crate::chat::usage::NotAnAnswer;
 
 /// How long a completion is where the request does not say: what the legacy interface promises.
 const MAX_TOKENS: &str = "16";
@@ -19,21 +23,19 @@ const MAX_TOKENS: &str = "16";
 /// # Errors
 /// As [`ChatRequest::parse`], and options that chat models do not offer.
 pub fn to_chat(body: &[u8]) -> Result<ChatRequest, ChatError> {
-    let text = std::str::from_utf8(body).map_err(|error| ChatError::NotUtf8 { offset: error.valid_up_to() })?;
-    let entries = top_level(text)?;
-    let given = entries.iter().filter(|(_, raw)| raw.get() != "null");
+    let body = Object::body(body)?;
     let mut fields = Vec::new();
     let mut prompt = None;
-    for (name, raw) in given {
-        match name.as_str() {
+    for (name, raw) in body.fields() {
+        match name {
             "prompt" => prompt = Some(one_text(raw)?),
             "suffix" | "logprobs" | "echo" | "best_of" | "messages" => check_neutral(name, raw)?,
-            _ => fields.push(format!("{}:{}", Value::from(name.as_str()), raw.get())),
+            _ => fields.push(format!("{}:{}", Value::from(name), raw.get())),
         }
     }
     let fix = "send the text to go on from";
-    let prompt = prompt.ok_or(ChatError::Missing { field: "prompt".to_owned(), fix })?;
-    if !entries.iter().any(|(name, raw)| name == "max_tokens" && raw.get() != "null") {
+    let prompt = prompt.ok_or_else(|| body.missing("prompt", fix))?;
+    if body.raw("max_tokens").is_none() {
         fields.push(format!("\"max_tokens\":{MAX_TOKENS}"));
     }
     let message = json!([{ "role": "user", "content": prompt }]);
@@ -69,35 +71,65 @@ fn check_neutral(name: &str, raw: &RawValue) -> Result<(), ChatError> {
     if neutral.contains(&raw.get()) { Ok(()) } else { Err(ChatError::Wrong { field: name.to_owned(), expected }) }
 }
 
-/// A whole chat completion as a legacy one. `None` where it cannot be read.
-#[must_use]
-pub fn whole(body: &[u8]) -> Option<Bytes> {
-    let Value::Object(completion) = serde_json::from_slice(body).ok()? else { return None };
-    let choices = completion.get("choices")?.as_array()?;
-    let choices = choices.iter().map(|choice| legacy_choice(choice, choice.get("message")));
-    Some(Bytes::from(framed(&completion, choices.collect()).to_string()))
+/// Writes one answer as a legacy completion.
+#[derive(Debug, Default)]
+pub struct LegacyWriter {
+    /// The event in which a failure was reported, which says more than we know.
+    reported: Option<Bytes>,
 }
 
-/// One event of a chat stream as an event of a legacy one. `None` where it says nothing to legacy clients, such as a role alone. What is no
-/// chunk, such as an error, stays as it is.
-#[must_use]
-pub fn event(data: &[u8]) -> Option<Bytes> {
-    let as_it_is = || Some(sse::encode(data));
-    let Ok(Value::Object(chunk)) = serde_json::from_slice(data) else { return as_it_is() };
-    let Some(choices) = chunk.get("choices").and_then(Value::as_array) else { return as_it_is() };
-    let choices: Vec<Value> = choices
-        .iter()
-        .map(|choice| legacy_choice(choice, choice.get("delta")))
-        .filter(|choice| choice["text"] != "" || !choice["finish_reason"].is_null())
-        .collect();
-    let has_usage = chunk.get("usage").is_some_and(|usage| !usage.is_null());
-    (!choices.is_empty() || has_usage).then(|| sse::encode(framed(&chunk, choices).to_string().as_bytes()))
+impl Dialect for LegacyWriter {
+    const SIGN_OF_LIFE: &'static [u8] = b":\n\n";
+
+    fn whole(self, completion: &[u8]) -> Result<Vec<u8>, NotAnAnswer> {
+        let completion: Map<String, Value> = serde_json::from_slice(completion).map_err(|_| NotAnAnswer::NotJson)?;
+        let choices = completion.get("choices").and_then(Value::as_array).ok_or(NotAnAnswer::NoChoices)?;
+        let choices = choices.iter().map(|choice| legacy_choice(choice, choice.get("message")));
+        Ok(framed(&completion, choices.collect()).to_string().into_bytes())
+    }
+
+    /// A chunk that says nothing to legacy clients, such as a role alone, becomes nothing.
+    fn chunk(&mut self, data: &[u8], events: &mut Events) -> Result<(), Problem> {
+        let chunk: Map<String, Value> = serde_json::from_slice(data).map_err(|_| Problem::garbage())?;
+        if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
+            self.reported = Some(Bytes::copy_from_slice(data));
+            return Err(Problem::reported(error));
+        }
+        let choices = match chunk.get("choices") {
+            Some(Value::Array(choices)) => choices.as_slice(),
+            Some(Value::Null) | None => &[],
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                return Err(Problem::garbage());
+            }
+        };
+        let choices = choices.iter().map(|choice| legacy_choice(choice, choice.get("delta")));
+        let choices: Vec<Value> =
+            choices.filter(|choice| choice["text"] != "" || !choice["finish_reason"].is_null()).collect();
+        let has_usage = chunk.get("usage").is_some_and(|usage| !usage.is_null());
+        if !choices.is_empty() || has_usage {
+            events.put_bytes(&sse::encode(framed(&chunk, choices).to_string().as_bytes()));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, events: &mut Events) {
+        events.put_bytes(&sse::DONE);
+    }
+
+    fn fail(&mut self, problem: &Problem, events: &mut Events) {
+        let ours = || {
+            let error =
+                json!({ "message": problem.message, "type": "upstream_error", "param": null, "code": problem.code });
+            Bytes::from(json!({ "error": error }).to_string())
+        };
+        events.put_bytes(&sse::encode(&self.reported.take().unwrap_or_else(ours)));
+    }
 }
 
 fn legacy_choice(choice: &Value, says: Option<&Value>) -> Value {
-    let text = says.and_then(|says| says.get("content")).and_then(Value::as_str).unwrap_or_default();
+    let text = says.and_then(|says| says.get("content")).and_then(|content| text(content).ok().flatten());
     json!({
-        "text": text,
+        "text": text.unwrap_or_default(),
         "index": choice.get("index").unwrap_or(&json!(0)),
         "logprobs": null,
         "finish_reason": choice.get("finish_reason"),
@@ -120,6 +152,7 @@ fn framed(chat: &Map<String, Value>, choices: Vec<Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::dialect::StreamTranslator;
 
     fn sent(body: &Value) -> Value {
         let chat = to_chat(body.to_string().as_bytes()).unwrap();
@@ -166,27 +199,48 @@ mod tests {
         assert!(matches!(to_chat(b"\xff"), Err(ChatError::NotUtf8 { offset: 0 })));
     }
 
+    /// What a stream of these data says.
+    fn told(data: &[&str]) -> String {
+        let mut translator = StreamTranslator::new(LegacyWriter::default());
+        let stream: String = data.iter().map(|data| format!("data: {data}\n\n")).collect();
+        let (mut told, end) = (translator.push(Bytes::from(stream)).to_vec(), translator.finish());
+        told.extend_from_slice(&end);
+        String::from_utf8(told).unwrap()
+    }
+
     #[test]
     fn answers_and_chunks_take_the_old_shape() {
-        let chat = br#"{"id":"chatcmpl-7","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a time"},"finish_reason":"stop"}],"usage":{"total_tokens":3}}"#;
-        let old: Value = serde_json::from_slice(&whole(chat).unwrap()).unwrap();
+        let chat = br#"{"id":"chatcmpl-7","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":[{"type":"text","text":"a time"}]},"finish_reason":"stop"}],"usage":{"total_tokens":3}}"#;
+        let old: Value = serde_json::from_slice(&LegacyWriter::default().whole(chat).unwrap()).unwrap();
         let choice = json!({ "text": "a time", "index": 0, "logprobs": null, "finish_reason": "stop" });
         assert_eq!(
             (&old["id"], &old["object"], &old["choices"]),
             (&json!("cmpl-7"), &json!("text_completion"), &json!([choice]))
         );
+        assert_eq!(LegacyWriter::default().whole(b"no"), Err(NotAnAnswer::NotJson));
+        assert_eq!(LegacyWriter::default().whole(b"{}"), Err(NotAnAnswer::NoChoices));
 
-        let text = |data: &str| event(data.as_bytes()).map(|event| String::from_utf8(event.to_vec()).unwrap());
-        assert_eq!(
-            text(
-                r#"{"id":"x","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#
-            ),
-            None
-        );
-        let said = text(r#"{"id":"x","choices":[{"index":1,"delta":{"content":"Hi"},"finish_reason":null}]}"#).unwrap();
+        let role =
+            r#"{"id":"x","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+        assert_eq!(told(&[role, "{}", "[DONE]"]), "data: [DONE]\n\n");
+        let said = told(&[
+            r#"{"id":"x","choices":[{"index":1,"delta":{"content":"Hi"},"finish_reason":null}]}"#,
+            r#"{"choices":[],"usage":{"total_tokens":3}}"#,
+            "[DONE]",
+        ]);
         assert!(said.contains(r#""text":"Hi""#) && said.contains(r#""index":1"#), "{said}");
-        assert!(text(r#"{"choices":[],"usage":{"total_tokens":3}}"#).unwrap().contains("total_tokens"));
-        assert!(text(r#"{"error":{"message":"cut"}}"#).unwrap().contains("cut"));
-        assert_eq!(whole(b"no"), None);
+        assert!(said.contains("total_tokens") && said.ends_with("data: [DONE]\n\n"), "{said}");
+    }
+
+    #[test]
+    fn a_stream_that_breaks_ends_in_an_error_in_the_upstreams_words_where_it_has_some() {
+        let reported = r#"{"error":{"message":"cut","type":"odd_error","param":null,"code":"odd"}}"#;
+
+        assert_eq!(told(&[reported, "[DONE]"]), format!("data: {reported}\n\n"));
+        for strange in [r#"{"choices":7}"#, "[]"] {
+            let told = told(&[strange, "[DONE]"]);
+            assert!(told.contains("upstream_garbage") && !told.contains("[DONE]"), "{told}");
+        }
+        assert!(told(&[]).contains("upstream_cut"));
     }
 }

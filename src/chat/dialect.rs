@@ -11,6 +11,10 @@ use crate::chat::usage::NotAnAnswer;
 /// The most bytes of one canonical event. The relay has bounded events long before; this is a second net.
 const MOST_EVENT_BYTES: usize = 64 << 20;
 
+/// The most bytes of a streamed answer, as many as a whole one may have. Beyond it the stream ends in an error: some dialects repeat
+/// everything in the last event, and so must hold it.
+const MOST_ANSWER_BYTES: usize = 64 << 20;
+
 /// How an answer is called, and what is known of it before it comes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Naming {
@@ -65,6 +69,16 @@ impl Problem {
         }
     }
 
+    /// More than any answer has.
+    #[must_use]
+    pub fn too_long() -> Self {
+        Self {
+            message: format!("the answer was cut short: it is longer than {MOST_ANSWER_BYTES} bytes"),
+            code: Some("upstream_garbage".to_owned()),
+            status: 502,
+        }
+    }
+
     /// A stream that ended before the answer did.
     #[must_use]
     pub fn cut() -> Self {
@@ -94,27 +108,46 @@ impl Problem {
     }
 }
 
-/// Named server-sent events being written.
-#[derive(Debug, Default)]
-pub struct Events(BytesMut);
+/// Named server-sent events being written, or going nowhere.
+#[derive(Debug)]
+pub struct Events(Option<BytesMut>);
+
+impl Default for Events {
+    fn default() -> Self {
+        Self(Some(BytesMut::new()))
+    }
+}
 
 impl Events {
+    /// Events that nobody reads, so that none is written.
+    pub(crate) const fn nowhere() -> Self {
+        Self(None)
+    }
+
+    /// Whether somebody reads them.
+    pub(crate) const fn are_read(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Adds an event. Data that cannot be written as JSON, which no data of ours is, is left out.
     pub(crate) fn put(&mut self, name: &str, data: &impl Serialize) {
+        let Some(events) = &mut self.0 else { return };
         let Ok(data) = serde_json::to_vec(data) else { return };
         for piece in [b"event: ", name.as_bytes(), b"\ndata: ", &data, b"\n\n"] {
-            self.0.extend_from_slice(piece);
+            events.extend_from_slice(piece);
         }
     }
 
     /// Adds bytes that are whole events already.
     pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        if let Some(events) = &mut self.0 {
+            events.extend_from_slice(bytes);
+        }
     }
 
     /// Takes what was written.
     pub fn take(&mut self) -> Bytes {
-        self.0.split().freeze()
+        self.0.as_mut().map(|events| events.split().freeze()).unwrap_or_default()
     }
 }
 
@@ -124,20 +157,35 @@ pub struct StreamTranslator<D> {
     decoder: SseDecoder,
     dialect: D,
     events: Events,
-    is_over: bool,
+    standing: Standing,
+}
+
+/// How far a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Open,
+    Ended,
+    Broken,
 }
 
 impl<D: Dialect> StreamTranslator<D> {
     /// A translator into this dialect.
     #[must_use]
     pub fn new(dialect: D) -> Self {
-        Self { decoder: SseDecoder::new(MOST_EVENT_BYTES), dialect, events: Events::default(), is_over: false }
+        Self {
+            decoder: SseDecoder::new(MOST_EVENT_BYTES),
+            dialect,
+            events: Events::default(),
+            standing: Standing::Open,
+        }
     }
 
-    /// Takes the next bytes and gives what they mean; nothing while an event is not whole.
+    /// Takes the next bytes and gives what they mean; nothing while an event is not whole, and nothing after the end.
     pub fn push(&mut self, bytes: Bytes) -> Bytes {
-        self.decoder.push(bytes);
-        while !self.is_over {
+        if !self.is_over() {
+            self.decoder.push(bytes);
+        }
+        while !self.is_over() {
             match self.decoder.next_event() {
                 Ok(Some(event)) => self.event(&event),
                 Ok(None) => break,
@@ -149,7 +197,7 @@ impl<D: Dialect> StreamTranslator<D> {
 
     /// The canonical stream has ended: what is left to say. A stream that did not say its end was cut.
     pub fn finish(&mut self) -> Bytes {
-        if !self.is_over {
+        if !self.is_over() {
             self.fail(&Problem::cut());
         }
         self.events.take()
@@ -158,14 +206,26 @@ impl<D: Dialect> StreamTranslator<D> {
     /// Whether the dialect's stream has said its end.
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        self.is_over
+        match self.standing {
+            Standing::Open => false,
+            Standing::Ended | Standing::Broken => true,
+        }
+    }
+
+    /// Whether the stream has ended in an error. What comes after it is of no use to anybody.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        match self.standing {
+            Standing::Open | Standing::Ended => false,
+            Standing::Broken => true,
+        }
     }
 
     fn event(&mut self, event: &SseEvent) {
         if event.data.is_empty() {
             self.events.put_bytes(D::SIGN_OF_LIFE);
         } else if event.data.as_ref() == b"[DONE]" {
-            self.is_over = true;
+            self.standing = Standing::Ended;
             self.dialect.end(&mut self.events);
         } else if let Err(problem) = self.dialect.chunk(&event.data, &mut self.events) {
             self.fail(&problem);
@@ -173,7 +233,7 @@ impl<D: Dialect> StreamTranslator<D> {
     }
 
     fn fail(&mut self, problem: &Problem) {
-        self.is_over = true;
+        self.standing = Standing::Broken;
         self.dialect.fail(problem, &mut self.events);
     }
 }
@@ -185,6 +245,11 @@ pub(crate) fn read_chunk(data: &[u8]) -> Result<Completion, Problem> {
         Some(error) => Err(Problem::reported(error)),
         None => Ok(chunk),
     }
+}
+
+/// Passes a streamed answer of so many bytes, if it is not too long.
+pub(crate) fn check_length(bytes: usize) -> Result<(), Problem> {
+    if bytes > MOST_ANSWER_BYTES { Err(Problem::too_long()) } else { Ok(()) }
 }
 
 /// Passes a whole answer that every dialect here can tell.
@@ -203,3 +268,6 @@ pub(crate) fn read_whole(bytes: &[u8]) -> Result<Completion, NotAnAnswer> {
     }
     serde_json::from_slice(bytes).map_err(|_| NotAnAnswer::NotJson)
 }
+
+#[cfg(test)]
+pub(crate) mod corpus;

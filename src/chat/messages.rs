@@ -8,7 +8,7 @@ mod request;
 mod stream;
 mod tools;
 
-pub use crate::chat::messages::error::{error_body, error_type};
+pub use crate::chat::messages::error::error_body;
 pub use crate::chat::messages::request::{MessagesRequest, Reply};
 pub use crate::chat::messages::stream::MessageWriter;
 

@@ -43,6 +43,16 @@ impl<'a> Object<'a> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
     }
 
+    /// The fields that are there and not null, in order, exactly as sent.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.fields.iter().map(|(name, raw)| (name.as_str(), *raw)).filter(|(_, raw)| raw.get() != "null")
+    }
+
+    /// Every field, in order, exactly as sent, the null ones too.
+    pub(crate) fn into_fields(self) -> impl Iterator<Item = (String, &'a RawValue)> {
+        self.fields.into_iter()
+    }
+
     /// An error about one of the fields.
     pub(crate) fn wrong(&self, name: &str, expected: &'static str) -> ChatError {
         ChatError::Wrong { field: self.path_of(name), expected }

@@ -1,6 +1,6 @@
 //! The chat completions request: the fields that routing acts on are read, everything else passes through untouched.
 
-pub mod canonical;
+pub mod sameness;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -15,6 +15,10 @@ use crate::domain::prompt::{Prompt, Shape, estimate_tokens};
 
 /// What an image is taken to cost in input tokens, about what providers charge for a small one.
 const IMAGE_TOKENS: u64 = 800;
+
+/// How many bytes of a file or a recording are taken to cost one input token, with [`IMAGE_TOKENS`] as the least. They are base64: a page
+/// of a document is tens of thousands of them and about a thousand tokens.
+const MEDIA_BYTES_PER_TOKEN: u64 = 64;
 
 /// A chat completions request.
 #[derive(Debug)]
@@ -270,6 +274,9 @@ impl Messages {
                     self.images += 1;
                     self.tokens += IMAGE_TOKENS;
                 }
+                (Some("file" | "input_file" | "input_audio" | "audio_url" | "video_url"), _) => {
+                    self.tokens += (raw.get().len() as u64 / MEDIA_BYTES_PER_TOKEN).max(IMAGE_TOKENS);
+                }
                 (Some(_), _) => self.tokens += estimate_tokens(raw.get().len()),
                 (None, _) => return Err(wrong(at)),
             }
@@ -345,14 +352,14 @@ fn output_limit(raw: Option<&RawValue>) -> Option<u64> {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
 }
 
-fn push_field(body: &mut Vec<u8>, key: &str, raw: &str) {
+pub(in crate::chat) fn push_field(body: &mut Vec<u8>, key: &str, raw: &str) {
     body.push(b',');
     push_json(body, key);
     body.push(b':');
     body.extend_from_slice(raw.as_bytes());
 }
 
-fn push_json(body: &mut Vec<u8>, text: &str) {
+pub(in crate::chat) fn push_json(body: &mut Vec<u8>, text: &str) {
     body.extend_from_slice(Value::from(text).to_string().as_bytes());
 }
 

@@ -35,7 +35,7 @@ pub enum NotAnAnswer {
 #[derive(Clone, Debug)]
 pub struct PublicModel {
     /// The name as a JSON string.
-    pub(in crate::chat) value: Bytes,
+    value: Bytes,
     /// The whole field with a comma after it, for answers that lack it.
     field: Bytes,
 }
@@ -73,19 +73,33 @@ impl Completion {
         }
         let usage = wire.usage.and_then(read_usage);
         let edit = wire.model_edit(&body, model);
-        let body = match edit {
-            None => body,
-            Some(Edit { range, with }) => {
-                let (head, tail) = (body.get(..range.start), body.get(range.end..));
-                let mut edited = BytesMut::with_capacity(body.len() + with.len());
-                edited.extend_from_slice(head.unwrap_or_default());
-                edited.extend_from_slice(&with);
-                edited.extend_from_slice(tail.unwrap_or_default());
-                edited.freeze()
-            }
-        };
-        Ok(Self { body, usage })
+        Ok(Self { body: apply(edit, body), usage })
     }
+
+    /// Reads an answer with embeddings and names the model that served it.
+    ///
+    /// # Errors
+    /// When the bytes are not such an answer.
+    pub fn read_embeddings(body: Bytes, model: &PublicModel) -> Result<Self, NotAnAnswer> {
+        let wire: Wire<'_, IgnoredAny> = parse(&body)?;
+        let data = wire.data.and_then(|data| serde_json::from_str::<Vec<IgnoredAny>>(data.get()).ok());
+        if data.is_none_or(|data| data.is_empty()) {
+            return Err(NotAnAnswer::NoEmbeddings);
+        }
+        let usage = wire.usage.and_then(read_usage);
+        let edit = wire.model_edit(&body, model);
+        Ok(Self { body: apply(edit, body), usage })
+    }
+}
+
+fn apply(edit: Option<Edit>, body: Bytes) -> Bytes {
+    let Some(Edit { range, with }) = edit else { return body };
+    let (head, tail) = (body.get(..range.start), body.get(range.end..));
+    let mut edited = BytesMut::with_capacity(body.len() + with.len());
+    edited.extend_from_slice(head.unwrap_or_default());
+    edited.extend_from_slice(&with);
+    edited.extend_from_slice(tail.unwrap_or_default());
+    edited.freeze()
 }
 
 /// What one chunk of a stream says.
@@ -177,6 +191,9 @@ struct Wire<'a, C> {
     model: Option<&'a RawValue>,
     #[serde(default = "Option::default")]
     choices: Option<Vec<C>>,
+    /// The embeddings of an answer that has some.
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -192,7 +209,7 @@ impl<C> Wire<'_, C> {
                 let start = raw.get().as_ptr().addr() - source.as_ptr().addr();
                 Some(Edit { range: start..start + raw.get().len(), with: model.value.clone() })
             }
-            None if self.choices.is_some() => {
+            None if self.choices.is_some() || self.data.is_some() => {
                 let start = source.iter().position(|byte| *byte == b'{')? + 1;
                 Some(Edit { range: start..start, with: model.field.clone() })
             }
@@ -264,7 +281,7 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotAnAnswer> {
 }
 
 /// A field that is there, `null` or not.
-pub(in crate::chat) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -293,7 +310,7 @@ fn tool_bytes(value: &RawValue) -> usize {
 }
 
 /// Lenient: a count that is missing or strange is no reason to lose an answer.
-pub(in crate::chat) fn read_usage(raw: &RawValue) -> Option<Usage> {
+fn read_usage(raw: &RawValue) -> Option<Usage> {
     #[derive(Deserialize)]
     struct WireUsage {
         prompt_tokens: Option<u64>,

@@ -49,7 +49,7 @@ impl Capability {
         if shape.json_schema && !self.json_schema {
             return Some(Exclusion::NeedsJsonSchema);
         }
-        let needed = shape.input_tokens + shape.max_output_tokens.unwrap_or(0);
+        let needed = shape.input_tokens.saturating_add(shape.max_output_tokens.unwrap_or(0));
         match self.context_tokens {
             Some(context) if needed > context => Some(Exclusion::ContextTooSmall),
             Some(_) | None => None,
@@ -104,4 +104,18 @@ pub struct ExpectedCost {
     pub mean: NanoUsd,
     /// The mean were no input cached. The same as `mean` outside sessions.
     pub uncached: NanoUsd,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_for_more_tokens_than_can_be_counted_fits_no_context() {
+        let capability = Capability { context_tokens: Some(1_000), tools: true, images: true, json_schema: true };
+        let shape = |max_output_tokens| Shape { input_tokens: 10, max_output_tokens, ..Shape::default() };
+
+        assert_eq!(capability.lacks(&shape(Some(u64::MAX))), Some(Exclusion::ContextTooSmall));
+        assert_eq!(capability.lacks(&shape(Some(990))), None);
+    }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::http::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -14,8 +15,11 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::chat::dialect::{Dialect, Naming, StreamTranslator};
-use crate::http::admission::Guard;
-use crate::http::chat_completions::{answer_headers, explain_failure};
+use crate::chat::error::ChatError;
+use crate::chat::openai::ChatRequest;
+use crate::http::admission::Admitted;
+use crate::http::body::read_json;
+use crate::http::chat_completions::{answer_headers, call, explain_failure, read as with_headers};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
 use crate::pipeline::{Call, Told, complete};
@@ -24,37 +28,36 @@ use crate::upstream::relay::Relay;
 /// After how much silence of a stream a sign of life is sent.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// How the answer to a call is called.
-#[must_use]
-pub fn naming(call: &Call) -> Naming {
-    Naming {
-        key: format!("{:032x}", call.id.as_u128()),
-        created: call.at_unix_ms / 1_000,
-        input_tokens: call.chat.prompt.shape.input_tokens,
-    }
-}
-
-/// A call, and the writer of its answer.
+/// A request that was let in.
 #[derive(Debug)]
-pub struct Asked<D> {
-    /// The call.
-    pub call: Call,
-    /// What says the answer in the caller's dialect.
-    pub writer: D,
+pub struct Incoming {
+    /// Who asks, and the place among the requests in flight.
+    pub admitted: Admitted,
+    /// What is asked.
+    pub request: Request<Body>,
 }
 
-/// Decides, calls the chosen model, and says its answer in a dialect.
+/// Reads a request of a dialect, decides, calls the chosen model, and says its answer in that dialect. `read` gives what the line walks
+/// and what writes the answer once its name is known.
 ///
 /// # Errors
 /// Everything that [`ApiError`] can say; errors after the decision carry its headers.
-pub async fn answer<D>(server: &Server, guard: Guard, asked: Asked<D>) -> Result<Response, ApiError>
+pub async fn serve<D, W>(
+    server: &Server,
+    incoming: Incoming,
+    read: impl FnOnce(&[u8]) -> Result<(ChatRequest, W), ChatError>,
+) -> Result<Response, ApiError>
 where
     D: Dialect + Send + Unpin + 'static,
+    W: FnOnce(Naming) -> D,
 {
-    let Asked { call, writer } = asked;
-    let call = Call { told: Told::Anew, ..call };
-    let id = call.id;
-    let (routed, answer) = complete(&server.app, call, guard)
+    let Incoming { admitted, request } = incoming;
+    let headers = request.headers().clone();
+    let body = read_json(request, server.body_limits).await?;
+    let (chat, writer) = read(&body)?;
+    let call = Call { told: Told::Anew, ..call(&admitted, with_headers(chat, &headers)?) };
+    let (id, writer) = (call.id, writer(naming(&call)));
+    let (routed, answer) = complete(&server.app, call, admitted.guard)
         .await
         .map_err(|failed| explain_failure(id, failed.routed.as_ref(), failed.error.into()))?;
     let headers = answer_headers(id, &routed, &answer);
@@ -67,6 +70,15 @@ where
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// How the answer to a call is called.
+fn naming(call: &Call) -> Naming {
+    Naming {
+        key: format!("{:032x}", call.id.as_u128()),
+        created: call.at_unix_ms / 1_000,
+        input_tokens: call.chat.prompt.shape.input_tokens,
+    }
 }
 
 async fn whole(mut relay: Relay, dialect: impl Dialect) -> Result<Whole, ApiError> {
@@ -113,7 +125,8 @@ impl HttpBody for Whole {
 /// A stream, translated as it comes. It reads no faster than its client does, and dropping it drops the relay, which cancels the
 /// upstream's call and closes the books.
 struct Translated<D, B = Relay> {
-    relay: B,
+    /// `None` once the dialect's stream broke: what the upstream would still say is of no use, and not to be paid for.
+    relay: Option<B>,
     translator: StreamTranslator<D>,
     is_over: bool,
     timer: Pin<Box<Sleep>>,
@@ -129,7 +142,7 @@ impl<D, B: fmt::Debug> fmt::Debug for Translated<D, B> {
 impl<D: Dialect, B> Translated<D, B> {
     fn new(relay: B, dialect: D) -> Self {
         let translator = StreamTranslator::new(dialect);
-        Self { relay, translator, is_over: false, timer: Box::pin(sleep(SILENCE)), is_waiting: false }
+        Self { relay: Some(relay), translator, is_over: false, timer: Box::pin(sleep(SILENCE)), is_waiting: false }
     }
 
     /// What to say in the silence.
@@ -157,10 +170,16 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         while !this.is_over {
-            let bytes = match Pin::new(&mut this.relay).poll_frame(cx) {
+            let Some(relay) = &mut this.relay else { break };
+            let bytes = match Pin::new(relay).poll_frame(cx) {
                 Poll::Pending => ready!(this.poll_silence(cx)),
                 Poll::Ready(Some(Ok(frame))) => {
-                    frame.into_data().map_or(Bytes::new(), |data| this.translator.push(data))
+                    let bytes = frame.into_data().map_or(Bytes::new(), |data| this.translator.push(data));
+                    if this.translator.is_broken() {
+                        this.is_over = true;
+                        this.relay = None;
+                    }
+                    bytes
                 }
                 Poll::Ready(Some(Err(never))) => match never {},
                 Poll::Ready(None) => {
@@ -232,6 +251,20 @@ mod tests {
 
         next(&mut body).await.unwrap();
         assert!(next(&mut body).await.unwrap().starts_with("event: error\n"));
+        assert_eq!(next(&mut body).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_cannot_be_told_ends_at_once_and_drops_the_source() {
+        let (feed, mut body) = translated();
+        feed.send(chunk("a")).unwrap();
+        feed.send(Ok(Frame::data(Bytes::from_static(b"data: {\"choices\":7}\n\n")))).unwrap();
+        feed.send(chunk("b")).unwrap();
+
+        next(&mut body).await.unwrap();
+        let last = next(&mut body).await.unwrap();
+        assert!(last.starts_with("event: error\n") && last.contains("no part of an answer"), "{last}");
+        assert!(feed.is_closed());
         assert_eq!(next(&mut body).await, None);
     }
 

@@ -70,6 +70,10 @@ pub async fn welcome() -> &'static str {
     "Trimtab is running.\n\n\
      POST /v1/route              a model decision for a chat body\n\
      POST /v1/chat/completions   the decision, and the completion by the chosen model\n\
+     POST /v1/messages           the same in Anthropic's words\n\
+     POST /v1/responses          the same as OpenAI's Responses\n\
+     POST /v1/completions        the same in the legacy shape\n\
+     POST /v1/embeddings         embeddings by the model that is named\n\
      POST /v1/feedback           how well an answer did\n\
      GET  /v1/models             what a request may name\n\
      GET  /health/ready          whether requests are welcome\n\

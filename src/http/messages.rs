@@ -13,8 +13,7 @@ use serde_json::json;
 use crate::chat::messages::{MessagesRequest, error_body};
 use crate::http::admission::{Admitted, RequestId};
 use crate::http::body::read_json;
-use crate::http::chat_completions::{call, read};
-use crate::http::dialect::{Asked, answer, naming};
+use crate::http::dialect::{Incoming, serve};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
 
@@ -33,12 +32,11 @@ pub async fn create(
     Extension(admitted): Extension<Admitted>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let headers = request.headers().clone();
-    let body = read_json(request, server.body_limits).await?;
-    let MessagesRequest { chat, reply } = MessagesRequest::parse(&body)?;
-    let call = call(&admitted, read(chat, &headers)?);
-    let writer = reply.writer(naming(&call));
-    answer(&server, admitted.guard, Asked { call, writer }).await
+    let read = |body: &[u8]| {
+        let MessagesRequest { chat, reply } = MessagesRequest::parse(body)?;
+        Ok((chat, |naming| reply.writer(naming)))
+    };
+    serve(&server, Incoming { admitted, request }, read).await
 }
 
 /// Estimates the input tokens of a request, as decisions do: a token for every four bytes of text and tools, some for each message and

@@ -98,7 +98,11 @@ fn open() -> Router<Arc<Server>> {
 async fn not_found(uri: Uri) -> ApiError {
     ApiError::new(
         Kind::NotFound,
-        format!("there is nothing at `{}`; the API starts at /v1/chat/completions and /v1/route", uri.path()),
+        format!(
+            "there is nothing at `{}`; the API is at /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions, \
+             /v1/embeddings, /v1/models and /v1/route",
+            uri.path()
+        ),
     )
 }
 

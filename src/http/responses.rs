@@ -9,9 +9,7 @@ use axum::response::Response;
 
 use crate::chat::responses::ResponsesRequest;
 use crate::http::admission::Admitted;
-use crate::http::body::read_json;
-use crate::http::chat_completions::{call, read};
-use crate::http::dialect::{Asked, answer, naming};
+use crate::http::dialect::{Incoming, serve};
 use crate::http::error::ApiError;
 use crate::http::state::Server;
 
@@ -24,10 +22,9 @@ pub async fn create(
     Extension(admitted): Extension<Admitted>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let headers = request.headers().clone();
-    let body = read_json(request, server.body_limits).await?;
-    let ResponsesRequest { chat, reply } = ResponsesRequest::parse(&body)?;
-    let call = call(&admitted, read(chat, &headers)?);
-    let writer = reply.writer(naming(&call));
-    answer(&server, admitted.guard, Asked { call, writer }).await
+    let read = |body: &[u8]| {
+        let ResponsesRequest { chat, reply } = ResponsesRequest::parse(body)?;
+        Ok((chat, |naming| reply.writer(naming)))
+    };
+    serve(&server, Incoming { admitted, request }, read).await
 }

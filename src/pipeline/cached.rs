@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::cache::{Cache, Hit, Kept, Likeness, Place, Point};
+use crate::chat::dialect::translatable;
 use crate::chat::gather::Gather;
 use crate::chat::options::CacheControl;
 use crate::chat::replay::{UsageChunk, replay};
@@ -15,7 +16,7 @@ use crate::domain::decide::{Considered, Decision, Reason};
 use crate::domain::ids::UpstreamId;
 use crate::domain::money::NanoUsd;
 use crate::domain::prompt::Prompt;
-use crate::pipeline::{App, Call, Routed};
+use crate::pipeline::{App, Call, Routed, Told};
 use crate::records;
 use crate::telemetry::metrics::cache::Lookup;
 use crate::upstream::books::Books;
@@ -103,9 +104,14 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
         return open(NotCached::Bypassed, CacheStatus::Bypassed, None, guard);
     };
     let now = call.started.into_std();
-    let hit = cache.same(&place, now).or_else(|| {
+    // An answer that only looks like one may be kept for those who want it as it is; it cannot be told anew.
+    let is_tellable = |hit: &Hit| match call.told {
+        Told::AsItIs => true,
+        Told::Anew => translatable(hit.kept.body.clone()).is_ok(),
+    };
+    let hit = cache.same(&place, now).filter(is_tellable).or_else(|| {
         place_point(app, &mut place);
-        cache.similar(&place, now)
+        cache.similar(&place, now).filter(is_tellable)
     });
     let Some(hit) = hit else {
         cache.missed();
@@ -113,6 +119,7 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
         return open(NotCached::Missed, CacheStatus::Missed, Some(place), guard);
     };
     let (routed, frames) = (routed(call, &hit), frames(call, &hit));
+    cache.answered(&hit);
     app.metrics.looked_up(match hit.likeness {
         Likeness::Same => Lookup::Hit,
         Likeness::Similar => Lookup::Similar,

@@ -103,15 +103,13 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Pati
     } else {
         let body = attempt.whole_body(response).await?;
         let read = match outgoing.expects {
-            Expects::Completion => {
-                let completion = upstream.dialect().completion(body, outgoing.request_id);
-                completion.and_then(|completion| Completion::read(completion, &model))
-            }
-            Expects::Translatable => {
-                let completion = upstream.dialect().completion(body, outgoing.request_id).and_then(translatable);
-                completion.and_then(|completion| Completion::read(completion, &model))
-            }
             Expects::Embeddings => Completion::read_embeddings(body, &model),
+            expected @ (Expects::Completion | Expects::Translatable) => {
+                let completion = upstream.dialect().completion(body, outgoing.request_id);
+                let completion =
+                    if expected == Expects::Translatable { completion.and_then(translatable) } else { completion };
+                completion.and_then(|completion| Completion::read(completion, &model))
+            }
         };
         (Instant::now(), StartedAnswer::Whole(read.map_err(Trouble::from)?))
     };

@@ -247,6 +247,33 @@ async fn what_a_fallback_said_does_not_outlive_the_emergency() {
     assert_eq!(replies.each_ref().map(word), [(200, "miss"), (200, "miss")]);
 }
 
+/// What is kept for one dialect is no use to another that cannot say it.
+#[tokio::test]
+async fn a_kept_answer_that_cannot_be_told_anew_is_none() {
+    let strange = fake::json(
+        r#"{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":1,"message":{"role":"assistant","content":"odd"},"finish_reason":"stop"}]}"#,
+    );
+    for path in ["/v1/messages", "/v1/responses"] {
+        let upstream = FakeUpstream::script([strange.clone(), answer("hello")]).await;
+        let app = TestApp::start(Setup::tiers(&[upstream.base_url()]).with(EXACT)).await;
+        let mut body = cheap("Hi");
+        let first = ask(&app, &body).await;
+        let again = ask(&app, &body).await;
+        if path == "/v1/responses" {
+            body["input"] = body.as_object_mut().unwrap().remove("messages").unwrap();
+        }
+
+        let (other, kept) = (app.post(path, &body).await, app.post(path, &body).await);
+
+        assert_eq!([&first, &again].map(word), [(200, "miss"), (200, "hit")], "{}", again.text);
+        assert_eq!([&other, &kept].map(word), [(200, "miss"), (200, "hit")], "{path}: {}", other.text);
+        assert!(other.text.contains("hello") && kept.text.contains("hello"), "{}", kept.text);
+        assert_eq!(upstream.requests().len(), 2);
+        let metrics = app.get("/metrics").await.text;
+        assert!(metrics.contains("trimtab_cache_lookups_total{result=\"hit\"} 2\n"), "{metrics}");
+    }
+}
+
 #[tokio::test]
 async fn similar_requests_share_an_answer_and_near_misses_do_not() {
     let upstream = FakeUpstream::script([answer("first"), answer("second")]).await;

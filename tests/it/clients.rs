@@ -85,7 +85,8 @@ async fn check_dialects(interpreter: &str, client: &str) {
     run(interpreter, script, setup, &[("TRIMTAB_CLIENT", client), ("GEMINI_URL", &gemini_url)]).await;
 }
 
-async fn run(interpreter: &str, script: &str, mut setup: Setup, variables: &[(&str, &str)]) {
+/// Runs a checking script against a server that is set up like this and wants a key.
+pub(crate) async fn run(interpreter: &str, script: &str, mut setup: Setup, variables: &[(&str, &str)]) {
     let Ok(program) = std::env::var(interpreter) else {
         // `make test` says what it skipped and why; CI has them all.
         assert!(std::env::var_os("CI").is_none(), "{interpreter} must be set in CI; run `make test`");
@@ -113,7 +114,8 @@ async fn run(interpreter: &str, script: &str, mut setup: Setup, variables: &[(&s
     assert!(output.status.success(), "{said}");
 }
 
-const PYTHON: &str = "TRIMTAB_TEST_PYTHON";
+/// Where the interpreters are named.
+pub(crate) const PYTHON: &str = "TRIMTAB_TEST_PYTHON";
 const NODE: &str = "TRIMTAB_TEST_NODE";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,8 @@
 //! `/v1/completions` and `/v1/embeddings` from outside, and the official client against both and against the cache.
 
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
 
-use crate::support::app::PATIENCE;
+use crate::clients::{PYTHON, run};
 use crate::support::fake::{self, FakeUpstream};
 use crate::support::{Setup, TestApp};
 
@@ -86,6 +84,21 @@ async fn a_legacy_stream_ends_as_streams_do_and_a_cut_one_in_an_error() {
     assert!(cut.text.contains("\"error\"") && !cut.text.contains("[DONE]"), "{}", cut.text);
 }
 
+/// An answer that only looks like one is the upstream's failure: the next model is asked.
+#[tokio::test]
+async fn a_legacy_answer_that_cannot_be_told_moves_on_to_the_next_model() {
+    let strange = fake::json(r#"{"choices":[{"index":1,"message":{"content":"odd"},"finish_reason":"stop"}]}"#);
+    let (first, last) = (FakeUpstream::script([strange]).await, FakeUpstream::script([whole("good")]).await);
+    let app = TestApp::start(Setup::tiers(&[first.base_url(), last.base_url()])).await;
+
+    let body = json!({ "model": "auto", "prompt": "Say", "trimtab": { "quality": 0 } });
+    let reply = app.post("/v1/completions", &body).await;
+
+    assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, "dear"), "{}", reply.text);
+    assert_eq!(reply.json()["choices"][0]["text"], "good");
+    assert_eq!(reply.header("content-length"), reply.text.len().to_string());
+}
+
 #[tokio::test]
 async fn what_chat_models_do_not_offer_is_refused_by_name() {
     let upstream = FakeUpstream::script([whole("x")]).await;
@@ -153,12 +166,7 @@ async fn embedding_models_are_named_where_there_are_several_and_never_stand_in_f
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_completes_embeds_and_reads_replays() {
-    let Ok(python) = std::env::var("TRIMTAB_TEST_PYTHON") else {
-        assert!(std::env::var_os("CI").is_none(), "TRIMTAB_TEST_PYTHON must be set in CI; run `make test`");
-        return;
-    };
     let embed = FakeUpstream::script([fake::json(EMBEDDED)]).await;
-    let demo = "[cache]\nresponses = \"exact\"\n".to_owned();
     let chat = FakeUpstream::script([
         whole("Hello there"),
         fake::sse(&["Hel", "lo"]),
@@ -166,19 +174,7 @@ async fn the_python_client_completes_embeds_and_reads_replays() {
         fake::sse(&["Bye", "."]),
     ])
     .await;
-    let setup = Setup::tiers(&[chat.base_url()]).with(&embedding_model("embed", &embed)).with(&demo);
-    let app = TestApp::start(keyed(setup)).await;
-    let mut command = Command::new(python);
-    command
-        .arg("tests/clients/python/gateway.py")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("TRIMTAB_URL", &app.url)
-        .stdin(Stdio::null());
-
-    let run = tokio::task::spawn_blocking(move || command.output());
-    let output = tokio::time::timeout(PATIENCE, run).await.unwrap().unwrap().unwrap();
-
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}");
-    assert_eq!((chat.requests().len(), embed.requests().len()), (4, 1), "{said}");
+    let cache = "[cache]\nresponses = \"exact\"\n";
+    let setup = Setup::tiers(&[chat.base_url()]).with(&embedding_model("embed", &embed)).with(cache);
+    run(PYTHON, "tests/clients/python/gateway.py", keyed(setup), &[]).await;
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::app::chat;
+use crate::support::aws::frame;
 use crate::support::fake::{FakeUpstream, Reply as Scripted, json as whole_answer, raw_stream, status, whole};
 use crate::support::{Reply, Setup, TestApp};
 
@@ -152,26 +153,6 @@ fn azure() -> Provider {
         },
         refusal: r#"{"error":{"code":"content_filter","message":"filtered sk-canary-0123456789","type":null,"param":"prompt","status":400}}"#,
     }
-}
-
-/// A frame of an AWS event stream.
-fn frame(name: &str, payload: &str) -> Vec<u8> {
-    let mut headers = Vec::new();
-    for (name, value) in [(":message-type", "event"), (":event-type", name)] {
-        headers.push(u8::try_from(name.len()).unwrap());
-        headers.extend_from_slice(name.as_bytes());
-        headers.push(7);
-        headers.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
-        headers.extend_from_slice(value.as_bytes());
-    }
-    let length = u32::try_from(16 + headers.len() + payload.len()).unwrap();
-    let mut frame = length.to_be_bytes().to_vec();
-    frame.extend_from_slice(&u32::try_from(headers.len()).unwrap().to_be_bytes());
-    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
-    frame.extend_from_slice(&headers);
-    frame.extend_from_slice(payload.as_bytes());
-    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
-    frame
 }
 
 /// A server whose cheap model is at the provider and whose dear one is at an upstream of OpenAI's dialect.

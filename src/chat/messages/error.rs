@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 /// The word for a status.
-#[must_use]
-pub const fn error_type(status: u16) -> &'static str {
+pub(super) const fn error_type(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",
         402 => "billing_error",

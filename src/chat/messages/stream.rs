@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::chat::completion::Tokens;
-use crate::chat::dialect::{Dialect, Events, Naming, Problem, read_chunk};
+use crate::chat::dialect::{Dialect, Events, Naming, Problem, check_length, read_chunk};
 use crate::chat::messages::answer::{Block, Ending, Message, Usage, whole};
 use crate::chat::messages::error::error_type;
 use crate::chat::messages::request::Reply;
@@ -62,6 +62,7 @@ impl Dialect for MessageWriter {
         let said = choice.said();
         self.ending.is_refused |= said.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
         self.assembler.feed(&said, &mut Blocks(events));
+        check_length(self.assembler.bytes())?;
         self.ending.finish = choice.finish_reason.take().or(self.ending.finish.take());
         self.ending.stop = choice.stop_reason.take().or(self.ending.stop.take());
         Ok(())

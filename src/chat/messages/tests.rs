@@ -1,14 +1,11 @@
-use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::dialect::{Dialect, Naming, StreamTranslator};
+use crate::chat::dialect::corpus::{answered, cases, check_cuts, data, events, events_of, told};
+use crate::chat::dialect::{Dialect, Naming};
+use crate::chat::messages::error::error_type;
 use crate::chat::openai::ChatRequest;
-
-fn cases(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    text.trim_start_matches("=== ").split("\n=== ").map(|case| case.split_once('\n').unwrap())
-}
 
 fn parse(body: &str) -> ChatRequest {
     MessagesRequest::parse(body.as_bytes()).unwrap().chat
@@ -18,14 +15,6 @@ fn writer() -> MessageWriter {
     let body = r#"{"stop_sequences": ["STOP"], "messages": [{"role": "user", "content": "Hi"}]}"#;
     let naming = Naming { key: "01".to_owned(), created: 5, input_tokens: 11 };
     MessagesRequest::parse(body.as_bytes()).unwrap().reply.writer(naming)
-}
-
-/// The events of a stream that arrives in these pieces.
-fn events(pieces: &[&[u8]]) -> String {
-    let mut translator = StreamTranslator::new(writer());
-    let mut bytes: Vec<u8> = pieces.iter().flat_map(|piece| translator.push(Bytes::copy_from_slice(piece))).collect();
-    bytes.extend(translator.finish());
-    String::from_utf8(bytes).unwrap()
 }
 
 #[test]
@@ -59,46 +48,22 @@ fn marks_thoughts_and_settings_are_kept_for_translations_alone() {
 
 #[test]
 fn whole_answers_become_messages() {
-    let mut said = String::new();
-    for (name, completion) in cases(include_str!("../fixtures/answers.txt")) {
-        let message = String::from_utf8(writer().whole(completion.as_bytes()).unwrap()).unwrap();
-        said.push_str(&format!("=== {name}\n{message}\n"));
-    }
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(answered(writer));
 }
 
 #[test]
 fn streams_become_named_events() {
-    let mut said = String::new();
-    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
-        said.push_str(&format!("=== {name}\n{}", events(&[format!("{}\n\n", stream.trim_end()).as_bytes()])));
-    }
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(told(writer));
 }
 
 #[test]
 fn events_do_not_depend_on_how_the_stream_is_cut() {
-    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
-        let stream = format!("{}\n\n", stream.trim_end());
-        let whole = events(&[stream.as_bytes()]);
-        for at in 0..stream.len() {
-            let (head, tail) = stream.as_bytes().split_at(at);
-            assert_eq!(events(&[head, tail]), whole, "{name}, cut at byte {at}");
-        }
-        let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
-        assert_eq!(events(&bytes), whole, "{name}, byte by byte");
-    }
+    check_cuts(writer);
 }
 
 #[test]
 fn a_stream_tells_what_a_whole_answer_tells() {
-    let stream = cases(include_str!("../fixtures/streams.txt")).find(|(name, _)| *name == "a text, then a tool call");
-    let told = events(&[format!("{}\n\n", stream.unwrap().1.trim_end()).as_bytes()]);
-    let data: Vec<Value> = told
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: "))
-        .map(|data| serde_json::from_str(data).unwrap())
-        .collect();
+    let data = data(&events_of(writer(), "a text, then a tool call"));
     let arguments: String = data.iter().filter_map(|event| event["delta"]["partial_json"].as_str()).collect();
 
     assert_eq!(serde_json::from_str::<Value>(&arguments).unwrap(), json!({ "city": "Zü}rich\"" }));
@@ -237,7 +202,7 @@ proptest! {
         drop(MessagesRequest::parse(body.to_string().as_bytes()));
         drop(writer().whole(json!({ "choices": [json, { "message": json }] }).to_string().as_bytes()));
         let chunk = json!({ "choices": [{ "delta": { "content": json, "tool_calls": [{ "index": 0, "function": json }] }, "finish_reason": null }] });
-        let told = events(&[format!("data: {chunk}\n\ndata: {json}\n\n").as_bytes(), &bytes]);
+        let told = events(writer(), &[format!("data: {chunk}\n\ndata: {json}\n\n").as_bytes(), &bytes]);
         // Whatever comes, the stream ends in an event that says so.
         prop_assert!(told.contains("event: error") || told.contains("event: message_stop"), "{}", told);
     }

@@ -129,6 +129,26 @@ fn sees_what_the_request_needs() {
 }
 
 #[test]
+fn a_file_and_a_recording_count_by_their_size_and_not_as_text() {
+    let tokens = |part: Value| {
+        let message = json!({ "role": "user", "content": [{ "type": "text", "text": "Sum up." }, part] });
+        parse(&json!({ "messages": [message] })).prompt.shape.input_tokens
+    };
+    let data = "A".repeat(4_000_000);
+    let (file, sound) = (
+        json!({ "file_data": format!("data:application/pdf;base64,{data}") }),
+        json!({ "data": data, "format": "mp3" }),
+    );
+
+    for part in [json!({ "type": "file", "file": file }), json!({ "type": "input_audio", "input_audio": sound })] {
+        let counted = tokens(part);
+        assert!((50_000..100_000).contains(&counted), "{counted}");
+    }
+    let known = tokens(json!({ "type": "file", "file": { "file_id": "file-1" } }));
+    assert!((IMAGE_TOKENS..IMAGE_TOKENS + 20).contains(&known), "{known}");
+}
+
+#[test]
 fn a_conversation_is_recognised_by_its_opening_and_not_by_what_follows() {
     let shape = |messages: Value| parse(&json!({ "messages": messages })).prompt.shape;
     let user = |text: &str| json!({ "role": "user", "content": text });

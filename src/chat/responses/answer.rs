@@ -1,6 +1,7 @@
 //! Response objects and their items.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::chat::completion::Tokens;
@@ -101,7 +102,7 @@ pub(super) struct Item {
     pub(super) call_id: String,
     pub(super) name: String,
     pub(super) text: String,
-    pub(super) logprobs: Vec<Value>,
+    pub(super) logprobs: Vec<Box<RawValue>>,
     /// `in_progress`, `completed` or `incomplete`.
     pub(super) status: &'static str,
 }
@@ -151,6 +152,6 @@ pub(super) fn usage(naming: &Naming, tokens: Option<&Tokens>, answer_bytes: usiz
         },
         "output_tokens": output,
         "output_tokens_details": { "reasoning_tokens": tokens.map_or(0, Tokens::reasoning) },
-        "total_tokens": input + output,
+        "total_tokens": input.saturating_add(output),
     })
 }

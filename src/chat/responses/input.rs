@@ -10,35 +10,89 @@ use crate::chat::object::{Object, Shape, elements, shape};
 pub(super) fn messages(body: &Object<'_>) -> Result<Vec<Message>, ChatError> {
     let fix = "send a text, or a list with at least one item such as {\"role\": \"user\", \"content\": \"…\"}";
     let raw = body.raw("input").ok_or_else(|| body.missing("input", fix))?;
-    let mut messages = Vec::new();
+    let mut said = Conversation::default();
     match shape(raw) {
         Shape::Text => {
             let text = body.needed_text("input", fix)?;
-            messages.push(Message::User { content: Content::Text(text) });
+            said.push(Message::User { content: Content::Text(text) });
         }
         Shape::List => {
             for (path, raw) in elements("input", raw)? {
-                item(&Object::at(path, raw)?, &mut messages)?;
+                item(&Object::at(path, raw)?, &mut said)?;
             }
         }
         Shape::Other => return Err(body.wrong("input", "a text or a list of items")),
     }
-    if messages.is_empty() {
+    said.show();
+    if said.messages.is_empty() {
         return Err(body.wrong("input", "a text, or a list with at least one message"));
     }
-    Ok(messages)
+    Ok(said.messages)
 }
 
-fn item(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError> {
+/// The messages so far. Providers want every call of a message answered right after it.
+#[derive(Default)]
+struct Conversation {
+    messages: Vec<Message>,
+    /// Images and files of the outputs of calls, until the last of these outputs is known.
+    shown: Vec<Part>,
+}
+
+impl Conversation {
+    /// Adds a message that is no output of a call.
+    fn push(&mut self, message: Message) {
+        self.show();
+        self.messages.push(message);
+    }
+
+    /// Shows what the outputs held beside text in a message of the user's, since a tool message of chat completions is text.
+    fn show(&mut self) {
+        if !self.shown.is_empty() {
+            self.messages.push(Message::User { content: std::mem::take(&mut self.shown).into() });
+        }
+    }
+
+    /// Adds what the model said. Text after calls joins their message: a message between them and their outputs is refused.
+    fn said(&mut self, text: Option<String>, refused: Option<String>) {
+        match self.messages.last_mut() {
+            Some(Message::Assistant { content, refusal, tool_calls, .. }) if !tool_calls.is_empty() => {
+                let before = content.take().map(Content::into_text).filter(|text| !text.is_empty());
+                let texts: Vec<String> = before.into_iter().chain(text).collect();
+                *content = (!texts.is_empty()).then(|| Content::Text(texts.join("\n")));
+                *refusal = refused.or(refusal.take());
+            }
+            Some(Message::System { .. } | Message::User { .. } | Message::Assistant { .. } | Message::Tool { .. })
+            | None => self.push(Message::Assistant {
+                content: Some(Content::Text(text.unwrap_or_default())),
+                refusal: refused,
+                tool_calls: Vec::new(),
+                thinking_blocks: Vec::new(),
+            }),
+        }
+    }
+
+    /// A call joins what the model said before it: chat completions hold both in one message.
+    fn called(&mut self, call: ToolCall) {
+        match self.messages.last_mut() {
+            Some(Message::Assistant { tool_calls, .. }) => tool_calls.push(call),
+            Some(Message::System { .. } | Message::User { .. } | Message::Tool { .. }) | None => {
+                let (tool_calls, thinking_blocks) = (vec![call], Vec::new());
+                self.push(Message::Assistant { content: None, refusal: None, tool_calls, thinking_blocks });
+            }
+        }
+    }
+}
+
+fn item(item: &Object<'_>, said: &mut Conversation) -> Result<(), ChatError> {
     // A message need not say that it is one.
     let kind = item.text("type")?.unwrap_or_else(|| "message".to_owned());
     match kind.as_str() {
-        "message" => message(item, messages),
+        "message" => message(item, said),
         "function_call" => {
-            call(item, messages)?;
+            said.called(call(item)?);
             Ok(())
         }
-        "function_call_output" => output(item, messages),
+        "function_call_output" => output(item, said),
         // What a model thought holds for the provider that it thought at.
         "reasoning" => Ok(()),
         "item_reference" => {
@@ -52,24 +106,19 @@ fn item(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError>
     }
 }
 
-fn message(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError> {
+fn message(item: &Object<'_>, conversation: &mut Conversation) -> Result<(), ChatError> {
     let role = item.needed_text("role", "say `user`, `assistant`, `system` or `developer`")?;
     let raw = item.raw("content").ok_or_else(|| item.missing("content", "send a text or a list of parts"))?;
     let path = item.path_of("content");
     match role.as_str() {
-        "user" => messages.push(Message::User { content: user(&path, raw)? }),
+        "user" => conversation.push(Message::User { content: user(&path, raw)? }),
         // Other providers know no developer; OpenAI reads a system message as one.
         "system" | "developer" => {
-            messages.push(Message::System { content: Content::Text(said(&path, raw)?.0.unwrap_or_default()) });
+            conversation.push(Message::System { content: Content::Text(said(&path, raw)?.0.unwrap_or_default()) });
         }
         "assistant" => {
-            let (content, refusal) = said(&path, raw)?;
-            messages.push(Message::Assistant {
-                content: Some(Content::Text(content.unwrap_or_default())),
-                refusal,
-                tool_calls: Vec::new(),
-                thinking_blocks: Vec::new(),
-            });
+            let (text, refusal) = said(&path, raw)?;
+            conversation.said(text, refusal);
         }
         _ => return Err(item.wrong("role", "`user`, `assistant`, `system` or `developer`")),
     }
@@ -155,41 +204,29 @@ fn said(path: &str, raw: &RawValue) -> Result<(Option<String>, Option<String>), 
     Ok(((!texts.is_empty()).then(|| texts.join("\n")), refusal))
 }
 
-/// A call joins what the model said before it: chat completions hold both in one message.
-fn call(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError> {
+fn call(item: &Object<'_>) -> Result<ToolCall, ChatError> {
     let id = item.needed_text("call_id", "repeat the id of the call")?;
     let name = item.needed_text("name", "repeat the name of the function")?;
     let arguments = item.text("arguments")?.unwrap_or_else(|| "{}".to_owned());
-    let call = ToolCall::Function { id, function: Called { name, arguments } };
-    match messages.last_mut() {
-        Some(Message::Assistant { tool_calls, .. }) => tool_calls.push(call),
-        Some(Message::System { .. } | Message::User { .. } | Message::Tool { .. }) | None => {
-            let (tool_calls, thinking_blocks) = (vec![call], Vec::new());
-            messages.push(Message::Assistant { content: None, refusal: None, tool_calls, thinking_blocks });
-        }
-    }
-    Ok(())
+    Ok(ToolCall::Function { id, function: Called { name, arguments } })
 }
 
-/// The output of a call. Its images and files follow in a message of the user's, since a tool message of chat completions is text.
-fn output(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError> {
+/// The output of a call. Its images and files follow after the last output beside it.
+fn output(item: &Object<'_>, said: &mut Conversation) -> Result<(), ChatError> {
     let tool_call_id = item.needed_text("call_id", "name the `function_call` that it answers")?;
     let raw = item.raw("output").ok_or_else(|| item.missing("output", "send what the function gave"))?;
-    let (mut texts, mut others) = (Vec::new(), Vec::new());
+    let mut texts = Vec::new();
     match given(&item.path_of("output"), raw)? {
         Given::Text(text) => texts.push(text),
         Given::Parts(pieces) => {
             for piece in &pieces {
                 match part(piece)? {
                     Part::Text { text } => texts.push(text),
-                    other @ (Part::ImageUrl { .. } | Part::File { .. }) => others.push(other),
+                    other @ (Part::ImageUrl { .. } | Part::File { .. }) => said.shown.push(other),
                 }
             }
         }
     }
-    messages.push(Message::Tool { tool_call_id, content: texts.join("\n"), cache_control: None });
-    if !others.is_empty() {
-        messages.push(Message::User { content: others.into() });
-    }
+    said.messages.push(Message::Tool { tool_call_id, content: texts.join("\n"), cache_control: None });
     Ok(())
 }

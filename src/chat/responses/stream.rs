@@ -1,10 +1,11 @@
 //! Chat completions and streams of their chunks as response objects and the typed events of Responses.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::chat::completion::{Choice, Tokens};
-use crate::chat::dialect::{Dialect, Events, Naming, Problem, read_chunk, read_whole};
+use crate::chat::dialect::{Dialect, Events, Naming, Problem, check_length, read_chunk, read_whole};
 use crate::chat::parts::{Assembler, Kind, Opening, Parts, Piece};
 use crate::chat::responses::answer::{Item, Response, Standing, failure_code, usage};
 use crate::chat::responses::request::Reply;
@@ -30,7 +31,9 @@ struct Output {
     items: Vec<Item>,
     sequence: u64,
     /// Log probabilities of the text that is about to be told.
-    logprobs: Vec<Value>,
+    logprobs: Vec<Box<RawValue>>,
+    /// Their bytes, and those of the ones before them.
+    logprob_bytes: usize,
     /// Whether what is closed now was cut off.
     is_cut: bool,
 }
@@ -60,6 +63,7 @@ impl ResponseWriter {
     /// Takes what a choice adds. Events go nowhere where there is no stream.
     fn take(&mut self, mut choice: Choice, events: &mut Events) {
         self.output.logprobs = choice.logprobs();
+        self.output.logprob_bytes += self.output.logprobs.iter().map(|token| token.get().len()).sum::<usize>();
         self.assembler.feed(&choice.said(), &mut Telling { output: &mut self.output, events });
         self.finish = choice.finish_reason.take().or(self.finish.take());
     }
@@ -107,7 +111,7 @@ impl Dialect for ResponseWriter {
         self.model = answer.model.clone().unwrap_or_default();
         self.tokens = answer.usage;
         let choice = answer.into_choice().ok_or(NotAnAnswer::NoChoices)?;
-        let mut nowhere = Events::default();
+        let mut nowhere = Events::nowhere();
         self.take(choice, &mut nowhere);
         let standing = self.close_items(&mut nowhere);
         serde_json::to_vec(&self.response(&standing)).map_err(|_| NotAnAnswer::NotJson)
@@ -123,7 +127,7 @@ impl Dialect for ResponseWriter {
         if let Some(choice) = chunk.into_choice() {
             self.take(choice, events);
         }
-        Ok(())
+        check_length(self.assembler.bytes().saturating_add(self.output.logprob_bytes))
     }
 
     fn end(&mut self, events: &mut Events) {
@@ -173,7 +177,7 @@ struct Added<'a> {
     summary_index: Option<usize>,
     delta: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<&'a [Value]>,
+    logprobs: Option<&'a [Box<RawValue>]>,
 }
 
 impl Output {
@@ -194,7 +198,7 @@ impl Telling<'_> {
     /// An event about the only part of an item, whose fields are those given and its place.
     fn about(&mut self, at: usize, kind: &'static str, mut fields: Value) {
         let sequence = self.output.next();
-        let Some(item) = self.output.items.get(at) else { return };
+        let Some(item) = self.output.items.get(at).filter(|_| self.events.are_read()) else { return };
         let place = match item.kind {
             Kind::Thinking => Some("summary_index"),
             Kind::Text | Kind::Refusal => Some("content_index"),
@@ -212,7 +216,8 @@ impl Telling<'_> {
 
     fn item(&mut self, at: usize, kind: &'static str) {
         let sequence = self.output.next();
-        let Some(item) = self.output.items.get(at).map(Item::to_json) else { return };
+        let Some(item) = self.output.items.get(at).filter(|_| self.events.are_read()) else { return };
+        let item = item.to_json();
         self.events.put(kind, &json!({ "type": kind, "sequence_number": sequence, "output_index": at, "item": item }));
     }
 }
@@ -270,6 +275,9 @@ impl Parts for Telling<'_> {
         let is_cut = self.output.is_cut;
         let Some(item) = self.output.items.get_mut(at) else { return };
         item.status = if is_cut { "incomplete" } else { "completed" };
+        if !self.events.are_read() {
+            return;
+        }
         let (part, text, name) = (item.part(), item.text.clone(), item.name.clone());
         let logprobs = item.logprobs.clone();
         match kind {

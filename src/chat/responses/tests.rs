@@ -2,12 +2,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::chat::dialect::corpus::{answered, cases, check_cuts, data, events, events_of, streams, told};
 use crate::chat::dialect::{Dialect, Naming, StreamTranslator};
 use crate::chat::openai::ChatRequest;
-
-fn cases(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    text.trim_start_matches("=== ").split("\n=== ").map(|case| case.split_once('\n').unwrap())
-}
 
 fn parse(body: &str) -> ChatRequest {
     ResponsesRequest::parse(body.as_bytes()).unwrap().chat
@@ -17,21 +14,6 @@ fn writer() -> ResponseWriter {
     let body = r#"{"instructions": "Be kind.", "input": "Hi", "tools": [{"type": "function", "name": "a"}], "temperature": 0.70}"#;
     let naming = Naming { key: "01".to_owned(), created: 5, input_tokens: 11 };
     ResponsesRequest::parse(body.as_bytes()).unwrap().reply.writer(naming)
-}
-
-/// The events of a stream that arrives in these pieces.
-fn events(pieces: &[&[u8]]) -> String {
-    let mut translator = StreamTranslator::new(writer());
-    let mut bytes: Vec<u8> = pieces.iter().flat_map(|piece| translator.push(Bytes::copy_from_slice(piece))).collect();
-    bytes.extend(translator.finish());
-    String::from_utf8(bytes).unwrap()
-}
-
-fn data(told: &str) -> Vec<Value> {
-    told.lines()
-        .filter_map(|line| line.strip_prefix("data: "))
-        .map(|data| serde_json::from_str(data).unwrap())
-        .collect()
 }
 
 #[test]
@@ -47,41 +29,23 @@ fn requests_become_chat_completions() {
 
 #[test]
 fn whole_answers_become_responses() {
-    let mut said = String::new();
-    for (name, completion) in cases(include_str!("../fixtures/answers.txt")) {
-        let response = String::from_utf8(writer().whole(completion.as_bytes()).unwrap()).unwrap();
-        said.push_str(&format!("=== {name}\n{response}\n"));
-    }
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(answered(writer));
 }
 
 #[test]
 fn streams_become_typed_events() {
-    let mut said = String::new();
-    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
-        said.push_str(&format!("=== {name}\n{}", events(&[format!("{}\n\n", stream.trim_end()).as_bytes()])));
-    }
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(told(writer));
 }
 
 #[test]
 fn events_do_not_depend_on_how_the_stream_is_cut() {
-    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
-        let stream = format!("{}\n\n", stream.trim_end());
-        let whole = events(&[stream.as_bytes()]);
-        for at in 0..stream.len() {
-            let (head, tail) = stream.as_bytes().split_at(at);
-            assert_eq!(events(&[head, tail]), whole, "{name}, cut at byte {at}");
-        }
-        let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
-        assert_eq!(events(&bytes), whole, "{name}, byte by byte");
-    }
+    check_cuts(writer);
 }
 
 #[test]
 fn events_are_numbered_and_end_in_a_response() {
-    for (name, stream) in cases(include_str!("../fixtures/streams.txt")) {
-        let told = data(&events(&[format!("{}\n\n", stream.trim_end()).as_bytes()]));
+    for (name, stream) in streams() {
+        let told = data(&events(writer(), &[stream.as_bytes()]));
         let numbers: Vec<u64> = told.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
 
         assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "{name}");
@@ -94,9 +58,7 @@ fn events_are_numbered_and_end_in_a_response() {
 
 #[test]
 fn the_last_event_holds_what_the_whole_answer_would() {
-    let stream =
-        cases(include_str!("../fixtures/streams.txt")).find(|(name, _)| *name == "reasoning before a text").unwrap();
-    let told = data(&events(&[format!("{}\n\n", stream.1.trim_end()).as_bytes()]));
+    let told = data(&events_of(writer(), "reasoning before a text"));
     let whole = json!({
         "model": "cheap",
         "choices": [{ "index": 0, "finish_reason": "stop", "message": { "reasoning_content": "Let me see.", "content": "42" } }],
@@ -105,6 +67,22 @@ fn the_last_event_holds_what_the_whole_answer_would() {
     let whole: Value = serde_json::from_slice(&writer().whole(whole.to_string().as_bytes()).unwrap()).unwrap();
 
     assert_eq!(told.last().unwrap()["response"], whole);
+}
+
+#[test]
+fn a_stream_without_end_is_cut_before_it_fills_the_memory() {
+    let text = "a".repeat(1 << 20);
+    let delta = json!({ "choices": [{ "index": 0, "delta": { "content": text } }] });
+    let likely = json!({ "choices": [{ "index": 0, "delta": { "content": "a" }, "logprobs": { "content": [{ "token": text }] } }] });
+    for chunk in [delta, likely] {
+        let chunk = Bytes::from(format!("data: {chunk}\n\n"));
+        let mut translator = StreamTranslator::new(writer());
+        let pushed = (1..100).find(|_| {
+            translator.push(chunk.clone());
+            translator.is_broken()
+        });
+        assert!(pushed.is_some_and(|pushed| (64..=65).contains(&pushed)), "{pushed:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ scripted to call tools, whole and in a stream. Prints one line a check; exits 1 
 
 import json
 import os
-import sys
+
+from checks import expect, named, run
 
 os.environ["NO_PROXY"] = "*"  # The server is on this machine.
 
@@ -27,11 +28,6 @@ TOOL = {
 }
 
 client = openai.OpenAI(base_url=URL, api_key=KEY or "unused", max_retries=0, timeout=30)
-
-
-def expect(condition, said):
-    if not condition:
-        raise AssertionError(said)
 
 
 def fails_with(kinds, call):
@@ -219,18 +215,5 @@ if os.environ.get("TRIMTAB_SCRIPTED") == "1":  # The upstreams of these checks o
     CHECKS = [response_calls_functions_where_the_upstream_does]
 
 
-def main():
-    failures = 0
-    for check in CHECKS + ([wrong_key_is_refused] if KEY else []):
-        name = check.__name__.replace("_", " ")
-        try:
-            check()
-            print(f"ok    python: {name}")
-        except Exception as error:  # Every check is reported, whatever it ran into.
-            failures += 1
-            print(f"FAIL  python: {name}: {type(error).__name__}: {error}")
-    sys.exit(1 if failures else 0)
-
-
 if __name__ == "__main__":
-    main()
+    run(named("python", CHECKS + ([wrong_key_is_refused] if KEY else [])))

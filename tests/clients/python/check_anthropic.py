@@ -8,6 +8,8 @@ where the models `cheap` and `dear` are scripted to call tools, whole and in a s
 import os
 import sys
 
+from checks import expect, named, run
+
 os.environ["NO_PROXY"] = "*"  # The server is on this machine.
 
 try:
@@ -28,11 +30,6 @@ TOOL = {
 }
 
 client = anthropic.Anthropic(base_url=URL, api_key=KEY or "unused", max_retries=0, timeout=30)
-
-
-def expect(condition, said):
-    if not condition:
-        raise AssertionError(said)
 
 
 def fails_with(kind, word, call):
@@ -149,18 +146,5 @@ if os.environ.get("TRIMTAB_SCRIPTED") == "1":  # The upstreams of these checks o
     CHECKS = [tools_are_called_where_the_upstream_does]
 
 
-def main():
-    failures = 0
-    for check in CHECKS + ([wrong_key_is_refused] if KEY else []):
-        name = check.__name__.replace("_", " ")
-        try:
-            check()
-            print(f"ok    python, anthropic: {name}")
-        except Exception as error:  # Every check is reported, whatever it ran into.
-            failures += 1
-            print(f"FAIL  python, anthropic: {name}: {type(error).__name__}: {error}")
-    sys.exit(1 if failures else 0)
-
-
 if __name__ == "__main__":
-    main()
+    run(named("python, anthropic", CHECKS + ([wrong_key_is_refused] if KEY else [])))

@@ -10,6 +10,8 @@ import json
 import os
 import sys
 
+from checks import named, run
+
 os.environ["NO_PROXY"] = "*"  # The server is on this machine.
 os.environ["LANGSMITH_TRACING"] = "false"  # LangChain reports to nobody.
 
@@ -281,17 +283,7 @@ def main():
     except ImportError as error:
         print(f"SKIPPED: {name} for Python is not installed ({error}); run `make clients`")
         sys.exit(77)
-    failures = 0
-    for model in models:
-        for check in checks:
-            said = f"python, {name}, {model}: {check.__name__.replace('_', ' ')}"
-            try:
-                check(model)
-                print(f"ok    {said}")
-            except Exception as error:  # Every check is reported, whatever it ran into.
-                failures += 1
-                print(f"FAIL  {said}: {type(error).__name__}: {error}")
-    sys.exit(1 if failures else 0)
+    run([check for model in models for check in named(f"python, {name}, {model}", checks, model)])
 
 
 if __name__ == "__main__":

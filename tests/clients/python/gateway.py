@@ -1,23 +1,19 @@
 """Checks legacy completions, embeddings and replays from the cache with the official OpenAI client for Python.
 
-Environment: TRIMTAB_URL. The server has `[cache] responses = "exact"`, one embedding model, and an upstream that is scripted to answer, in this
+Environment: TRIMTAB_URL; TRIMTAB_KEY, a caller key, where the server asks for one. The server has `[cache] responses = "exact"`, one embedding model, and an upstream that is scripted to answer, in this
 order: a whole completion, a stream, a whole completion, a stream. Prints one line a check; exits 1 if any failed.
 """
 
 import os
-import sys
+
+from checks import expect, named, run
 
 os.environ["NO_PROXY"] = "*"  # The server is on this machine.
 
 import openai  # noqa: E402
 
 URL = os.environ["TRIMTAB_URL"].rstrip("/") + "/v1"
-client = openai.OpenAI(base_url=URL, api_key="unused", max_retries=0, timeout=15)
-
-
-def expect(condition, said):
-    if not condition:
-        raise AssertionError(said)
+client = openai.OpenAI(base_url=URL, api_key=os.environ.get("TRIMTAB_KEY") or "unused", max_retries=0, timeout=15)
 
 
 def legacy_completion_is_answered():
@@ -87,18 +83,5 @@ CHECKS = [
 ]
 
 
-def main():
-    failures = 0
-    for check in CHECKS:
-        name = check.__name__.replace("_", " ")
-        try:
-            check()
-            print(f"ok    python: {name}")
-        except Exception as error:  # Every check is reported, whatever it ran into.
-            failures += 1
-            print(f"FAIL  python: {name}: {type(error).__name__}: {error}")
-    sys.exit(1 if failures else 0)
-
-
 if __name__ == "__main__":
-    main()
+    run(named("python", CHECKS))

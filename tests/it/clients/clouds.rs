@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::clients::scripts::{
     CALLS, Checked, SIGNATURE, Scene, THOUGHT, arguments, body, ensure, halves, list, matched, only,
 };
+use crate::support::aws::frame;
 use crate::support::fake::{Received, Reply, json as whole_json, raw_stream, whole};
 
 /// What stands for the signature of a thought that a client did not keep.
@@ -112,16 +113,16 @@ pub(in crate::clients) fn bedrock(received: &Received) -> Reply {
         let answer = json!({ "output": output, "stopReason": reason, "usage": usage, "metrics": { "latencyMs": 1 } });
         return whole_json(&answer.to_string());
     }
-    let mut bytes = frame("messageStart", &json!({ "role": "assistant" }));
+    let mut bytes = frame("messageStart", &json!({ "role": "assistant" }).to_string());
     let mut at = 0;
     let mut tell = |start: Option<Value>, deltas: Vec<Value>| {
         if let Some(start) = start {
-            bytes.extend(frame("contentBlockStart", &json!({ "contentBlockIndex": at, "start": start })));
+            bytes.extend(frame("contentBlockStart", &json!({ "contentBlockIndex": at, "start": start }).to_string()));
         }
         for delta in deltas {
-            bytes.extend(frame("contentBlockDelta", &json!({ "contentBlockIndex": at, "delta": delta })));
+            bytes.extend(frame("contentBlockDelta", &json!({ "contentBlockIndex": at, "delta": delta }).to_string()));
         }
-        bytes.extend(frame("contentBlockStop", &json!({ "contentBlockIndex": at })));
+        bytes.extend(frame("contentBlockStop", &json!({ "contentBlockIndex": at }).to_string()));
         at += 1;
     };
     if said.thinks {
@@ -133,8 +134,8 @@ pub(in crate::clients) fn bedrock(received: &Received) -> Reply {
         let pieces = halves(&arguments(town)).map(|piece| json!({ "toolUse": { "input": piece } })).to_vec();
         tell(Some(json!({ "toolUse": { "toolUseId": id, "name": "get_weather" } })), pieces);
     }
-    bytes.extend(frame("messageStop", &json!({ "stopReason": reason })));
-    bytes.extend(frame("metadata", &json!({ "usage": usage, "metrics": { "latencyMs": 1 } })));
+    bytes.extend(frame("messageStop", &json!({ "stopReason": reason }).to_string()));
+    bytes.extend(frame("metadata", &json!({ "usage": usage, "metrics": { "latencyMs": 1 } }).to_string()));
     whole(200, "application/vnd.amazon.eventstream", &bytes)
 }
 
@@ -185,25 +186,4 @@ fn bedrock_scene(received: &Received, body: &Value) -> Checked<Scene> {
     scene.has_schema = schema.as_str().is_some_and(|schema| schema.starts_with('{'));
     ensure(schema.is_null() || scene.has_schema, "the schema is not JSON as text")?;
     Ok(scene)
-}
-
-/// A frame of an AWS event stream.
-fn frame(name: &str, payload: &Value) -> Vec<u8> {
-    let payload = payload.to_string();
-    let mut headers = Vec::new();
-    for (name, value) in [(":message-type", "event"), (":event-type", name), (":content-type", "application/json")] {
-        headers.push(u8::try_from(name.len()).unwrap());
-        headers.extend_from_slice(name.as_bytes());
-        headers.push(7);
-        headers.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
-        headers.extend_from_slice(value.as_bytes());
-    }
-    let length = u32::try_from(16 + headers.len() + payload.len()).unwrap();
-    let mut frame = length.to_be_bytes().to_vec();
-    frame.extend_from_slice(&u32::try_from(headers.len()).unwrap().to_be_bytes());
-    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
-    frame.extend_from_slice(&headers);
-    frame.extend_from_slice(payload.as_bytes());
-    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
-    frame
 }

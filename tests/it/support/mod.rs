@@ -1,6 +1,7 @@
 //! A server of our own for every test: port 0, a directory of its own, an upstream that does what the test says.
 
 pub(crate) mod app;
+pub(crate) mod aws;
 
 pub(crate) use app::{Reply, Setup, TestApp};
 

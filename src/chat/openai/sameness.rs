@@ -1,4 +1,4 @@
-//! What makes two requests the same: digests of a canonical form, in which the order of fields and the spelling of numbers do not count.
+//! What makes two requests the same: digests of a form in which the order of fields and the spelling of numbers do not count.
 
 use serde_json::{Number, Value};
 use sha2::{Digest as _, Sha256};
@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::chat::openai::ChatRequest;
 
 /// Fields that do not change an answer: how it is sent, and what providers file it under.
-const IGNORED: [&str; 9] = [
+const IGNORED: [&str; 10] = [
     "stream",
     "stream_options",
     "user",
@@ -14,6 +14,7 @@ const IGNORED: [&str; 9] = [
     "safety_identifier",
     "prompt_cache_key",
     "prompt_cache_retention",
+    "prompt_cache_options",
     "service_tier",
     "store",
 ];
@@ -26,7 +27,7 @@ pub type Digest = [u8; 32];
 
 /// A request in the form in which it is compared.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Canonical {
+pub struct Sameness {
     /// The digest of everything that may change the answer, the wanted model and the router's options included.
     pub digest: Digest,
     /// The last message apart from all else; `None` where it is not plain text of a user, or is long.
@@ -58,9 +59,9 @@ pub enum Sampling {
 }
 
 impl ChatRequest {
-    /// The canonical form. `None` where a number has no value in 64 bits, so that nothing can be said about its equality.
+    /// What other requests are compared with. `None` where a number has no value in 64 bits, so that nothing can be said about its equality.
     #[must_use]
-    pub fn canonical(&self) -> Option<Canonical> {
+    pub fn sameness(&self) -> Option<Sameness> {
         let mut fields = Vec::with_capacity(self.fields.len());
         // What is kept aside of messages and tools are marks for caches and thoughts, which are no part of what is asked.
         let aside = self.aside.iter().filter(|(name, _)| name != "messages" && name != "tools");
@@ -90,7 +91,7 @@ impl ChatRequest {
         let value = |name: &str| fields.iter().find(|(given, _)| *given == name).map(|(_, value)| value);
         let last = value("messages").and_then(Value::as_array).and_then(|messages| messages.last());
         let text = last.and_then(plain_text).filter(|text| (1..=MAX_ASK_BYTES).contains(&text.trim().len()));
-        Some(Canonical {
+        Some(Sameness {
             digest: sum(Last::In),
             ask: text.map(|text| AskApart { text, rest: sum(Last::Out) }),
             sampling: match value("temperature").and_then(Value::as_f64) {
@@ -193,20 +194,16 @@ mod tests {
 
     use super::*;
 
-    fn canonical(body: &Value) -> Canonical {
-        canonical_text(&body.to_string()).unwrap()
+    fn read(body: &str) -> Option<Sameness> {
+        ChatRequest::from_text(body).unwrap().sameness()
     }
 
-    fn canonical_text(body: &str) -> Option<Canonical> {
-        ChatRequest::from_text(body).unwrap().canonical()
-    }
-
-    fn chat(extra: &Value) -> Canonical {
+    fn chat(extra: &Value) -> Sameness {
         let mut body = json!({ "model": "auto", "messages": [{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "Hi" }] });
         for (name, value) in extra.as_object().unwrap() {
             body[name] = value.clone();
         }
-        canonical(&body)
+        read(&body.to_string()).unwrap()
     }
 
     #[test]
@@ -215,6 +212,7 @@ mod tests {
         for same in [
             json!({ "stream": true, "stream_options": { "include_usage": true } }),
             json!({ "user": "u-1", "metadata": { "run": "7" }, "seed": null }),
+            json!({ "prompt_cache_key": "k", "prompt_cache_retention": "24h", "prompt_cache_options": { "ttl": "1h" } }),
             json!({ "trimtab": { "session": "s", "tags": ["t"], "explain": true } }),
         ] {
             assert_eq!(chat(&same).digest, plain.digest, "{same}");
@@ -245,13 +243,13 @@ mod tests {
         let two = r#"{"messages":[{"content":"\u0048i","role":"user"}],"seed":9007199254740993,"temperature":0.0,"model":"m"}"#;
         let three = one.replace("40993", "40992");
 
-        assert_eq!(canonical_text(one), canonical_text(two));
-        assert_ne!(canonical_text(one), canonical_text(&three));
+        assert_eq!(read(one), read(two));
+        assert_ne!(read(one), read(&three));
     }
 
     #[test]
-    fn a_number_beyond_all_bounds_has_no_canonical_form() {
-        assert_eq!(canonical_text(r#"{"messages":[{"role":"user","content":"Hi"}],"x":1e400}"#), None);
+    fn a_number_beyond_all_bounds_is_like_no_other() {
+        assert_eq!(read(r#"{"messages":[{"role":"user","content":"Hi"}],"x":1e400}"#), None);
     }
 
     #[test]

@@ -1,0 +1,21 @@
+//! Answers as AWS sends them.
+
+/// A frame of an event stream.
+pub(crate) fn frame(name: &str, payload: &str) -> Vec<u8> {
+    let mut headers = Vec::new();
+    for (name, value) in [(":message-type", "event"), (":event-type", name), (":content-type", "application/json")] {
+        headers.push(u8::try_from(name.len()).unwrap());
+        headers.extend_from_slice(name.as_bytes());
+        headers.push(7);
+        headers.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        headers.extend_from_slice(value.as_bytes());
+    }
+    let length = u32::try_from(16 + headers.len() + payload.len()).unwrap();
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.extend_from_slice(&u32::try_from(headers.len()).unwrap().to_be_bytes());
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame.extend_from_slice(&headers);
+    frame.extend_from_slice(payload.as_bytes());
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame
+}
