@@ -278,10 +278,15 @@ impl Catalog {
         self.pools.get(model).map_or_else(Vec::new, |place| place.pool.ordered(now))
     }
 
-    /// Every target of every model, weakest tier first.
-    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+    /// Every target of every chat model, weakest tier first.
+    pub fn chat_targets(&self) -> impl Iterator<Item = &Target> {
         let pools = self.candidates.iter().filter_map(|candidate| self.pools.get(&candidate.model));
         pools.flat_map(|place| place.pool.targets())
+    }
+
+    /// Every target: those of the chat models, weakest tier first, and those of the embedding models.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.chat_targets().chain(&self.embeddings)
     }
 }
 

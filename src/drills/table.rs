@@ -56,6 +56,13 @@ pub struct DrillView {
     pub over_budget: bool,
 }
 
+/// Money set aside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reservation {
+    most: NanoUsd,
+    day: Instant,
+}
+
 #[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Row>,
@@ -90,19 +97,21 @@ impl Table {
         self.spent
     }
 
-    /// Sets money aside; false where that would exceed the cap.
-    pub(super) fn reserve(&mut self, most: NanoUsd, cap: NanoUsd, now: Instant) -> bool {
+    /// Sets money aside; `None` where that would exceed the cap.
+    pub(super) fn reserve(&mut self, most: NanoUsd, cap: NanoUsd, now: Instant) -> Option<Reservation> {
         let after = self.spent(now) + most;
-        let may = after <= cap;
-        if may {
-            self.spent = after;
+        if after > cap {
+            return None;
         }
-        may
+        self.spent = after;
+        Some(Reservation { most, day: self.day })
     }
 
-    /// Gives back what was set aside and takes what it cost.
-    pub(super) fn settle(&mut self, most: NanoUsd, cost: NanoUsd) {
-        self.spent = NanoUsd(self.spent.0.saturating_sub(most.0)) + cost;
+    /// Gives back what was set aside and takes what it cost. What was set aside on a day that is over was that day's.
+    pub(super) fn settle(&mut self, Reservation { most, day }: Reservation, cost: NanoUsd) {
+        if day == self.day {
+            self.spent = NanoUsd(self.spent.0.saturating_sub(most.0)) + cost;
+        }
     }
 
     pub(super) fn over_budget(&mut self, at: usize) {
