@@ -64,9 +64,13 @@ impl Pool {
             return self.targets.clone();
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut order: Vec<(f64, &Target)> = match self.balance {
+        let mut order = match self.balance {
             Balance::Weighted => self.by_weight(turn, now),
-            Balance::LeastBusy => self.by(|target| f64::from(target.health.in_flight() + 1) / weight(target, now)),
+            Balance::LeastBusy => self.by(|target| {
+                // Those without a weight are compared with each other alone.
+                let weight = if target.weight > 0.0 { target.weight } else { 1.0 };
+                f64::from(target.health.in_flight() + 1) / (weight * target.health.share(now))
+            }),
             Balance::Latency => self.by(|target| {
                 let waiting = f64::from(target.health.in_flight() + 1);
                 target.health.latency(now) * waiting / target.health.share(now)
@@ -79,7 +83,8 @@ impl Pool {
         // Equals take turns.
         let by = turn as usize % order.len();
         order.rotate_left(by);
-        order.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let is_last = |target: &Target| target.weight <= 0.0;
+        order.sort_by(|(a, one), (b, other)| is_last(one).cmp(&is_last(other)).then(a.total_cmp(b)));
         order.into_iter().map(|(_, target)| target.clone()).collect()
     }
 
@@ -89,7 +94,7 @@ impl Pool {
 
     /// The one whose part of the unit interval this turn falls into comes first, the others by weight.
     fn by_weight(&self, turn: u64, now: Instant) -> Vec<(f64, &Target)> {
-        let weights: Vec<(f64, &Target)> = self.by(|target| weight(target, now));
+        let weights: Vec<(f64, &Target)> = self.by(|target| target.weight * target.health.share(now));
         let total: f64 = weights.iter().map(|(weight, _)| weight).sum();
         let point = (turn as f64 * GOLDEN).fract() * total;
         let mut passed = 0.0;
@@ -102,11 +107,6 @@ impl Pool {
             })
             .collect()
     }
-}
-
-fn weight(target: &Target, now: Instant) -> f64 {
-    // A weight of zero is the last resort under every other.
-    target.weight.max(1e-9) * target.health.share(now)
 }
 
 #[cfg(test)]
@@ -150,6 +150,20 @@ mod tests {
 
         assert!(a.abs_diff(750) < 5 && b.abs_diff(250) < 5, "{a} {b}");
         assert_eq!(c, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_without_weight_is_the_last_resort_however_load_is_spread() {
+        for balance in [Balance::Weighted, Balance::LeastBusy, Balance::Latency, Balance::Cost] {
+            let price = |usd| Some(Price { input_per_mtok: NanoUsd(usd), ..Price::default() });
+            let [dear, cheap] = [(1.0, 200), (0.0, 100)].map(|(weight, usd)| (weight, price(usd)));
+            let make = |name, (weight, price)| Target { price, ..target(name, weight) };
+            let pool = Pool::new(vec![make("a", cheap), make("b", dear), make("c", cheap)], balance);
+            let mut busy = pool.targets()[1].health.enter(Instant::now()).unwrap();
+            busy.proved(Duration::from_secs(9));
+
+            assert_eq!(firsts(&pool, 10), [0, 10, 0], "{balance:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -139,6 +139,8 @@ impl Trouble {
             Self::Status { .. } | Self::Reported(_) => match (self.class(), self.status(), self.hint()) {
                 (Class::Rejected | Class::TooLong, _, _) => Blame::Caller,
                 (Class::Unauthorised, Some(401 | 402), _) => Blame::Lane,
+                // Whoever wrote the request may have written the words too: messages of 400 echo values.
+                (Class::Unauthorised, Some(status), _) if status_class(status) == Class::Rejected => Blame::Nobody,
                 (Class::Unauthorised, _, _) if self.clue() == Some(Clue::NoMoney) => Blame::Lane,
                 (Class::Throttled, _, Some(_)) => Blame::Nobody,
                 (_, _, _) if self.clue() == Some(Clue::NeverFits) => Blame::Caller,
