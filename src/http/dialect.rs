@@ -160,7 +160,10 @@ where
             let bytes = match Pin::new(&mut this.relay).poll_frame(cx) {
                 Poll::Pending => ready!(this.poll_silence(cx)),
                 Poll::Ready(Some(Ok(frame))) => {
-                    frame.into_data().map_or(Bytes::new(), |data| this.translator.push(data))
+                    let bytes = frame.into_data().map_or(Bytes::new(), |data| this.translator.push(data));
+                    // Whoever leaves the last bytes unread need not be waited for.
+                    this.is_over = this.translator.is_over() && this.relay.is_end_stream();
+                    bytes
                 }
                 Poll::Ready(Some(Err(never))) => match never {},
                 Poll::Ready(None) => {

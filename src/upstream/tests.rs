@@ -1,6 +1,7 @@
 //! The whole room against a scripted upstream: what the client reads, what the upstream sees, what the books say.
 
 mod failover;
+mod hedging;
 mod recovery;
 mod relaying;
 mod streams;

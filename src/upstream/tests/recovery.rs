@@ -122,6 +122,7 @@ async fn a_stream_that_begins_with_a_refusal_falls_back() {
 
     assert_eq!(classes(&outcome), [Class::Unfit, Class::Success]);
     assert!(text.contains("yes") && !text.contains("refusal"), "{text}");
+    assert_eq!(outcome.attempts[0].unused_cost, Some(NanoUsd(9_000)), "seven tokens of prompt and one of refusal");
 }
 
 #[tokio::test]
