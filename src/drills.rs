@@ -69,7 +69,7 @@ impl Schedule {
 /// The drills of a server.
 pub struct Drills {
     settings: DrillSettings,
-    targets: Vec<Target>,
+    targets: Vec<Arc<Target>>,
     metrics: Arc<Metrics>,
     /// Of their own, so that drills take nothing from the budgets of callers.
     traffic: Arc<Traffic>,
@@ -102,7 +102,7 @@ impl fmt::Debug for Drills {
 impl Drills {
     /// Drills of these targets. None was made yet.
     #[must_use]
-    pub fn new(settings: DrillSettings, targets: Vec<Target>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(settings: DrillSettings, targets: Vec<Arc<Target>>, metrics: Arc<Metrics>) -> Self {
         let nothing = Allowance { share: 0.0, burst: 0.0 };
         let table = Mutex::new(Table::new(targets.len(), Instant::now()));
         let traffic = Arc::new(Traffic::new(nothing, nothing, settings.timeout));
@@ -117,7 +117,7 @@ impl Drills {
 
     /// Every target, in the order of the views.
     #[must_use]
-    pub fn targets(&self) -> &[Target] {
+    pub fn targets(&self) -> &[Arc<Target>] {
         &self.targets
     }
 
@@ -176,7 +176,7 @@ impl Drills {
     }
 
     /// One call, whose outcome is what its books say.
-    async fn call(&self, target: &Target) -> Option<Outcome> {
+    async fn call(&self, target: &Arc<Target>) -> Option<Outcome> {
         let begun = Instant::now();
         let found = Arc::new(Mutex::new(None));
         let books = {
@@ -185,7 +185,7 @@ impl Drills {
         };
         let once = RetrySettings { per_target: 1, total: 1, ..RetrySettings::default() };
         let plan = Plan {
-            targets: vec![target.clone()],
+            targets: vec![Arc::clone(target)],
             deadline: begun + self.settings.timeout,
             retry: once,
             jitter: 0.0,

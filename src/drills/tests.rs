@@ -31,6 +31,7 @@ fn target(base_url: &str) -> Target {
 }
 
 fn drills(settings: DrillSettings, targets: Vec<Target>) -> Drills {
+    let targets = targets.into_iter().map(Arc::new).collect();
     Drills::new(settings, targets, Arc::new(Metrics::new([])))
 }
 

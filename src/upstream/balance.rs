@@ -1,5 +1,6 @@
 //! Which of several places that serve one model is asked first: deployments, and keys of one upstream.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
@@ -39,7 +40,7 @@ impl Balance {
 /// The targets of one model.
 #[derive(Debug, Default)]
 pub struct Pool {
-    targets: Vec<Target>,
+    targets: Vec<Arc<Target>>,
     balance: Balance,
     turn: AtomicU64,
 }
@@ -47,19 +48,19 @@ pub struct Pool {
 impl Pool {
     /// A pool. Targets of weight zero are asked only where the others do not do.
     #[must_use]
-    pub const fn new(targets: Vec<Target>, balance: Balance) -> Self {
-        Self { targets, balance, turn: AtomicU64::new(0) }
+    pub fn new(targets: Vec<Target>, balance: Balance) -> Self {
+        Self { targets: targets.into_iter().map(Arc::new).collect(), balance, turn: AtomicU64::new(0) }
     }
 
     /// Every target, in the order of the configuration.
     #[must_use]
-    pub fn targets(&self) -> &[Target] {
+    pub fn targets(&self) -> &[Arc<Target>] {
         &self.targets
     }
 
     /// Every target in the order in which the next call should ask them.
     #[must_use]
-    pub fn ordered(&self, now: Instant) -> Vec<Target> {
+    pub fn ordered(&self, now: Instant) -> Vec<Arc<Target>> {
         if self.targets.len() < 2 {
             return self.targets.clone();
         }
@@ -85,16 +86,16 @@ impl Pool {
         order.rotate_left(by);
         let is_last = |target: &Target| target.weight <= 0.0;
         order.sort_by(|(a, one), (b, other)| is_last(one).cmp(&is_last(other)).then(a.total_cmp(b)));
-        order.into_iter().map(|(_, target)| target.clone()).collect()
+        order.into_iter().map(|(_, target)| Arc::clone(target)).collect()
     }
 
-    fn by(&self, rank: impl Fn(&Target) -> f64) -> Vec<(f64, &Target)> {
+    fn by(&self, rank: impl Fn(&Target) -> f64) -> Vec<(f64, &Arc<Target>)> {
         self.targets.iter().map(|target| (rank(target), target)).collect()
     }
 
     /// The one whose part of the unit interval this turn falls into comes first, the others by weight.
-    fn by_weight(&self, turn: u64, now: Instant) -> Vec<(f64, &Target)> {
-        let weights: Vec<(f64, &Target)> = self.by(|target| target.weight * target.health.share(now));
+    fn by_weight(&self, turn: u64, now: Instant) -> Vec<(f64, &Arc<Target>)> {
+        let weights = self.by(|target| target.weight * target.health.share(now));
         let total: f64 = weights.iter().map(|(weight, _)| weight).sum();
         let point = (turn as f64 * GOLDEN).fract() * total;
         let mut passed = 0.0;
@@ -111,7 +112,6 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 
     use reqwest::header::HeaderMap;

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -81,7 +82,7 @@ impl<'a> Course<'a> {
             plan,
             outgoing,
             books,
-            waiting: plan.targets.iter().collect(),
+            waiting: plan.targets.iter().map(Arc::as_ref).collect(),
             aside: Vec::new(),
             retries: RetryPlan::new(plan.retry, plan.jitter),
             begun: Instant::now(),

@@ -49,7 +49,7 @@ pub struct Target {
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The targets, best first.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Arc<Target>>,
     /// When the whole call, its answer included, must be over.
     pub deadline: Instant,
     /// Bounds of the attempts.

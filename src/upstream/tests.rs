@@ -71,6 +71,7 @@ fn hasty(name: &str, fake: &FakeUpstream, timeouts: Timeouts) -> Target {
 fn plan(targets: Vec<Target>) -> Plan {
     let retry = RetrySettings { base: Duration::from_millis(1), ..RetrySettings::default() };
     let deadline = Instant::now() + PATIENCE;
+    let targets = targets.into_iter().map(Arc::new).collect();
     Plan { targets, deadline, retry, jitter: 0.0, care: Care::NONE, traffic: Arc::default() }
 }
 
