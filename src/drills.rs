@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::money::{NanoUsd, Usage};
 use crate::domain::outcome::Outcome;
+use crate::domain::resilience::{Allowance, RetrySettings};
 pub use crate::drills::table::{DrillView, PathState};
 use crate::drills::table::{Reservation, Table};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::drills::{DrillFigures, DrillResult};
 use crate::upstream::books::Books;
-use crate::upstream::budget::{Allowance, Traffic};
+use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Care, Expects, Outgoing, Plan, Reader, Target, dispatch};
-use crate::upstream::retry::RetrySettings;
 
 /// Targets that are called at once.
 const AT_ONCE: usize = 4;
@@ -127,7 +127,7 @@ impl Drills {
         let now = Instant::now();
         let mut table = self.table();
         let spent = table.spent(now);
-        DrillsView { running: self.running.load(Ordering::Relaxed), spent, targets: table.views(now) }
+        DrillsView { running: self.running.load(Ordering::Relaxed), spent, targets: table.views() }
     }
 
     /// Makes drills as scheduled until `stop`. One that is under way then is cut, finds nothing, and is taken to have cost what it may.

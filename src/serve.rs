@@ -320,7 +320,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         sessions: parts.sessions,
         metrics: parts.metrics,
         drift: parts.drift,
-        retry: resilience::retry(&config.retry),
+        retry: config.retry.settings,
         traffic: Arc::new(resilience::traffic(config)?),
         request_timeout: config.server.request_timeout,
         careful_timeout: config.model.careful_timeout,

@@ -5,37 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
+use crate::domain::resilience::Balance;
 use crate::upstream::dispatch::Target;
 
 /// The golden ratio's part below one: multiples of it fill the unit interval as evenly as a sequence can.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
-
-/// How load is spread over the targets of one model. In each way a target counts less the less its rate limits leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Balance {
-    /// In the proportion of the weights.
-    #[default]
-    Weighted,
-    /// To the one that answers the fewest calls.
-    LeastBusy,
-    /// To the fastest, by the mean of what was measured and what is waiting there.
-    Latency,
-    /// To the cheapest.
-    Cost,
-}
-
-impl Balance {
-    /// The word used in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Weighted => "weighted",
-            Self::LeastBusy => "least_busy",
-            Self::Latency => "latency",
-            Self::Cost => "cost",
-        }
-    }
-}
 
 /// The targets of one model.
 #[derive(Debug, Default)]

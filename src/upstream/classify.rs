@@ -10,6 +10,7 @@ use crate::chat::native::Untranslatable;
 use crate::chat::sse::SseError;
 use crate::chat::usage::NotAnAnswer;
 use crate::domain::outcome::Class;
+use crate::domain::resilience::Kind;
 use crate::upstream::said::{Clue, Said};
 
 /// The longest hint that is believed.
@@ -100,27 +101,6 @@ pub enum Blame {
     Target,
     /// The upstream's, or its key's, whatever the model.
     Lane,
-}
-
-/// What a retry may be for, as the operator lists it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// No connection.
-    Connect,
-    /// The connection broke, or the answer ended early.
-    Broken,
-    /// Silence.
-    Timeout,
-    /// Asked to slow down: 429, 529.
-    Throttled,
-    /// 5xx, and errors reported without a status.
-    ServerError,
-    /// 408, 409 and 425: the upstream asks for another try.
-    TryAgain,
-    /// A success that is no answer.
-    Garbage,
-    /// Anything that the same target will say again.
-    Final,
 }
 
 impl Trouble {

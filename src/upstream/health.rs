@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::upstream::breaker::{Breaker, BreakerSettings, BreakerState, BreakerView, Entry};
+use crate::domain::resilience::BreakerSettings;
+use crate::upstream::breaker::{Breaker, BreakerState, BreakerView, Entry};
 use crate::upstream::classify::Blame;
 use crate::upstream::headroom::Headroom;
 

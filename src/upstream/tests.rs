@@ -18,12 +18,12 @@ use tokio::time::{Instant, timeout};
 use crate::domain::ids::{ModelName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Price};
 use crate::domain::outcome::{Class, Outcome};
+use crate::domain::resilience::RetrySettings;
 use crate::upstream::books::Books;
 use crate::upstream::client::{Timeouts, Upstream, UpstreamSettings};
 use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, Reader, Target, dispatch};
 use crate::upstream::fake::FakeUpstream;
 use crate::upstream::health::Health;
-use crate::upstream::retry::RetrySettings;
 
 const KEY: &str = "sk-canary-0123456789";
 /// Long enough for anything that works; a test that waits for so long has failed.
