@@ -26,7 +26,7 @@ pub struct Catalog {
     pools: HashMap<ModelName, Place>,
     policies: HashMap<PolicyName, Policy>,
     default_policy: Policy,
-    embeddings: Vec<Target>,
+    embeddings: Vec<Arc<Target>>,
     tiers: Arc<[TierId]>,
 }
 
@@ -126,7 +126,7 @@ impl Catalog {
             pools,
             policies,
             default_policy: parts.default_policy,
-            embeddings: parts.embeddings,
+            embeddings: parts.embeddings.into_iter().map(Arc::new).collect(),
             tiers: tiers.into(),
         }
     }
@@ -216,7 +216,7 @@ impl Catalog {
     /// where neither says so, the other eligible models of its tier, stronger tiers, and weaker ones only where that is allowed. A model that
     /// may not answer the request is never among them.
     #[must_use]
-    pub fn targets_for(&self, decision: &Decision, shape: &Shape, wishes: Wishes<'_>) -> Vec<Target> {
+    pub fn targets_for(&self, decision: &Decision, shape: &Shape, wishes: Wishes<'_>) -> Vec<Arc<Target>> {
         let place = self.pools.get(&decision.model);
         let own = place.map_or(&[][..], |place| &place.fallback);
         let chain = if wishes.chain.is_empty() { own } else { wishes.chain };
@@ -241,7 +241,7 @@ impl Catalog {
 
     /// Every embedding model.
     #[must_use]
-    pub fn embedding_models(&self) -> &[Target] {
+    pub fn embedding_models(&self) -> &[Arc<Target>] {
         &self.embeddings
     }
 
@@ -249,7 +249,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Names that the configuration does not have, and none where there is no single model.
-    pub fn embedding_model(&self, model: Option<&str>) -> Result<&Target, UnknownName> {
+    pub fn embedding_model(&self, model: Option<&str>) -> Result<&Arc<Target>, UnknownName> {
         let found = match (model, self.embeddings.as_slice()) {
             (Some(model), all) => all.iter().find(|target| target.model.as_str() == model),
             (None, [only]) => Some(only),
@@ -274,14 +274,19 @@ impl Catalog {
         }
     }
 
-    fn ordered(&self, model: &ModelName, now: Instant) -> Vec<Target> {
+    fn ordered(&self, model: &ModelName, now: Instant) -> Vec<Arc<Target>> {
         self.pools.get(model).map_or_else(Vec::new, |place| place.pool.ordered(now))
     }
 
-    /// Every target of every model, weakest tier first.
-    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+    /// Every target of every chat model, weakest tier first.
+    pub fn chat_targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         let pools = self.candidates.iter().filter_map(|candidate| self.pools.get(&candidate.model));
         pools.flat_map(|place| place.pool.targets())
+    }
+
+    /// Every target: those of the chat models, weakest tier first, and those of the embedding models.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.chat_targets().chain(&self.embeddings)
     }
 }
 

@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::money::{NanoUsd, Usage};
 use crate::domain::outcome::Outcome;
-use crate::drills::table::Table;
+use crate::domain::resilience::{Allowance, RetrySettings};
 pub use crate::drills::table::{DrillView, PathState};
+use crate::drills::table::{Reservation, Table};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::drills::{DrillFigures, DrillResult};
 use crate::upstream::books::Books;
-use crate::upstream::budget::{Allowance, Traffic};
+use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Care, Expects, Outgoing, Plan, Reader, Target, dispatch};
-use crate::upstream::retry::RetrySettings;
 
 /// Targets that are called at once.
 const AT_ONCE: usize = 4;
@@ -69,7 +69,7 @@ impl Schedule {
 /// The drills of a server.
 pub struct Drills {
     settings: DrillSettings,
-    targets: Vec<Target>,
+    targets: Vec<Arc<Target>>,
     metrics: Arc<Metrics>,
     /// Of their own, so that drills take nothing from the budgets of callers.
     traffic: Arc<Traffic>,
@@ -102,7 +102,7 @@ impl fmt::Debug for Drills {
 impl Drills {
     /// Drills of these targets. None was made yet.
     #[must_use]
-    pub fn new(settings: DrillSettings, targets: Vec<Target>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(settings: DrillSettings, targets: Vec<Arc<Target>>, metrics: Arc<Metrics>) -> Self {
         let nothing = Allowance { share: 0.0, burst: 0.0 };
         let table = Mutex::new(Table::new(targets.len(), Instant::now()));
         let traffic = Arc::new(Traffic::new(nothing, nothing, settings.timeout));
@@ -117,7 +117,7 @@ impl Drills {
 
     /// Every target, in the order of the views.
     #[must_use]
-    pub fn targets(&self) -> &[Target] {
+    pub fn targets(&self) -> &[Arc<Target>] {
         &self.targets
     }
 
@@ -127,10 +127,10 @@ impl Drills {
         let now = Instant::now();
         let mut table = self.table();
         let spent = table.spent(now);
-        DrillsView { running: self.running.load(Ordering::Relaxed), spent, targets: table.views(now) }
+        DrillsView { running: self.running.load(Ordering::Relaxed), spent, targets: table.views() }
     }
 
-    /// Makes drills as scheduled until `stop`. One that is under way then is cut and counts for nothing.
+    /// Makes drills as scheduled until `stop`. One that is under way then is cut, finds nothing, and is taken to have cost what it may.
     pub async fn keep_on(&self, draw: impl Fn() -> f64 + Send, stop: CancellationToken) {
         let rounds = async {
             while let Some(pause) = self.settings.schedule.pause(draw()) {
@@ -162,12 +162,13 @@ impl Drills {
         // What it may cost at most is set aside first, so that drills at the same time cannot exceed the cap together.
         let most = Usage { input_tokens: INPUT_TOKENS, output_tokens: OUTPUT_TOKENS, ..Usage::default() };
         let most = target.price.map_or(NanoUsd::ZERO, |price| price.cost(&most));
-        if !self.table().reserve(most, self.settings.daily_cap, Instant::now()) {
+        let Some(money) = self.table().reserve(most, self.settings.daily_cap, Instant::now()) else {
             self.table().over_budget(at);
             self.figures(target, DrillResult::OverBudget, NanoUsd::ZERO);
             return;
-        }
-        let mut reserved = Reserved { drills: self, most, cost: NanoUsd::ZERO };
+        };
+        // The provider bills a call that is cut as well.
+        let mut reserved = Reserved { drills: self, money, cost: most };
         let Some(outcome) = self.call(target).await else { return };
         reserved.cost = outcome.cost.unwrap_or_default();
         drop(reserved);
@@ -175,7 +176,7 @@ impl Drills {
     }
 
     /// One call, whose outcome is what its books say.
-    async fn call(&self, target: &Target) -> Option<Outcome> {
+    async fn call(&self, target: &Arc<Target>) -> Option<Outcome> {
         let begun = Instant::now();
         let found = Arc::new(Mutex::new(None));
         let books = {
@@ -184,7 +185,7 @@ impl Drills {
         };
         let once = RetrySettings { per_target: 1, total: 1, ..RetrySettings::default() };
         let plan = Plan {
-            targets: vec![target.clone()],
+            targets: vec![Arc::clone(target)],
             deadline: begun + self.settings.timeout,
             retry: once,
             jitter: 0.0,
@@ -229,8 +230,14 @@ impl Drills {
     }
 
     fn figures(&self, target: &Target, result: DrillResult, cost: NanoUsd) {
-        let (upstream, model) = (target.upstream.id().clone(), target.model.clone());
-        self.metrics.drilled(DrillFigures { upstream, model, key: target.key.unwrap_or(1), result, cost });
+        self.metrics.drilled(DrillFigures {
+            upstream: target.upstream.id().clone(),
+            model: target.model.clone(),
+            upstream_model: target.upstream_model.clone(),
+            key: target.key.unwrap_or(1),
+            result,
+            cost,
+        });
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -257,16 +264,16 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Money set aside for a drill. What it did not cost comes back.
+/// Money set aside for a drill. What it did not cost comes back; all of it is spent where nobody can know.
 struct Reserved<'a> {
     drills: &'a Drills,
-    most: NanoUsd,
+    money: Reservation,
     cost: NanoUsd,
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.drills.table().settle(self.most, self.cost);
+        self.drills.table().settle(self.money, self.cost);
     }
 }
 

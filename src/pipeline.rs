@@ -34,6 +34,7 @@ use crate::domain::policy::{CarefulMode, Limits, Policy};
 use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
 use crate::domain::recovery::Recovery;
+use crate::domain::resilience::RetrySettings;
 use crate::domain::scores::{ScoreFailure, ScoreTimings, Scorer, Scores};
 use crate::drift::{Drift, Judgeable, Seen};
 use crate::model::generation::{CarefulStatus, Generation};
@@ -46,7 +47,6 @@ use crate::telemetry::metrics::choice::Look;
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Answer, DispatchError, Expects, Outgoing, Plan, Reader, dispatch};
-use crate::upstream::retry::RetrySettings;
 
 use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
 use crate::pipeline::turn::conversation;

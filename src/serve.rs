@@ -320,7 +320,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         sessions: parts.sessions,
         metrics: parts.metrics,
         drift: parts.drift,
-        retry: resilience::retry(&config.retry),
+        retry: config.retry.settings,
         traffic: Arc::new(resilience::traffic(config)?),
         request_timeout: config.server.request_timeout,
         careful_timeout: config.model.careful_timeout,
@@ -329,7 +329,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
 
 fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Store>) -> Server {
     let keys = config.server.keys.iter().map(|key| (key.name.clone(), SecretString::from(key.key.expose().to_owned())));
-    let targets = app.catalog.targets().cloned().collect();
+    let targets = app.catalog.chat_targets().cloned().collect();
     let drills = Drills::new(resilience::drills(&config.drills), targets, Arc::clone(&app.metrics));
     Server {
         app,

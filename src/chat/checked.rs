@@ -29,24 +29,19 @@ pub struct Extras {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Added;
 
-/// What of these extras can be asked of a request that is not asked already: log probabilities where the client did not ask for them, the
-/// confidence where the last message is a text of the user's and no form is set.
+/// The same request for a whole answer, and what was added to it of the extras that are wanted: log probabilities where the client did not ask
+/// for them, the confidence where the last message is a text of the user's and no form is set.
 #[must_use]
-pub fn fitting(body: &[u8], wanted: Extras) -> Extras {
-    let Ok(Fields(fields)) = serde_json::from_slice::<Fields<'_>>(body) else { return Extras::default() };
+pub fn prepare(body: Bytes, wanted: Extras) -> (Bytes, Extras) {
+    let Ok(Fields(fields)) = serde_json::from_slice::<Fields<'_>>(&body) else { return (body, Extras::default()) };
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, raw)| raw.get());
     let has_form = field("response_format").is_some_and(|raw| raw != "null");
-    let ends_in_text = field("messages").and_then(with_ask).is_some();
-    Extras {
+    let messages = field("messages").filter(|_| wanted.confidence.is_some() && !has_form);
+    let asking = messages.and_then(with_ask);
+    let added = Extras {
         logprobs: wanted.logprobs.filter(|_| field("logprobs") != Some("true")),
-        confidence: wanted.confidence.filter(|_| !has_form && ends_in_text),
-    }
-}
-
-/// The same request for a whole answer, with what is added.
-#[must_use]
-pub fn request(body: Bytes, extras: Extras) -> Bytes {
-    let Ok(Fields(fields)) = serde_json::from_slice::<Fields<'_>>(&body) else { return body };
+        confidence: wanted.confidence.filter(|_| asking.is_some()),
+    };
     let mut written = Vec::with_capacity(body.len() + 256);
     let mut push = |name: &str, raw: &str| {
         written.push(if written.is_empty() { b'{' } else { b',' });
@@ -57,19 +52,16 @@ pub fn request(body: Bytes, extras: Extras) -> Bytes {
     for (name, raw) in &fields {
         match name.as_str() {
             "stream" | "stream_options" => {}
-            "logprobs" if extras.logprobs.is_some() => {}
-            "messages" if extras.confidence.is_some() => {
-                let asking = with_ask(raw.get());
-                push(name, asking.as_deref().unwrap_or(raw.get()));
-            }
+            "logprobs" if added.logprobs.is_some() => {}
+            "messages" => push(name, asking.as_deref().unwrap_or(raw.get())),
             _ => push(name, raw.get()),
         }
     }
-    if extras.logprobs.is_some() {
+    if added.logprobs.is_some() {
         push("logprobs", "true");
     }
     written.push(b'}');
-    Bytes::from(written)
+    (Bytes::from(written), added)
 }
 
 /// The messages with the question in the last of them; `None` where it is not a text of the user's.
@@ -177,7 +169,7 @@ mod tests {
             body(&json!({ "model": "m", "stream": true, "stream_options": { "include_usage": true }, "seed": 7,
             "messages": [{ "role": "system", "content": "s" }, { "role": "user", "content": "Hi" }] }));
 
-        let sent: Value = serde_json::from_slice(&request(asked.clone(), fitting(&asked, BOTH))).unwrap();
+        let sent: Value = serde_json::from_slice(&prepare(asked, BOTH).0).unwrap();
 
         assert_eq!(sent["messages"][1]["content"], format!("Hi\n\n{ASK}"));
         assert_eq!(sent["messages"][0]["content"], "s");
@@ -188,7 +180,7 @@ mod tests {
     #[test]
     fn nothing_is_added_where_it_does_not_fit() {
         let messages = |role: &str| json!([{ "role": role, "content": "x" }]);
-        let of = |request: Value| fitting(&body(&request), BOTH);
+        let of = |request: Value| prepare(body(&request), BOTH).1;
 
         assert_eq!(of(json!({ "messages": messages("user"), "logprobs": true })).logprobs, None);
         assert_eq!(of(json!({ "messages": messages("tool") })).confidence, None);

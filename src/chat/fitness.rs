@@ -1,11 +1,14 @@
 //! Whether an answer that arrived in good order is of any use. Pure.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::openai::ChatRequest;
 use crate::chat::schema;
+use crate::chat::sse::SseDecoder;
+use crate::chat::worth::is_empty;
 use crate::domain::recovery::{Unfit, UnfitSet};
 
 /// The form that a request asked of its answer.
@@ -70,12 +73,14 @@ impl Fitness {
 
     /// What is wrong with a stream, as far as the chunk tells in which its answer begins. The form is known only at the end, when it is too late.
     #[must_use]
-    pub fn of_beginning(&self, event: &[u8]) -> Option<Unfit> {
+    pub fn of_beginning(&self, event: &Bytes) -> Option<Unfit> {
         if self.unfit.is_empty() {
             return None;
         }
-        let data = event.strip_prefix(b"data:").unwrap_or(event);
-        let chunk: Answer<'_> = serde_json::from_slice(data).ok()?;
+        let mut events = SseDecoder::new(event.len());
+        events.push(event.clone());
+        let event = events.next_event().ok()??;
+        let chunk: Answer<'_> = serde_json::from_slice(&event.data).ok()?;
         let choice = chunk.choices.first()?;
         let begins = Self { form: Form::Free, unfit: self.unfit };
         match (choice.delta.as_ref(), choice.finish_reason.is_some()) {
@@ -87,23 +92,24 @@ impl Fitness {
     }
 
     fn of_choice(&self, message: Option<&Message<'_>>, choice: &Choice<'_>) -> Option<Unfit> {
-        let is_there = |raw: Option<&RawValue>| raw.is_some_and(|raw| !matches!(raw.get(), "null" | "\"\"" | "[]"));
+        let read = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok().filter(|value| !is_empty(value));
+        let is_there = |raw: Option<&RawValue>| raw.and_then(read).is_some();
         let reason = choice.finish_reason.unwrap_or_default();
-        let content = message.and_then(|message| message.content);
+        let content = message.and_then(|message| message.content).and_then(read);
         let acts = message.is_some_and(|message| {
             [message.tool_calls, message.function_call, message.audio].into_iter().any(is_there)
         });
         let refuses = reason == "refusal" || message.is_some_and(|message| is_there(message.refusal));
         let is_wrong_form = || {
-            let text = content.and_then(|content| serde_json::from_str::<String>(content.get()).ok());
+            let text = content.as_ref().and_then(Value::as_str);
             // An answer that was cut at the caller's own limit is not the model's fault.
-            !acts && reason != "length" && text.is_some_and(|text| !self.form.accepts(&text))
+            !acts && reason != "length" && text.is_some_and(|text| !self.form.accepts(text))
         };
         let found = if refuses {
             Unfit::Refusal
         } else if reason == "content_filter" {
             Unfit::ContentFilter
-        } else if !acts && reason != "length" && !is_there(content) {
+        } else if !acts && reason != "length" && content.is_none() {
             Unfit::Empty
         } else if is_wrong_form() {
             Unfit::InvalidJson
@@ -168,6 +174,7 @@ mod tests {
             (json!({ "message": { "content": "no" }, "finish_reason": "refusal" }), Some(Unfit::Refusal)),
             (json!({ "message": { "content": "ha" }, "finish_reason": "content_filter" }), Some(Unfit::ContentFilter)),
             (json!({ "message": { "content": "" }, "finish_reason": "stop" }), Some(Unfit::Empty)),
+            (json!({ "message": { "content": " \n" }, "finish_reason": "stop" }), Some(Unfit::Empty)),
             (json!({ "message": { "content": null, "tool_calls": [] } }), Some(Unfit::Empty)),
             (json!({ "finish_reason": "stop" }), Some(Unfit::Empty)),
         ];
@@ -205,7 +212,10 @@ mod tests {
     fn the_beginning_of_a_stream_tells_of_refusals_filters_and_silence() {
         let judge = |choice: Value| {
             let event = format!("data: {}\n\n", json!({ "choices": [choice] }));
-            strict(Form::Json).of_beginning(event.as_bytes())
+            let named = format!("id: 7\r\nevent: message\r\n{}", event.replace('\n', "\r\n"));
+            let [found, in_named] = [event, named].map(|event| strict(Form::Json).of_beginning(&Bytes::from(event)));
+            assert_eq!(found, in_named, "whatever else the event holds");
+            found
         };
 
         assert_eq!(judge(json!({ "delta": { "content": "x" }, "finish_reason": null })), None);
@@ -213,7 +223,7 @@ mod tests {
         assert_eq!(judge(json!({ "delta": { "refusal": "no" }, "finish_reason": null })), Some(Unfit::Refusal));
         assert_eq!(judge(json!({ "delta": {}, "finish_reason": "content_filter" })), Some(Unfit::ContentFilter));
         assert_eq!(judge(json!({ "delta": {}, "finish_reason": "stop" })), Some(Unfit::Empty));
-        assert_eq!(strict(Form::Free).of_beginning(b"nonsense"), None);
+        assert_eq!(strict(Form::Free).of_beginning(&Bytes::from("nonsense")), None);
     }
 
     #[test]

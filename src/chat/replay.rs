@@ -1,6 +1,6 @@
 //! A whole chat completion as a stream of chunks.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 
 use crate::chat::sse;
@@ -19,8 +19,8 @@ pub enum UsageChunk {
 
 /// The events of a stream that says what a whole completion says, `[DONE]` included. Empty where the value is no completion.
 #[must_use]
-pub fn replay(completion: &Value, usage: UsageChunk) -> Vec<Bytes> {
-    let Some(fields) = completion.as_object() else { return Vec::new() };
+pub fn replay(completion: &Value, usage: UsageChunk) -> Bytes {
+    let Some(fields) = completion.as_object() else { return Bytes::new() };
     let mut top = fields.clone();
     let choices = top.remove("choices");
     let counted = top.remove("usage").filter(|usage| !usage.is_null());
@@ -33,19 +33,19 @@ pub fn replay(completion: &Value, usage: UsageChunk) -> Vec<Bytes> {
         }
         chunk
     };
-    let mut events = Vec::new();
+    let mut events = BytesMut::new();
     for choice in choices.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object) {
-        events.extend(steps(choice).into_iter().map(|step| encode(chunk(json!([step])))));
+        steps(choice).into_iter().for_each(|step| events.extend_from_slice(&encode(chunk(json!([step])))));
     }
     if let (UsageChunk::Sent, Some(counted)) = (usage, counted) {
         let mut last = chunk(json!([]));
         last.insert("usage".to_owned(), counted);
-        events.push(encode(last));
+        events.extend_from_slice(&encode(last));
     }
     if !events.is_empty() {
-        events.push(sse::DONE);
+        events.extend_from_slice(&sse::DONE);
     }
-    events
+    events.freeze()
 }
 
 fn encode(chunk: Map<String, Value>) -> Bytes {
@@ -114,9 +114,7 @@ mod tests {
 
     fn there_and_back(completion: &Value) -> Value {
         let mut gather = Gather::new(1 << 20);
-        for event in replay(completion, UsageChunk::Sent) {
-            gather.push(&event);
-        }
+        gather.push(&replay(completion, UsageChunk::Sent));
         gather.finish(None).unwrap()
     }
 
@@ -144,7 +142,7 @@ mod tests {
     fn usage_comes_only_where_it_was_asked_for() {
         let completion = json!({ "id": "c", "choices": [{ "index": 0, "message": { "role": "assistant", "content": "a" }, "finish_reason": "stop" }],
             "usage": { "prompt_tokens": 3, "completion_tokens": 5 } });
-        let text = |usage| replay(&completion, usage).concat();
+        let text = |usage| replay(&completion, usage).to_vec();
 
         let (sent, left) = (text(UsageChunk::Sent), text(UsageChunk::Left));
 

@@ -49,7 +49,8 @@ fn is_regular(reason: &str) -> bool {
     matches!(reason, "stop" | "length" | "tool_calls" | "function_call")
 }
 
-fn is_empty(value: &Value) -> bool {
+/// Whether a part of a message says nothing.
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),

@@ -1,11 +1,12 @@
 //! Where a model answers: one upstream or several, with one key or several.
 
+use crate::config::Deployment;
 use crate::config::reader::{Section, nearest, quoted};
 use crate::config::routing::price;
 use crate::config::secret::Secret;
 use crate::config::validate::Keys;
-use crate::config::{Balance, Deployment};
 use crate::domain::money::Price;
+use crate::domain::resilience::Balance;
 
 /// The most places of one model, and the most keys of one upstream.
 const MOST: usize = 64;

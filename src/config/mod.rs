@@ -32,7 +32,7 @@ pub use crate::config::drills::Drills;
 pub use crate::config::embeddings::EmbeddingModel;
 use crate::config::env::Environment;
 use crate::config::error::ConfigErrors;
-pub use crate::config::resilience::{Balance, Breaker, Deployment, Hedge, Retry};
+pub use crate::config::resilience::{Deployment, Retry};
 use crate::config::secret::Secret;
 pub use crate::config::upstream::{AwsKeys, Timeouts, Transport, Upstream, UpstreamKind};
 use crate::domain::candidate::Candidate;
@@ -40,6 +40,7 @@ use crate::domain::drift::ReferenceKind;
 use crate::domain::ids::{CallerId, ModelName, PolicyName, TierId, UpstreamId};
 use crate::domain::policy::{Policy, SessionMode};
 use crate::domain::probability::Probability;
+use crate::domain::resilience::{Allowance, Balance, BreakerSettings};
 
 /// The annotated defaults, for people to read.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
@@ -106,9 +107,9 @@ pub struct Config {
     /// How often is asked again.
     pub retry: Retry,
     /// When targets are left alone.
-    pub breaker: Breaker,
+    pub breaker: BreakerSettings,
     /// How often a second target is asked at once.
-    pub hedge: Hedge,
+    pub hedge: Allowance,
     /// Every configured upstream, by name.
     pub upstreams: Vec<Upstream>,
     /// Every tier from weak to strong; at least one, each with at least one model.

@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::reader::{Section, nearest, quoted};
-use crate::config::{Breaker, Hedge, Retry, Tier, escalate};
+use crate::config::{Retry, Tier, escalate};
 use crate::domain::ids::ModelName;
 use crate::domain::recovery::{Recovery, Unfit};
+use crate::domain::resilience::{Allowance, BreakerSettings, RetryOn, RetrySettings};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// What a retry may be for.
-pub(super) const RETRY_CAUSES: [&str; 6] = ["connect", "broken", "throttled", "server_error", "try_again", "garbage"];
 
 /// Reads `[retry]`.
 pub(super) fn retry(mut section: Section<'_>) -> Option<Retry> {
@@ -24,26 +22,28 @@ pub(super) fn retry(mut section: Section<'_>) -> Option<Retry> {
     let patience = section.duration("patience", Duration::ZERO..=HOUR);
     let last_patience = section.duration("last_patience", Duration::ZERO..=HOUR);
     let within = section.duration("within", Duration::ZERO..=HOUR);
-    let on = words(&mut section, "on", &RETRY_CAUSES);
+    let on = words(&mut section, "on", &RetryOn::WORDS.map(|(word, _)| word));
     let budget_share = section.number("budget_share", 0.0..=1.0);
     let budget_burst = section.integer("budget_burst", 0..=10_000);
     section.finish();
-    Some(Retry {
-        attempts: u32::try_from(attempts?).ok()?,
+    let on = on?;
+    let listed = RetryOn::WORDS.into_iter().filter(|(word, _)| on.contains(word)).map(|(_, kind)| kind);
+    let settings = RetrySettings {
         per_target: u32::try_from(per_target?).ok()?,
-        base_delay: base_delay?,
-        max_delay: max_delay?,
+        total: u32::try_from(attempts?).ok()?,
+        within: within?,
+        on: listed.collect(),
+        base: base_delay?,
+        cap: max_delay?,
         patience: patience?,
         last_patience: last_patience?,
-        within: within?,
-        on: on?,
-        budget_share: budget_share?,
-        budget_burst: u32::try_from(budget_burst?).ok()?,
-    })
+    };
+    let budget = Allowance { share: budget_share?, burst: f64::from(u32::try_from(budget_burst?).ok()?) };
+    Some(Retry { settings, budget })
 }
 
 /// Reads `[breaker]`.
-pub(super) fn breaker(mut section: Section<'_>) -> Option<Breaker> {
+pub(super) fn breaker(mut section: Section<'_>) -> Option<BreakerSettings> {
     let window = section.duration("window", Duration::from_secs(1)..=HOUR);
     let least_calls = section.integer("least_calls", 1..=1_000_000);
     let failures = section.number("failures", 0.01..=1.0);
@@ -56,7 +56,7 @@ pub(super) fn breaker(mut section: Section<'_>) -> Option<Breaker> {
         section.problem("longest_cooling", "is shorter than cooling", "lengthen it or shorten cooling");
     }
     section.finish();
-    Some(Breaker {
+    Some(BreakerSettings {
         window: window?,
         least_calls: u32::try_from(least_calls?).ok()?,
         failures: failures?,
@@ -67,11 +67,11 @@ pub(super) fn breaker(mut section: Section<'_>) -> Option<Breaker> {
 }
 
 /// Reads `[hedge]`.
-pub(super) fn hedge(mut section: Section<'_>) -> Option<Hedge> {
+pub(super) fn hedge(mut section: Section<'_>) -> Option<Allowance> {
     let share = section.number("share", 0.0..=1.0);
     let burst = section.integer("burst", 0..=10_000);
     section.finish();
-    Some(Hedge { share: share?, burst: u32::try_from(burst?).ok()? })
+    Some(Allowance { share: share?, burst: f64::from(u32::try_from(burst?).ok()?) })
 }
 
 /// Reads what a policy does when a model fails.

@@ -169,8 +169,8 @@ impl Escalation {
     pub fn judge(&self, evidence: &Evidence) -> Vec<(Check, Found)> {
         let mut found = Vec::new();
         let verdict = |good: bool| if good { Found::Passed } else { Found::Failed };
-        if let Some(fault) = evidence.fault.filter(|fault| self.faults.has(*fault)) {
-            found.push((Check::Fault(fault), Found::Failed));
+        for fault in Unfit::ALL.into_iter().filter(|fault| self.faults.has(*fault)) {
+            found.push((Check::Fault(fault), verdict(evidence.fault != Some(fault))));
         }
         let (mean, min) = evidence.logprobs.unzip();
         for (check, least, value) in

@@ -25,6 +25,7 @@ pub mod probability;
 pub mod prompt;
 pub mod provider;
 pub mod recovery;
+pub mod resilience;
 pub mod scores;
 pub mod signals;
 pub mod steps;

@@ -15,14 +15,14 @@ pub enum Class {
     Success,
     /// The upstream asked to slow down (429, 529).
     Throttled,
-    /// The upstream failed in a way that may pass: 408, 5xx, refused or reset connections, silence.
+    /// The upstream failed in a way that may pass: 408, 409, 425, 5xx, refused or reset connections, silence.
     Transient,
-    /// The upstream refused the request itself: the caller's mistake (400, 404, 413, 422).
+    /// The upstream refused the request itself: the caller's mistake (400, 422).
     Rejected,
-    /// The upstream refused our credentials (401, 403), has no money of ours left or not the model: the operator's mistake, so another
-    /// target may do.
+    /// The upstream refused our credentials (401, 403), has no money of ours left (402), or not the address or the model (404, 405, 410): the
+    /// operator's mistake, so another target may do.
     Unauthorised,
-    /// The request is longer than the model's context, so that only a larger one may do.
+    /// The request is longer than the model's context, or larger than the upstream takes (413), so that only a larger one may do.
     TooLong,
     /// The answer arrived in good order and is no use: a refusal, nothing, or not the JSON that was asked for.
     Unfit,

@@ -34,15 +34,13 @@ impl PathState {
 }
 
 /// What drills know of one target.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DrillView {
     /// Whether it works.
     pub state: PathState,
-    /// How long ago the last drill ended.
-    pub age: Option<Duration>,
-    /// How long ago the last one ended that was answered.
-    pub last_ok: Option<Duration>,
-    /// How long the last one took.
+    at: Option<Instant>,
+    ok_at: Option<Instant>,
+    /// How long the last drill took.
     pub took: Duration,
     /// How the last one ended.
     pub class: Option<Class>,
@@ -56,29 +54,37 @@ pub struct DrillView {
     pub over_budget: bool,
 }
 
+impl DrillView {
+    /// How long ago the last drill ended.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Option<Duration> {
+        self.at.map(|at| now.saturating_duration_since(at))
+    }
+
+    /// How long ago the last one ended that was answered.
+    #[must_use]
+    pub fn last_ok(&self, now: Instant) -> Option<Duration> {
+        self.ok_at.map(|at| now.saturating_duration_since(at))
+    }
+}
+
+/// Money set aside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reservation {
+    most: NanoUsd,
+    day: Instant,
+}
+
 #[derive(Debug)]
 pub(super) struct Table {
-    rows: Vec<Row>,
+    rows: Vec<DrillView>,
     day: Instant,
     spent: NanoUsd,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Row {
-    state: PathState,
-    at: Option<Instant>,
-    ok_at: Option<Instant>,
-    took: Duration,
-    class: Option<Class>,
-    error: String,
-    cost: Option<NanoUsd>,
-    failures: u64,
-    over_budget: bool,
-}
-
 impl Table {
     pub(super) fn new(targets: usize, now: Instant) -> Self {
-        Self { rows: vec![Row::default(); targets], day: now, spent: NanoUsd::ZERO }
+        Self { rows: vec![DrillView::default(); targets], day: now, spent: NanoUsd::ZERO }
     }
 
     /// What was spent in the present 24 hours, counted from the start.
@@ -90,19 +96,21 @@ impl Table {
         self.spent
     }
 
-    /// Sets money aside; false where that would exceed the cap.
-    pub(super) fn reserve(&mut self, most: NanoUsd, cap: NanoUsd, now: Instant) -> bool {
+    /// Sets money aside; `None` where that would exceed the cap.
+    pub(super) fn reserve(&mut self, most: NanoUsd, cap: NanoUsd, now: Instant) -> Option<Reservation> {
         let after = self.spent(now) + most;
-        let may = after <= cap;
-        if may {
-            self.spent = after;
+        if after > cap {
+            return None;
         }
-        may
+        self.spent = after;
+        Some(Reservation { most, day: self.day })
     }
 
-    /// Gives back what was set aside and takes what it cost.
-    pub(super) fn settle(&mut self, most: NanoUsd, cost: NanoUsd) {
-        self.spent = NanoUsd(self.spent.0.saturating_sub(most.0)) + cost;
+    /// Gives back what was set aside and takes what it cost. What was set aside on a day that is over was that day's.
+    pub(super) fn settle(&mut self, Reservation { most, day }: Reservation, cost: NanoUsd) {
+        if day == self.day {
+            self.spent = NanoUsd(self.spent.0.saturating_sub(most.0)) + cost;
+        }
     }
 
     pub(super) fn over_budget(&mut self, at: usize) {
@@ -118,7 +126,7 @@ impl Table {
         let Some(row) = self.rows.get_mut(at) else { return (state, state) };
         let was = row.state;
         let error = outcome.attempts.last().filter(|_| !works).map_or_else(String::new, |last| last.detail.clone());
-        *row = Row {
+        *row = DrillView {
             state,
             at: Some(now),
             ok_at: if works { Some(now) } else { row.ok_at },
@@ -132,19 +140,7 @@ impl Table {
         (state, was)
     }
 
-    pub(super) fn views(&self, now: Instant) -> Vec<DrillView> {
-        let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
-        let view = |row: &Row| DrillView {
-            state: row.state,
-            age: since(row.at),
-            last_ok: since(row.ok_at),
-            took: row.took,
-            class: row.class,
-            error: row.error.clone(),
-            cost: row.cost,
-            failures: row.failures,
-            over_budget: row.over_budget,
-        };
-        self.rows.iter().map(view).collect()
+    pub(super) fn views(&self) -> Vec<DrillView> {
+        self.rows.clone()
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::ids::{ModelName, TierId, UpstreamId};
 use crate::domain::money::Price;
 use crate::upstream::client::{Upstream, UpstreamSettings};
+use crate::upstream::fake::{FakeUpstream, hang};
 use crate::upstream::health::Health;
 
 fn settings(schedule: Schedule, cap: f64) -> DrillSettings {
@@ -30,6 +31,7 @@ fn target(base_url: &str) -> Target {
 }
 
 fn drills(settings: DrillSettings, targets: Vec<Target>) -> Drills {
+    let targets = targets.into_iter().map(Arc::new).collect();
     Drills::new(settings, targets, Arc::new(Metrics::new([])))
 }
 
@@ -60,13 +62,28 @@ async fn the_cap_is_for_24_hours_and_what_was_not_used_comes_back() {
     let mut table = Table::new(1, now);
     let cap = NanoUsd(100);
 
-    assert!(table.reserve(NanoUsd(60), cap, now));
-    assert!(!table.reserve(NanoUsd(60), cap, now), "set aside");
-    table.settle(NanoUsd(60), NanoUsd(30));
-    assert!(table.reserve(NanoUsd(60), cap, now));
-    table.settle(NanoUsd(60), NanoUsd(60));
-    assert!(!table.reserve(NanoUsd(60), cap, now + Duration::from_secs(23 * 3600)));
-    assert!(table.reserve(NanoUsd(60), cap, now + Duration::from_secs(25 * 3600)));
+    let first = table.reserve(NanoUsd(60), cap, now).unwrap();
+    assert!(table.reserve(NanoUsd(60), cap, now).is_none(), "set aside");
+    table.settle(first, NanoUsd(30));
+    let second = table.reserve(NanoUsd(60), cap, now).unwrap();
+    assert!(table.reserve(NanoUsd(60), cap, now + Duration::from_secs(23 * 3600)).is_none());
+    let tomorrow = now + Duration::from_secs(25 * 3600);
+    assert!(table.reserve(NanoUsd(60), cap, tomorrow).is_some());
+    table.settle(second, NanoUsd(10));
+    assert_eq!(table.spent(tomorrow), NanoUsd(60), "what was set aside yesterday was not set aside today");
+}
+
+#[tokio::test]
+async fn a_drill_that_is_cut_is_taken_to_have_cost_what_it_may() {
+    let fake = FakeUpstream::script([hang()]).await;
+    let drills = drills(settings(Schedule::Off, 1.0), vec![target(&fake.base_url())]);
+
+    tokio::select! {
+        _ = drills.round() => panic!("nobody answers"),
+        () = fake.asked() => {}
+    }
+
+    assert_eq!(drills.view().spent, NanoUsd(88_000), "24 tokens in and 64 out at a millionth each");
 }
 
 #[tokio::test(start_paused = true)]

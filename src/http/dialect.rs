@@ -171,10 +171,12 @@ where
         let this = &mut *self;
         while !this.is_over {
             let Some(relay) = &mut this.relay else { break };
-            let bytes = match Pin::new(relay).poll_frame(cx) {
+            let bytes = match Pin::new(&mut *relay).poll_frame(cx) {
                 Poll::Pending => ready!(this.poll_silence(cx)),
                 Poll::Ready(Some(Ok(frame))) => {
                     let bytes = frame.into_data().map_or(Bytes::new(), |data| this.translator.push(data));
+                    // Whoever leaves the last bytes unread need not be waited for.
+                    this.is_over = this.translator.is_over() && relay.is_end_stream();
                     if this.translator.is_broken() {
                         this.is_over = true;
                         this.relay = None;

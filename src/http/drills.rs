@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::drills::{DrillView, Schedule};
 use crate::http::admin::body;
@@ -51,6 +52,8 @@ fn view(server: &Server) -> Value {
 }
 
 fn one(target: &Target, view: &DrillView) -> Value {
+    let now = Instant::now();
+    let age = view.age(now);
     json!({
         "upstream": target.upstream.id(),
         "key": target.key,
@@ -58,9 +61,9 @@ fn one(target: &Target, view: &DrillView) -> Value {
         "upstream_model": target.upstream_model,
         "tier": target.tier,
         "state": view.state.as_str(),
-        "age_s": view.age.map(|age| age.as_secs_f64()),
-        "last_ok_s": view.last_ok.map(|age| age.as_secs_f64()),
-        "took_ms": view.age.map(|_| view.took.as_secs_f64() * 1e3),
+        "age_s": age.map(|age| age.as_secs_f64()),
+        "last_ok_s": view.last_ok(now).map(|age| age.as_secs_f64()),
+        "took_ms": age.map(|_| view.took.as_secs_f64() * 1e3),
         "class": view.class,
         "error": Some(&view.error).filter(|error| !error.is_empty()),
         "cost_usd": view.cost.map(|cost| cost.as_usd()),

@@ -60,6 +60,7 @@ pub(super) fn measure(server: &Server) {
         TargetFigures {
             upstream: target.upstream.id().clone(),
             model: target.model.clone(),
+            upstream_model: target.upstream_model.clone(),
             key: target.key.unwrap_or(1),
             breaker: match health.state() {
                 BreakerState::Closed => 0,

@@ -15,6 +15,7 @@ use crate::domain::check::CheckReport;
 use crate::domain::decide::{Considered, Decision, Reason};
 use crate::domain::ids::UpstreamId;
 use crate::domain::money::NanoUsd;
+use crate::domain::outcome::Class;
 use crate::domain::prompt::Prompt;
 use crate::pipeline::{App, Call, Routed, Told};
 use crate::records;
@@ -118,7 +119,7 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
         app.metrics.looked_up(Lookup::Missed);
         return open(NotCached::Missed, CacheStatus::Missed, Some(place), guard);
     };
-    let (routed, frames) = (routed(call, &hit), frames(call, &hit));
+    let (routed, body) = (routed(call, &hit), body(call, &hit));
     cache.answered(&hit);
     app.metrics.looked_up(match hit.likeness {
         Likeness::Same => Lookup::Hit,
@@ -137,16 +138,18 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
         stream: call.chat.stream,
         usage: None,
         cost: Some(NanoUsd::ZERO),
-        body: Relay::replayed(frames, books),
+        body: Relay::whole(body, books),
     };
     Ok((Looked::Found(Box::new((routed, answer))), None))
 }
 
-/// Has an answer kept once it has reached the client whole, provided that the model answers that was decided for: what a fallback said in
-/// an emergency is not to outlive it.
+/// Has an answer kept once it has reached the client whole, provided that the model answers that was decided for and does so to the policy's
+/// satisfaction: what was given in an emergency, for want of better, is not to outlive it.
 pub(super) fn keep(app: &App, place: Option<Place>, (routed, answer): (&Routed, &mut Answer)) {
     let (Some(cache), Some(place)) = (&app.cache, place) else { return };
-    if answer.model != routed.decision.model || answer.degraded.is_some() {
+    // An answer of no use that serves after all is no attempt that succeeded.
+    let is_fit = answer.attempts.iter().any(|attempt| attempt.class == Class::Success);
+    if answer.model != routed.decision.model || answer.degraded.is_some() || !is_fit {
         return;
     }
     let limit = cache.settings().max_answer_bytes;
@@ -172,9 +175,9 @@ fn place_point(app: &App, place: &mut Place) {
 }
 
 /// The bytes for the client: the whole answer, or a stream that says the same.
-fn frames(call: &Call, hit: &Hit) -> Vec<Bytes> {
+fn body(call: &Call, hit: &Hit) -> Bytes {
     if !call.chat.stream {
-        return vec![hit.kept.body.clone()];
+        return hit.kept.body.clone();
     }
     let usage = if call.chat.wants_usage { UsageChunk::Sent } else { UsageChunk::Left };
     // It could be read when it was kept.

@@ -7,40 +7,23 @@ use secrecy::SecretString;
 use crate::catalog::Place;
 use crate::config::{self, Config};
 use crate::domain::ids::TierId;
+use crate::domain::resilience::BreakerSettings;
 use crate::drills::{DrillSettings, Schedule};
 use crate::serve::providers;
-use crate::upstream::balance::{Balance, Pool};
-use crate::upstream::breaker::{Breaker, BreakerSettings};
-use crate::upstream::budget::{Allowance, Traffic};
+use crate::upstream::balance::Pool;
+use crate::upstream::breaker::Breaker;
+use crate::upstream::budget::Traffic;
 use crate::upstream::client::{Timeouts, Upstream, UpstreamError, UpstreamSettings};
 use crate::upstream::dispatch::Target;
 use crate::upstream::health::Health;
-use crate::upstream::retry::{RetryOn, RetrySettings};
 use crate::upstream::transport::Transport;
 use crate::upstream::verifier::Verifiers;
 
-/// The bounds of the attempts of a call.
-pub(super) fn retry(retry: &config::Retry) -> RetrySettings {
-    let listed = RetryOn::WORDS.into_iter().filter(|(word, _)| retry.on.contains(word)).map(|(_, kind)| kind);
-    RetrySettings {
-        per_target: retry.per_target,
-        total: retry.attempts,
-        within: retry.within,
-        on: listed.collect(),
-        base: retry.base_delay,
-        cap: retry.max_delay,
-        patience: retry.patience,
-        last_patience: retry.last_patience,
-    }
-}
-
 /// What all calls share.
 pub(super) fn traffic(config: &Config) -> Result<Traffic, UpstreamError> {
-    let retries = Allowance { share: config.retry.budget_share, burst: f64::from(config.retry.budget_burst) };
-    let hedges = Allowance { share: config.hedge.share, burst: f64::from(config.hedge.burst) };
     let rules = config.policies.iter().filter_map(|policy| policy.recovery.escalation.as_ref());
     let verifiers = rules.filter_map(|rules| rules.verifier.as_ref()).next().map(|_| Verifiers::new()).transpose()?;
-    Ok(Traffic { verifiers, ..Traffic::new(retries, hedges, config.server.client_timeout) })
+    Ok(Traffic { verifiers, ..Traffic::new(config.retry.budget, config.hedge, config.server.client_timeout) })
 }
 
 /// When drills are made, and what they may cost.
@@ -66,7 +49,7 @@ pub(super) struct Places {
 
 /// Where each model answers: every deployment, with every key of its upstream. Embedding models answer with its first key.
 pub(super) fn places(config: &Config) -> Result<Places, UpstreamError> {
-    let breaker = breaker(&config.breaker);
+    let breaker = config.breaker;
     let mut lanes: Vec<Lane> = Vec::new();
     for upstream in &config.upstreams {
         for (key, settings) in upstream_settings(upstream) {
@@ -76,7 +59,7 @@ pub(super) fn places(config: &Config) -> Result<Places, UpstreamError> {
     }
     let place = |target: &config::Target| Place {
         model: target.candidate.model.clone(),
-        pool: Pool::new(targets(target, &lanes, breaker), balance(target.balance)),
+        pool: Pool::new(targets(target, &lanes, breaker), target.balance),
         fallback: target.fallback.clone(),
     };
     let embeddings = config.embeddings.iter().filter_map(|model| {
@@ -147,24 +130,4 @@ fn upstream_settings(upstream: &config::Upstream) -> Vec<(Option<u32>, UpstreamS
     }
     let keys = upstream.api_key.iter().chain(&upstream.more_keys);
     (1..).zip(keys).map(|(number, key)| (Some(number), with(Some(key)))).collect()
-}
-
-const fn breaker(breaker: &config::Breaker) -> BreakerSettings {
-    BreakerSettings {
-        window: breaker.window,
-        least_calls: breaker.least_calls,
-        failures: breaker.failures,
-        in_a_row: breaker.in_a_row,
-        cooling: breaker.cooling,
-        longest_cooling: breaker.longest_cooling,
-    }
-}
-
-const fn balance(balance: config::Balance) -> Balance {
-    match balance {
-        config::Balance::Weighted => Balance::Weighted,
-        config::Balance::LeastBusy => Balance::LeastBusy,
-        config::Balance::Latency => Balance::Latency,
-        config::Balance::Cost => Balance::Cost,
-    }
 }

@@ -1,45 +1,20 @@
 //! Which of several places that serve one model is asked first: deployments, and keys of one upstream.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
+use crate::domain::resilience::Balance;
 use crate::upstream::dispatch::Target;
 
 /// The golden ratio's part below one: multiples of it fill the unit interval as evenly as a sequence can.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
-/// How load is spread over the targets of one model. In each way a target counts less the less its rate limits leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Balance {
-    /// In the proportion of the weights.
-    #[default]
-    Weighted,
-    /// To the one that answers the fewest calls.
-    LeastBusy,
-    /// To the fastest, by the mean of what was measured and what is waiting there.
-    Latency,
-    /// To the cheapest.
-    Cost,
-}
-
-impl Balance {
-    /// The word used in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Weighted => "weighted",
-            Self::LeastBusy => "least_busy",
-            Self::Latency => "latency",
-            Self::Cost => "cost",
-        }
-    }
-}
-
 /// The targets of one model.
 #[derive(Debug, Default)]
 pub struct Pool {
-    targets: Vec<Target>,
+    targets: Vec<Arc<Target>>,
     balance: Balance,
     turn: AtomicU64,
 }
@@ -47,26 +22,30 @@ pub struct Pool {
 impl Pool {
     /// A pool. Targets of weight zero are asked only where the others do not do.
     #[must_use]
-    pub const fn new(targets: Vec<Target>, balance: Balance) -> Self {
-        Self { targets, balance, turn: AtomicU64::new(0) }
+    pub fn new(targets: Vec<Target>, balance: Balance) -> Self {
+        Self { targets: targets.into_iter().map(Arc::new).collect(), balance, turn: AtomicU64::new(0) }
     }
 
     /// Every target, in the order of the configuration.
     #[must_use]
-    pub fn targets(&self) -> &[Target] {
+    pub fn targets(&self) -> &[Arc<Target>] {
         &self.targets
     }
 
     /// Every target in the order in which the next call should ask them.
     #[must_use]
-    pub fn ordered(&self, now: Instant) -> Vec<Target> {
+    pub fn ordered(&self, now: Instant) -> Vec<Arc<Target>> {
         if self.targets.len() < 2 {
             return self.targets.clone();
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut order: Vec<(f64, &Target)> = match self.balance {
+        let mut order = match self.balance {
             Balance::Weighted => self.by_weight(turn, now),
-            Balance::LeastBusy => self.by(|target| f64::from(target.health.in_flight() + 1) / weight(target, now)),
+            Balance::LeastBusy => self.by(|target| {
+                // Those without a weight are compared with each other alone.
+                let weight = if target.weight > 0.0 { target.weight } else { 1.0 };
+                f64::from(target.health.in_flight() + 1) / (weight * target.health.share(now))
+            }),
             Balance::Latency => self.by(|target| {
                 let waiting = f64::from(target.health.in_flight() + 1);
                 target.health.latency(now) * waiting / target.health.share(now)
@@ -79,17 +58,18 @@ impl Pool {
         // Equals take turns.
         let by = turn as usize % order.len();
         order.rotate_left(by);
-        order.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        order.into_iter().map(|(_, target)| target.clone()).collect()
+        let is_last = |target: &Target| target.weight <= 0.0;
+        order.sort_by(|(a, one), (b, other)| is_last(one).cmp(&is_last(other)).then(a.total_cmp(b)));
+        order.into_iter().map(|(_, target)| Arc::clone(target)).collect()
     }
 
-    fn by(&self, rank: impl Fn(&Target) -> f64) -> Vec<(f64, &Target)> {
+    fn by(&self, rank: impl Fn(&Target) -> f64) -> Vec<(f64, &Arc<Target>)> {
         self.targets.iter().map(|target| (rank(target), target)).collect()
     }
 
     /// The one whose part of the unit interval this turn falls into comes first, the others by weight.
-    fn by_weight(&self, turn: u64, now: Instant) -> Vec<(f64, &Target)> {
-        let weights: Vec<(f64, &Target)> = self.by(|target| weight(target, now));
+    fn by_weight(&self, turn: u64, now: Instant) -> Vec<(f64, &Arc<Target>)> {
+        let weights = self.by(|target| target.weight * target.health.share(now));
         let total: f64 = weights.iter().map(|(weight, _)| weight).sum();
         let point = (turn as f64 * GOLDEN).fract() * total;
         let mut passed = 0.0;
@@ -104,14 +84,8 @@ impl Pool {
     }
 }
 
-fn weight(target: &Target, now: Instant) -> f64 {
-    // A weight of zero is the last resort under every other.
-    target.weight.max(1e-9) * target.health.share(now)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 
     use reqwest::header::HeaderMap;
@@ -150,6 +124,20 @@ mod tests {
 
         assert!(a.abs_diff(750) < 5 && b.abs_diff(250) < 5, "{a} {b}");
         assert_eq!(c, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_without_weight_is_the_last_resort_however_load_is_spread() {
+        for balance in [Balance::Weighted, Balance::LeastBusy, Balance::Latency, Balance::Cost] {
+            let price = |usd| Some(Price { input_per_mtok: NanoUsd(usd), ..Price::default() });
+            let [dear, cheap] = [(1.0, 200), (0.0, 100)].map(|(weight, usd)| (weight, price(usd)));
+            let make = |name, (weight, price)| Target { price, ..target(name, weight) };
+            let pool = Pool::new(vec![make("a", cheap), make("b", dear), make("c", cheap)], balance);
+            let mut busy = pool.targets()[1].health.enter(Instant::now()).unwrap();
+            busy.proved(Duration::from_secs(9));
+
+            assert_eq!(firsts(&pool, 10), [0, 10, 0], "{balance:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

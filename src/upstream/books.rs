@@ -167,8 +167,7 @@ impl Books {
         let end = End { class: Class::Cancelled, status: None, detail, at: Instant::now() };
         if let Some(trying) = self.end_attempt(slot, end) {
             trying.pass.outrun(trying.since.elapsed());
-            let usage = Usage { input_tokens: self.prompt_tokens, ..Usage::default() };
-            self.note_unused(trying.price, Some(usage));
+            self.note_unused(trying.price, Some(self.estimate(0)));
         }
     }
 
@@ -255,7 +254,7 @@ impl Books {
                 (Some(_) | None, _) => {}
             }
         }
-        let usage = self.usage.or_else(|| self.estimate(class));
+        let usage = self.usage.or_else(|| self.estimate_of_part(class));
         let cost = self.cost(usage);
         on_close(Outcome {
             class,
@@ -293,14 +292,19 @@ impl Books {
     }
 
     /// An answer that was not allowed to end is paid for all the same.
-    fn estimate(&self, class: Class) -> Option<Usage> {
+    fn estimate_of_part(&self, class: Class) -> Option<Usage> {
         let is_partial = match class {
             Class::Truncated | Class::Cancelled => self.serving.is_some(),
             Class::Success | Class::Throttled | Class::Transient | Class::Rejected => false,
             Class::Unauthorised | Class::Garbage | Class::TooLong | Class::Unfit | Class::Skipped => false,
         };
-        let output_tokens = u64::try_from(self.output_bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
-        is_partial.then_some(Usage { input_tokens: self.prompt_tokens, cached_input_tokens: 0, output_tokens })
+        is_partial.then(|| self.estimate(self.output_bytes))
+    }
+
+    /// What an answer of so many bytes is taken to be billed for where nobody counted.
+    pub(crate) fn estimate(&self, output_bytes: usize) -> Usage {
+        let output_tokens = u64::try_from(output_bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
+        Usage { input_tokens: self.prompt_tokens, cached_input_tokens: 0, output_tokens }
     }
 }
 

@@ -8,37 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::domain::resilience::BreakerSettings;
+
 const SLICES: usize = 10;
-
-/// When a breaker opens and for how long.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BreakerSettings {
-    /// Over how long calls are counted.
-    pub window: Duration,
-    /// Fewest calls in the window that say anything.
-    pub least_calls: u32,
-    /// The share of failed calls in the window, 0 to 1, at which it opens.
-    pub failures: f64,
-    /// So many failures in a row open it too, however far apart they are.
-    pub in_a_row: u32,
-    /// How long it stays open at first. It doubles with every probe that fails.
-    pub cooling: Duration,
-    /// The longest that it stays open.
-    pub longest_cooling: Duration,
-}
-
-impl Default for BreakerSettings {
-    fn default() -> Self {
-        Self {
-            window: Duration::from_secs(30),
-            least_calls: 10,
-            failures: 0.5,
-            in_a_row: 5,
-            cooling: Duration::from_secs(10),
-            longest_cooling: Duration::from_secs(120),
-        }
-    }
-}
 
 /// The breaker of one target, or of one key.
 #[derive(Debug)]

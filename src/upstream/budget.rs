@@ -6,17 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::domain::resilience::Allowance;
 use crate::upstream::stalled::Clients;
 use crate::upstream::verifier::Verifiers;
-
-/// How much extra traffic is allowed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Allowance {
-    /// The share of calls, 0 to 1, that may be made once more.
-    pub share: f64,
-    /// How many may be made at once after a quiet time. As many come back within a minute of quiet.
-    pub burst: f64,
-}
 
 /// A bucket of tokens. Every call puts a part of one in, every extra call takes one out, and quiet time refills it slowly, so that a server
 /// with little traffic may try again too.

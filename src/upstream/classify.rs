@@ -10,6 +10,7 @@ use crate::chat::native::Untranslatable;
 use crate::chat::sse::SseError;
 use crate::chat::usage::NotAnAnswer;
 use crate::domain::outcome::Class;
+use crate::domain::resilience::Kind;
 use crate::upstream::said::{Clue, Said};
 
 /// The longest hint that is believed.
@@ -102,27 +103,6 @@ pub enum Blame {
     Lane,
 }
 
-/// What a retry may be for, as the operator lists it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// No connection.
-    Connect,
-    /// The connection broke, or the answer ended early.
-    Broken,
-    /// Silence.
-    Timeout,
-    /// Asked to slow down: 429, 529.
-    Throttled,
-    /// 5xx, and errors reported without a status.
-    ServerError,
-    /// 408, 409 and 425: the upstream asks for another try.
-    TryAgain,
-    /// A success that is no answer.
-    Garbage,
-    /// Anything that the same target will say again.
-    Final,
-}
-
 impl Trouble {
     /// Whose failure it was. A request to come back later that names a time is none: the target rests until then.
     #[must_use]
@@ -139,6 +119,8 @@ impl Trouble {
             Self::Status { .. } | Self::Reported(_) => match (self.class(), self.status(), self.hint()) {
                 (Class::Rejected | Class::TooLong, _, _) => Blame::Caller,
                 (Class::Unauthorised, Some(401 | 402), _) => Blame::Lane,
+                // Whoever wrote the request may have written the words too: messages of 400 echo values.
+                (Class::Unauthorised, Some(status), _) if status_class(status) == Class::Rejected => Blame::Nobody,
                 (Class::Unauthorised, _, _) if self.clue() == Some(Clue::NoMoney) => Blame::Lane,
                 (Class::Throttled, _, Some(_)) => Blame::Nobody,
                 (_, _, _) if self.clue() == Some(Clue::NeverFits) => Blame::Caller,

@@ -2,10 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::chat::checked::Extras;
 use crate::domain::outcome::Class;
 use crate::domain::recovery::Unfit;
 use crate::upstream::attempt::{Failure, Patience, Started, StartedAnswer};
@@ -52,6 +54,8 @@ pub(super) struct Asked<'a> {
     pub(super) target: &'a Target,
     pub(super) slot: Slot,
     pub(super) result: Result<Started, Failure>,
+    /// What it was asked for that the client did not ask for.
+    pub(super) added: Extras,
 }
 
 /// How often a target may be asked.
@@ -78,7 +82,7 @@ impl<'a> Course<'a> {
             plan,
             outgoing,
             books,
-            waiting: plan.targets.iter().collect(),
+            waiting: plan.targets.iter().map(Arc::as_ref).collect(),
             aside: Vec::new(),
             retries: RetryPlan::new(plan.retry, plan.jitter),
             begun: Instant::now(),
@@ -116,6 +120,7 @@ impl<'a> Course<'a> {
             let slot = self.books.begin(target, pass);
             let asked = self.ask(target, slot).await;
             target = asked.target;
+            let asks_plainly = self.asks_plainly_after(&asked);
             let failure = match asked.result {
                 Ok(started) => {
                     let detail = match self.unfit(&started) {
@@ -135,7 +140,7 @@ impl<'a> Course<'a> {
                 Err(failure) => failure,
             };
             self.note(target, asked.slot, &failure.trouble);
-            if !self.asks_plainly_after(target, &failure) {
+            if !asks_plainly {
                 match self.step(target, failure, again) {
                     Step::Next => return Ok(None),
                     Step::End => return Err(End),
@@ -211,7 +216,8 @@ impl<'a> Course<'a> {
     fn set_aside(&mut self, target: &'a Target, slot: Slot, (started, detail): (Started, String)) {
         let usage = match &started.answer {
             StartedAnswer::Whole(completion) => completion.usage,
-            StartedAnswer::Stream(stream) => stream.usage(),
+            // A stream counts its tokens at its end, which does not come any more.
+            StartedAnswer::Stream(stream) => stream.usage().or(Some(self.books.estimate(stream.output_bytes()))),
         };
         let aside = Aside { status: started.status, detail, usage };
         let at = self.books.set_aside(slot, aside);
@@ -225,19 +231,27 @@ impl<'a> Course<'a> {
         if let (Class::Throttled, Some(wait)) = (trouble.class(), trouble.hint()) {
             target.health.rest(wait, Instant::now());
         }
+        if trouble.advice() == Advice::Larger {
+            self.larger_than = self.larger_than.max(target.context_tokens);
+        }
+    }
+
+    /// What to do after a failed attempt under this policy.
+    pub(super) fn advice(&self, trouble: &Trouble) -> Advice {
+        let evades = self.plan.care.fitness.unfit.has(Unfit::ContentFilter);
+        match trouble.advice() {
+            Advice::GiveUp if evades && trouble.clue() == Some(Clue::ContentFilter) => Advice::MoveOn,
+            advice @ (Advice::GiveUp | Advice::Backoff | Advice::Wait(_) | Advice::MoveOn | Advice::Larger) => advice,
+        }
     }
 
     fn step(&mut self, target: &Target, failure: Failure, again: Again) -> Step {
         let trouble = &failure.trouble;
         let may_repeat = again == Again::Allowed && self.plan.retry.on.has(trouble.kind());
-        let advice = match trouble.advice() {
-            Advice::GiveUp if self.is_filter_to_evade(trouble) => Advice::MoveOn,
+        let advice = match self.advice(trouble) {
             Advice::Backoff | Advice::Wait(_) if !may_repeat => Advice::MoveOn,
             advice @ (Advice::GiveUp | Advice::Backoff | Advice::Wait(_) | Advice::MoveOn | Advice::Larger) => advice,
         };
-        if advice == Advice::Larger {
-            self.larger_than = self.larger_than.max(target.context_tokens);
-        }
         let left = Left {
             time: self.plan.deadline.saturating_duration_since(Instant::now()),
             targets: self.waiting.len(),
@@ -256,10 +270,6 @@ impl<'a> Course<'a> {
             Next::Stop if self.waiting.is_empty() && advice != Advice::GiveUp => Step::Next,
             Next::Stop => Step::End,
         }
-    }
-
-    fn is_filter_to_evade(&self, trouble: &Trouble) -> bool {
-        trouble.clue() == Some(Clue::ContentFilter) && self.plan.care.fitness.unfit.has(Unfit::ContentFilter)
     }
 
     pub(super) fn is_late(&self) -> bool {

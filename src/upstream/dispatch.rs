@@ -13,6 +13,7 @@ use crate::domain::check::CheckReport;
 use crate::domain::ids::{ModelName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Price, Usage};
 use crate::domain::outcome::{Attempt, Class};
+use crate::domain::resilience::RetrySettings;
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
 use crate::upstream::client::Upstream;
@@ -20,7 +21,6 @@ use crate::upstream::course::Course;
 use crate::upstream::escalate::Checking;
 use crate::upstream::health::Health;
 use crate::upstream::relay::Relay;
-use crate::upstream::retry::RetrySettings;
 
 /// One model at one upstream.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub struct Target {
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The targets, best first.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Arc<Target>>,
     /// When the whole call, its answer included, must be over.
     pub deadline: Instant,
     /// Bounds of the attempts.

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use crate::chat::checked::{Added, Extras, fitting, read, request};
+use crate::chat::checked::{Added, Extras, prepare, read};
 use crate::chat::fitness::Fitness;
 use crate::domain::check::{Check, CheckReport, Escalation, Found};
 use crate::domain::ids::TierId;
 use crate::domain::outcome::Class;
 use crate::upstream::attempt::{self, Failure, Patience, Started, StartedAnswer};
-use crate::upstream::course::Course;
+use crate::upstream::books::Slot;
+use crate::upstream::course::{self, Course};
 use crate::upstream::dispatch::{Outgoing, Reader, Target};
 use crate::upstream::verifier::Asked;
 
@@ -54,24 +55,26 @@ pub(super) enum Manner<'a> {
 }
 
 /// Asks a target in this manner.
-pub(super) async fn run(
-    target: &Target,
+pub(super) async fn run<'a>(
+    (target, slot): (&'a Target, Slot),
     outgoing: &Outgoing<'_>,
     (manner, patience): (Manner<'_>, Patience),
-) -> Result<Started, Failure> {
-    let Manner::Checked(fitness, wanted) = manner else { return attempt::run(target, outgoing, patience).await };
+) -> course::Asked<'a> {
+    let Manner::Checked(fitness, wanted) = manner else {
+        let result = attempt::run(target, outgoing, patience).await;
+        return course::Asked { target, slot, result, added: Extras::default() };
+    };
     let plain = (outgoing.body)(&target.upstream_model, target.upstream.dialect().reader());
-    let extras = fitting(&plain, wanted);
-    let asked = request(plain, extras);
+    let (asked, added) = prepare(plain, wanted);
     let body = |_: &str, _: Reader| asked.clone();
     let whole = Outgoing { stream: false, body: &body, ..*outgoing };
-    let mut started = attempt::run(target, &whole, patience).await?;
-    if let StartedAnswer::Whole(completion) = &mut started.answer {
-        let (body, evidence) = read(std::mem::take(&mut completion.body), extras, fitness);
+    let mut result = attempt::run(target, &whole, patience).await;
+    if let Ok(Started { answer: StartedAnswer::Whole(completion), evidence, .. }) = &mut result {
+        let (body, found) = read(std::mem::take(&mut completion.body), added, fitness);
         completion.body = body;
-        started.evidence = Some(evidence);
+        *evidence = Some(found);
     }
-    Ok(started)
+    course::Asked { target, slot, result, added }
 }
 
 impl<'a> Course<'a> {
@@ -89,9 +92,10 @@ impl<'a> Course<'a> {
 
     /// Whether a refusal may be for the log probabilities that the client did not ask for: some models give none and say so. They are asked
     /// without them then.
-    pub(super) fn asks_plainly_after(&mut self, target: &Target, failure: &Failure) -> bool {
-        let asked_for = matches!(self.manner(target), Manner::Checked(_, Extras { logprobs: Some(Added), .. }));
-        let may_help = asked_for && failure.trouble.class() == Class::Rejected;
+    pub(super) fn asks_plainly_after(&mut self, asked: &course::Asked<'_>) -> bool {
+        let was_refused =
+            |failure: &Failure| failure.trouble.class() == Class::Rejected && failure.trouble.status().is_some();
+        let may_help = asked.added.logprobs == Some(Added) && asked.result.as_ref().is_err_and(was_refused);
         if may_help {
             self.checks.logprobs = Logprobs::Left;
         }

@@ -52,6 +52,8 @@ pub(crate) struct Reply {
     /// Written after the pieces of a reply that ends well.
     tail: Vec<u8>,
     end: End,
+    /// It begins only when this upstream has been asked.
+    after: Option<watch::Receiver<usize>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub(crate) fn json(body: &str) -> Reply {
 pub(crate) fn whole(status: u16, media_type: &str, body: &[u8]) -> Reply {
     let head =
         format!("HTTP/1.1 {status} Scripted\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n", body.len());
-    Reply { head: head.into_bytes(), pieces: vec![body.to_vec()], tail: Vec::new(), end: End::Complete }
+    Reply { head: head.into_bytes(), pieces: vec![body.to_vec()], tail: Vec::new(), end: End::Complete, after: None }
 }
 
 /// A stream of these words, one chunk each, that ends as OpenAI's streams do.
@@ -118,17 +120,18 @@ pub(crate) fn in_pieces(media_type: &str, pieces: &[impl AsRef<[u8]>]) -> Reply 
         pieces: pieces.iter().map(|piece| framed(piece.as_ref())).collect(),
         tail: b"0\r\n\r\n".to_vec(),
         end: End::Complete,
+        after: None,
     }
 }
 
 /// Exactly these bytes, and then silence.
 pub(crate) fn only(head: &str) -> Reply {
-    Reply { head: head.as_bytes().to_vec(), pieces: Vec::new(), tail: Vec::new(), end: End::Silence }
+    Reply { head: head.as_bytes().to_vec(), pieces: Vec::new(), tail: Vec::new(), end: End::Silence, after: None }
 }
 
 /// Nothing at all.
 pub(crate) fn hang() -> Reply {
-    Reply { head: Vec::new(), pieces: Vec::new(), tail: Vec::new(), end: End::Silence }
+    only("")
 }
 
 /// A success that is a web page.
@@ -142,6 +145,11 @@ impl Reply {
         let end = self.head.len() - 2;
         self.head.splice(end..end, format!("{name}: {value}\r\n").into_bytes());
         self
+    }
+
+    /// Begins only when that upstream has been asked.
+    pub(crate) fn when_asked(self, upstream: &FakeUpstream) -> Self {
+        Self { after: Some(upstream.state.asked.subscribe()), ..self }
     }
 
     /// Falls silent after so many pieces of the body.
@@ -267,6 +275,9 @@ async fn serve(mut socket: TcpStream, state: Arc<State>) {
 
 /// Plays a reply; false if the client went away before its end.
 async fn play(socket: &mut TcpStream, reply: Reply) -> bool {
+    if let Some(mut after) = reply.after {
+        after.wait_for(|asked| *asked > 0).await.unwrap();
+    }
     let mut pieces = reply.pieces.into_iter();
     // The head goes out with the first piece, so that both arrive at once.
     let first = [reply.head, pieces.next().unwrap_or_default()].concat();

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::upstream::breaker::{Breaker, BreakerSettings, BreakerState, BreakerView, Entry};
+use crate::domain::resilience::BreakerSettings;
+use crate::upstream::breaker::{Breaker, BreakerState, BreakerView, Entry};
 use crate::upstream::classify::Blame;
 use crate::upstream::headroom::Headroom;
 
@@ -71,7 +72,7 @@ pub(crate) struct Obstacle {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// A breaker is open.
+    /// A breaker is open, whether or not it asked to be left alone as well.
     Open,
     /// It asked to be left alone.
     Resting,
@@ -120,8 +121,13 @@ impl Health {
 
     /// Lets a call in, unless a breaker is open or the target asked to be left alone.
     pub(crate) fn enter(self: &Arc<Self>, now: Instant) -> Result<Pass, Obstacle> {
-        if let Some(until) = self.seen().rests_until.filter(|until| *until > now) {
-            return Err(Obstacle { why: Why::Resting, until });
+        let resting = self.seen().rests_until.filter(|until| *until > now);
+        if let Some(until) = resting {
+            let breakers = [self.lane.view(now), self.breaker.view(now)];
+            let open = breakers.into_iter().filter(|view| view.state == BreakerState::Open);
+            let opens = open.map(|view| now + view.remaining).max();
+            let why = if opens.is_some() { Why::Open } else { Why::Resting };
+            return Err(Obstacle { why, until: opens.map_or(until, |opens| opens.max(until)) });
         }
         let open = |until| Obstacle { why: Why::Open, until };
         let lane = self.lane.enter(now).map_err(open)?;
@@ -142,9 +148,10 @@ impl Health {
         Pass { health: Arc::clone(self), own, lane, is_over: false }
     }
 
-    /// It asked to be left alone for this long. More than a minute is not kept: whether it still wants to is cheap to ask.
+    /// It asked to be left alone for this long; a longer wish that it had before stands. More than a minute is not kept: whether it still wants to is cheap to ask.
     pub(crate) fn rest(&self, wait: Duration, now: Instant) {
-        self.seen().rests_until = Some(now + wait.min(LONGEST_REST));
+        let mut seen = self.seen();
+        seen.rests_until = seen.rests_until.max(Some(now + wait.min(LONGEST_REST)));
     }
 
     /// What its limits leave, as it said with an answer.
@@ -253,5 +260,35 @@ impl Drop for Pass {
             self.undecided(Instant::now());
         }
         self.health.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_breaker_is_not_hidden_by_a_rest() {
+        let settings = BreakerSettings { in_a_row: 1, ..BreakerSettings::default() };
+        let health = Arc::new(Health::new(settings, Arc::new(Breaker::new(settings))));
+        let now = Instant::now();
+        health.rest(Duration::from_secs(5), now);
+        let why = || health.enter(now).unwrap_err().why;
+
+        let before = why();
+        health.force(now).failed(Blame::Target);
+
+        assert_eq!((before, why()), (Why::Resting, Why::Open));
+        assert_eq!(health.enter(now).unwrap_err().until, now + settings.cooling, "when nothing speaks against it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shorter_wish_does_not_cut_a_longer_rest() {
+        let (health, now) = (Health::default(), Instant::now());
+
+        health.rest(Duration::from_secs(30), now);
+        health.rest(Duration::from_secs(1), now);
+
+        assert_eq!(health.view(now).rests_for, Duration::from_secs(30));
     }
 }

@@ -7,42 +7,48 @@ use tokio::time::{Instant, timeout};
 
 use crate::domain::outcome::Class;
 use crate::upstream::books::Slot;
+use crate::upstream::classify::Advice;
 use crate::upstream::course::{Asked, Course};
 use crate::upstream::dispatch::Target;
 use crate::upstream::escalate;
 
 impl<'a> Course<'a> {
     /// Asks a target, and a second one where the first is late and that is allowed. Gives the attempt that ended the matter; the other one
-    /// is in the books already.
+    /// is in the books already, and waits to be asked again where it was not heard to its end.
     pub(super) async fn ask(&mut self, target: &'a Target, slot: Slot) -> Asked<'a> {
         let is_first = self.books.attempts().iter().all(|attempt| attempt.class == Class::Skipped);
+        let how = (self.manner(target), self.patience());
+        let mut first = Box::pin(escalate::run((target, slot), self.outgoing, how));
         let Some(delay) = self.plan.care.hedge_after.filter(|_| is_first && !self.waiting.is_empty()) else {
-            let result = Box::pin(escalate::run(target, self.outgoing, (self.manner(target), self.patience()))).await;
-            return Asked { target, slot, result };
+            return first.await;
         };
         self.plan.traffic.hedges.earn();
-        let mut first = Box::pin(escalate::run(target, self.outgoing, (self.manner(target), self.patience())));
-        if let Ok(result) = timeout(delay, &mut first).await {
-            return Asked { target, slot, result };
+        if let Ok(asked) = timeout(delay, &mut first).await {
+            return asked;
         }
-        let Some((rival, rival_slot)) = self.rival() else {
-            return Asked { target, slot, result: first.await };
-        };
-        let mut second = Box::pin(escalate::run(rival, self.outgoing, (self.manner(rival), self.patience())));
+        let Some((rival, rival_slot)) = self.rival() else { return first.await };
+        let how = (self.manner(rival), self.patience());
+        let mut second = Box::pin(escalate::run((rival, rival_slot), self.outgoing, how));
         let early = tokio::select! {
-            result = &mut first => Asked { target, slot, result },
-            result = &mut second => Asked { target: rival, slot: rival_slot, result },
+            asked = &mut first => asked,
+            asked = &mut second => asked,
         };
         let (late_target, late_slot, late) =
             if early.slot == slot { (rival, rival_slot, second) } else { (target, slot, first) };
         match &early.result {
-            // The upstream's verdict on the request itself holds for the other one too.
-            Err(failure) if failure.trouble.class() != Class::Rejected => {
+            Err(failure) if self.asks_plainly_after(&early) => {
                 self.note(early.target, early.slot, &failure.trouble);
-                Asked { target: late_target, slot: late_slot, result: late.await }
+                self.waiting.push_front(early.target);
+                late.await
+            }
+            // Only a verdict on the request itself holds for the other one too.
+            Err(failure) if self.advice(&failure.trouble) != Advice::GiveUp => {
+                self.note(early.target, early.slot, &failure.trouble);
+                late.await
             }
             Ok(_) | Err(_) => {
                 self.books.outrun(late_slot);
+                self.waiting.push_front(late_target);
                 early
             }
         }

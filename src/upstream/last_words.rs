@@ -37,7 +37,7 @@ pub(super) fn answer(target: &Target, started: Started, closing: Closing<'_>) ->
     let (usage, cost) = books.bill();
     let body = match started.answer {
         StartedAnswer::Whole(completion) if outgoing.stream => {
-            Relay::replayed(replayed(&completion.body, outgoing), books)
+            Relay::whole(replayed(&completion.body, outgoing), books)
         }
         StartedAnswer::Whole(completion) => Relay::whole(completion.body, books),
         StartedAnswer::Stream(stream) => traffic.clients.watching(Relay::stream(stream, books)),
@@ -57,7 +57,7 @@ pub(super) fn answer(target: &Target, started: Started, closing: Closing<'_>) ->
 }
 
 /// A whole answer as the stream that the client wants.
-fn replayed(body: &[u8], outgoing: &Outgoing<'_>) -> Vec<Bytes> {
+fn replayed(body: &[u8], outgoing: &Outgoing<'_>) -> Bytes {
     let usage = if outgoing.wants_usage { UsageChunk::Sent } else { UsageChunk::Left };
     // It was read as a completion before.
     replay(&serde_json::from_slice(body).unwrap_or_default(), usage)

@@ -33,6 +33,6 @@ pub mod verifier;
 
 #[cfg(test)]
 #[expect(dead_code, reason = "the scripted upstream is shared with the integration tests, which use more of it")]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

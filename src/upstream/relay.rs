@@ -35,10 +35,8 @@ pub struct Relay<B = reqwest::Body> {
 
 enum Content<B> {
     /// The bytes, until they are taken.
-    Whole(Option<Bytes>, Ledger),
+    Whole(Option<Bytes>, Box<Ledger>),
     Stream(Arc<Live<B>>),
-    /// A stream of an answer that is whole.
-    Replay(std::vec::IntoIter<Bytes>, Ledger),
 }
 
 /// A stream on its way to the client. Whoever finds that the client stopped reading may end it, so it stands behind a lock that nobody
@@ -58,7 +56,6 @@ impl<B> fmt::Debug for Relay<B> {
         let kind = match &self.content {
             Content::Whole(..) => "whole",
             Content::Stream(_) => "stream",
-            Content::Replay(..) => "replay",
         };
         f.debug_struct("Relay").field("content", &kind).finish_non_exhaustive()
     }
@@ -139,8 +136,8 @@ impl<B> Streaming<B> {
     }
 
     /// The event in which the answer itself begins.
-    pub(crate) fn beginning(&self) -> Option<&[u8]> {
-        self.held.as_slice().last().map(Bytes::as_ref)
+    pub(crate) fn beginning(&self) -> Option<&Bytes> {
+        self.held.as_slice().last()
     }
 }
 
@@ -209,9 +206,9 @@ where
 }
 
 impl<B> Relay<B> {
-    /// An answer that is complete.
-    pub(crate) const fn whole(body: Bytes, books: Books) -> Self {
-        Self { content: Content::Whole(Some(body), Ledger::new(books)) }
+    /// An answer that is complete, a stream of events too: nobody waits for its client to take it.
+    pub(crate) fn whole(body: Bytes, books: Books) -> Self {
+        Self { content: Content::Whole(Some(body), Box::new(Ledger::new(books))) }
     }
 
     /// An answer that goes on.
@@ -221,19 +218,11 @@ impl<B> Relay<B> {
         Self { content: Content::Stream(Arc::new(Live(Mutex::new(flow)))) }
     }
 
-    /// An answer that is whole, in these frames.
-    pub(crate) fn replayed(frames: Vec<Bytes>, books: Books) -> Self {
-        match <[Bytes; 1]>::try_from(frames) {
-            Ok([body]) => Self::whole(body, books),
-            Err(frames) => Self { content: Content::Replay(frames.into_iter(), Ledger::new(books)) },
-        }
-    }
-
     /// Whether the answer is known to its end, so that what it costs is known too.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         match &self.content {
-            Content::Whole(..) | Content::Replay(..) => true,
+            Content::Whole(..) => true,
             Content::Stream(_) => false,
         }
     }
@@ -241,7 +230,7 @@ impl<B> Relay<B> {
     /// Has the answer seen by somebody who keeps it.
     pub(crate) fn keep_with(&mut self, keeper: Box<dyn Keeper>) {
         match &mut self.content {
-            Content::Whole(_, ledger) | Content::Replay(_, ledger) => ledger.keep_with(keeper),
+            Content::Whole(_, ledger) => ledger.keep_with(keeper),
             Content::Stream(live) => {
                 if let Some((_, ledger)) = &mut live.lock().open {
                     ledger.keep_with(keeper);
@@ -255,7 +244,7 @@ impl<B: Send + 'static> Relay<B> {
     /// By what the client of a stream can be watched.
     pub(crate) fn watched(&self) -> Option<Weak<dyn Stalls>> {
         match &self.content {
-            Content::Whole(..) | Content::Replay(..) => None,
+            Content::Whole(..) => None,
             Content::Stream(live) => Some(stalled::weak(live)),
         }
     }
@@ -340,16 +329,6 @@ where
                 }
                 body.take()
             }
-            Content::Replay(frames, ledger) => {
-                let frame = frames.next();
-                if let Some(frame) = &frame {
-                    ledger.sends(frame);
-                }
-                if frames.len() == 0 {
-                    ledger.end_well();
-                }
-                frame
-            }
             Content::Stream(live) => ready!(live.lock().poll_bytes(cx)),
         };
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
@@ -359,7 +338,6 @@ where
         match &self.content {
             Content::Whole(body, _) => body.is_none(),
             Content::Stream(live) => live.lock().is_over,
-            Content::Replay(frames, _) => frames.len() == 0,
         }
     }
 
@@ -369,7 +347,7 @@ where
                 SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len).try_into().unwrap_or(u64::MAX))
             }
             Content::Stream(live) if live.lock().is_over => SizeHint::with_exact(0),
-            Content::Stream(_) | Content::Replay(..) => SizeHint::default(),
+            Content::Stream(_) => SizeHint::default(),
         }
     }
 }

@@ -2,86 +2,8 @@
 
 use std::time::Duration;
 
-use crate::upstream::classify::{Advice, Kind};
-
-/// Bounds of the attempts of one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetrySettings {
-    /// Most attempts at one target, the first included. At least one is made.
-    pub per_target: u32,
-    /// Most attempts of a call over all its targets. Each target is asked once even where there are more of them.
-    pub total: u32,
-    /// How long after the first attempt the same target may still be asked again.
-    pub within: Duration,
-    /// What the same target is asked again for.
-    pub on: RetryOn,
-    /// The pause before the first retry; it doubles with each further one at the same target.
-    pub base: Duration,
-    /// The longest pause of our own choice.
-    pub cap: Duration,
-    /// The longest pause that an upstream may ask for while another target is left.
-    pub patience: Duration,
-    /// The same when no other target is left.
-    pub last_patience: Duration,
-}
-
-impl Default for RetrySettings {
-    fn default() -> Self {
-        Self {
-            per_target: 2,
-            total: 6,
-            within: Duration::from_secs(60),
-            on: RetryOn::USUAL,
-            base: Duration::from_millis(200),
-            cap: Duration::from_secs(2),
-            patience: Duration::from_secs(2),
-            last_patience: Duration::from_secs(30),
-        }
-    }
-}
-
-/// What the same target is asked again for. Silence is not among it: the client would wait as long once more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetryOn(u8);
-
-impl RetryOn {
-    /// Everything that may be listed.
-    pub const USUAL: Self = Self(0b11_1111);
-
-    /// The kinds that may be listed, by their word.
-    pub const WORDS: [(&'static str, Kind); 6] = [
-        ("connect", Kind::Connect),
-        ("broken", Kind::Broken),
-        ("throttled", Kind::Throttled),
-        ("server_error", Kind::ServerError),
-        ("try_again", Kind::TryAgain),
-        ("garbage", Kind::Garbage),
-    ];
-
-    /// Whether it holds a kind.
-    #[must_use]
-    pub const fn has(self, kind: Kind) -> bool {
-        self.0 & Self::bit(kind) != 0
-    }
-
-    const fn bit(kind: Kind) -> u8 {
-        match kind {
-            Kind::Connect => 1,
-            Kind::Broken => 2,
-            Kind::Throttled => 4,
-            Kind::ServerError => 8,
-            Kind::TryAgain => 16,
-            Kind::Garbage => 32,
-            Kind::Timeout | Kind::Final => 0,
-        }
-    }
-}
-
-impl FromIterator<Kind> for RetryOn {
-    fn from_iter<I: IntoIterator<Item = Kind>>(all: I) -> Self {
-        Self(all.into_iter().fold(0, |bits, kind| bits | Self::bit(kind)))
-    }
-}
+use crate::domain::resilience::RetrySettings;
+use crate::upstream::classify::Advice;
 
 /// What is left to a call after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

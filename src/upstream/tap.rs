@@ -6,7 +6,7 @@ use crate::chat::sse::SseEvent;
 use crate::chat::usage::{Chunk, PublicModel, is_error_body};
 use crate::domain::money::Usage;
 use crate::upstream::classify::Trouble;
-use crate::upstream::said;
+use crate::upstream::said::{self, Clue};
 use crate::upstream::scrub::Scrubber;
 
 /// Watches one stream: names the public model, counts, and keeps back the usage chunk that only we asked for.
@@ -61,6 +61,8 @@ impl Tap {
         if let Some(status) = chunk.error.or(is_error.then_some(None)) {
             let said = said::read(&event.data);
             let trouble = match (status, said.clue) {
+                // A limit of a whole minute is none of the request's own.
+                (status, Some(Clue::NeverFits)) => Trouble::Status { status: status.unwrap_or(429), said },
                 (status, Some(_)) => Trouble::Status { status: status.unwrap_or(400), said },
                 (status, None) => Trouble::Reported(status),
             };

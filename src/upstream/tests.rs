@@ -1,6 +1,7 @@
 //! The whole room against a scripted upstream: what the client reads, what the upstream sees, what the books say.
 
 mod failover;
+mod hedging;
 mod recovery;
 mod relaying;
 mod streams;
@@ -17,12 +18,12 @@ use tokio::time::{Instant, timeout};
 use crate::domain::ids::{ModelName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Price};
 use crate::domain::outcome::{Class, Outcome};
+use crate::domain::resilience::RetrySettings;
 use crate::upstream::books::Books;
 use crate::upstream::client::{Timeouts, Upstream, UpstreamSettings};
 use crate::upstream::dispatch::{Answer, Care, DispatchError, Expects, Outgoing, Plan, Reader, Target, dispatch};
 use crate::upstream::fake::FakeUpstream;
 use crate::upstream::health::Health;
-use crate::upstream::retry::RetrySettings;
 
 const KEY: &str = "sk-canary-0123456789";
 /// Long enough for anything that works; a test that waits for so long has failed.
@@ -70,6 +71,7 @@ fn hasty(name: &str, fake: &FakeUpstream, timeouts: Timeouts) -> Target {
 fn plan(targets: Vec<Target>) -> Plan {
     let retry = RetrySettings { base: Duration::from_millis(1), ..RetrySettings::default() };
     let deadline = Instant::now() + PATIENCE;
+    let targets = targets.into_iter().map(Arc::new).collect();
     Plan { targets, deadline, retry, jitter: 0.0, care: Care::NONE, traffic: Arc::default() }
 }
 

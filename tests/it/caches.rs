@@ -196,6 +196,11 @@ async fn streams_fill_the_cache_and_are_replayed_from_it() {
     );
     assert_eq!(upstream.requests().len(), 1);
     assert_eq!(replayed.header("content-type"), "text/event-stream");
+    assert_eq!(
+        replayed.header("content-length"),
+        replayed.text.len().to_string(),
+        "in one piece, for which nobody waits"
+    );
     assert_eq!([&first, &replayed, &counted].map(streamed_text), ["Hello", "Hello", "Hello"]);
     assert!(replayed.text.ends_with("data: [DONE]\n\n") && !replayed.text.contains("usage"), "{}", replayed.text);
     assert!(counted.text.contains("\"total_tokens\":11"), "{}", counted.text);
@@ -271,6 +276,24 @@ async fn a_kept_answer_that_cannot_be_told_anew_is_none() {
         assert_eq!(upstream.requests().len(), 2);
         let metrics = app.get("/metrics").await.text;
         assert!(metrics.contains("trimtab_cache_lookups_total{result=\"hit\"} 2\n"), "{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_failed_its_check_is_not_given_again() {
+    let policies = "\n[policies.frugal]\nquality = 0\n[policies.frugal.escalate]\nmust_match = ['yes']\n\
+                    [policies.form]\nquality = 0\nfallback_on = ['invalid_json']\n";
+    for (policy, again) in [("auto:frugal", "yes"), ("auto:form", "[\"yes\"]")] {
+        let first = FakeUpstream::script([answer("maybe"), answer(again)]).await;
+        let last = FakeUpstream::script([fake::status(503)]).await;
+        let app = TestApp::start(Setup::tiers(&[first.base_url(), last.base_url()]).with(EXACT).with(policies)).await;
+        let mut body = chat(policy, "Hi");
+        body["response_format"] = json!({ "type": "json_object" });
+
+        let replies = [ask(&app, &body).await, ask(&app, &body).await, ask(&app, &body).await];
+
+        assert_eq!(replies.each_ref().map(word), [(200, "miss"), (200, "miss"), (200, "hit")], "{policy}");
+        assert!(replies[0].text.contains("maybe") && replies[2].text.contains("yes"), "{}", replies[2].text);
     }
 }
 

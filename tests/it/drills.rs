@@ -46,9 +46,9 @@ async fn every_target_is_called_by_itself_and_a_broken_one_is_shown() {
 
     let metrics = app.get("/metrics").await.text;
     for line in [
-        r#"trimtab_drill_broken{upstream="first",model="cheap",key="1"} 0"#,
-        r#"trimtab_drill_broken{upstream="last",model="dear",key="1"} 1"#,
-        r#"trimtab_drills_total{upstream="last",model="dear",key="1",result="broken"} 1"#,
+        r#"trimtab_drill_broken{upstream="first",model="cheap",upstream_model="vendor/cheap-1",key="1"} 0"#,
+        r#"trimtab_drill_broken{upstream="last",model="dear",upstream_model="dear",key="1"} 1"#,
+        r#"trimtab_drills_total{upstream="last",model="dear",upstream_model="dear",key="1",result="broken"} 1"#,
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }

@@ -83,6 +83,7 @@ async fn a_streaming_client_reads_a_checked_answer_as_a_stream_in_every_dialect(
     let messages = app.post("/v1/messages", &messages).await;
 
     assert_eq!(reply.header("content-type"), "text/event-stream");
+    assert_eq!(reply.header("content-length"), reply.text.len().to_string(), "in one piece, for which nobody waits");
     assert!(reply.text.contains("It is 42.") && reply.text.ends_with("data: [DONE]\n\n"), "{}", reply.text);
     assert!(reply.text.contains("\"prompt_tokens\":10"), "{}", reply.text);
     assert_eq!(reply.header("x-trimtab-cost-usd"), "0.000001400", "known before it is streamed");
@@ -128,19 +129,31 @@ async fn a_model_says_how_sure_it_is_and_the_client_does_not_read_it() {
 #[tokio::test]
 async fn the_requests_own_schema_and_refusals_are_checks_too() {
     let refusal = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":null,"refusal":"no"},"finish_reason":"stop"}]}"#;
-    let (cheap, dear) = upstreams([answer("not json", &[]), whole(refusal)], answer("{\"a\":1}", &[])).await;
+    let (cheap, dear) =
+        upstreams([answer("not json", &[]), whole(refusal), answer("{\"a\":2}", &[])], answer("{\"a\":1}", &[])).await;
     let app = start((&cheap, &dear), "on = ['refusal', 'invalid_json']").await;
     let mut body = chat("auto:frugal", "hello");
     body["response_format"] = json!({ "type": "json_schema", "json_schema": { "name": "x", "schema": { "type": "object", "required": ["a"] } } });
 
     let wrong_form = app.post("/v1/chat/completions", &body).await;
     let refused = app.post("/v1/chat/completions", &body).await;
+    let good = app.post("/v1/chat/completions", &body).await;
 
     assert_eq!(
         (wrong_form.header("x-trimtab-escalated"), wrong_form.header("x-trimtab-model")),
         ("invalid_json", "dear")
     );
     assert_eq!((refused.header("x-trimtab-escalated"), refused.header("x-trimtab-model")), ("refusal", "dear"));
+    assert_eq!(content(&good.json()), "{\"a\":2}");
+    let metrics = app.get("/metrics").await.text;
+    for line in [
+        r#"trimtab_checked_calls_total{policy="frugal",result="escalated"} 2"#,
+        r#"trimtab_checked_calls_total{policy="frugal",result="passed"} 1"#,
+        r#"trimtab_checks_total{check="refusal",result="passed"} 2"#,
+        r#"trimtab_checks_total{check="invalid_json",result="failed"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
 }
 
 #[tokio::test]
@@ -211,4 +224,16 @@ async fn log_probabilities_that_the_client_asked_for_stay() {
     let reply = app.post("/v1/chat/completions", &body).await;
 
     assert_eq!(reply.json()["choices"][0]["logprobs"]["content"][0]["logprob"], -0.1);
+}
+
+#[tokio::test]
+async fn a_request_with_the_clients_own_log_probabilities_is_refused_once() {
+    let (cheap, dear) = upstreams([status(400)], raw_stream(&[])).await;
+    let app = start((&cheap, &dear), "mean_logprob = -1.0").await;
+    let mut body = chat("auto:frugal", "hello");
+    body["logprobs"] = json!(true);
+
+    let reply = app.post("/v1/chat/completions", &body).await;
+
+    assert_eq!((reply.status, cheap.requests().len()), (400, 1), "{}", reply.text);
 }

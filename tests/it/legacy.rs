@@ -140,6 +140,10 @@ async fn the_only_embedding_model_answers_and_is_billed() {
     assert!(metrics.contains("trimtab_tokens_total{model=\"embed\",kind=\"input\"} 1000\n"), "{metrics}");
     let models = app.get("/v1/models").await.json();
     assert!(models["data"].as_array().unwrap().iter().any(|model| model["id"] == "embed"), "{models}");
+    let shown = app.send(app.client.get(format!("{}/admin/upstreams", app.admin_url))).await.json();
+    let target = shown["data"].as_array().unwrap().iter().find(|one| one["model"] == "embed").expect("its target");
+    assert_eq!((&target["tier"], &target["breaker"]["calls"]), (&json!("embeddings"), &json!(1)), "{target}");
+    assert!(metrics.contains("model=\"embed\",upstream_model=\"vendor/embed-1\",key=\"1\"} 0"), "{metrics}");
     assert!(chat.requests().is_empty());
 }
 

@@ -70,7 +70,12 @@ async fn a_key_that_is_refused_counts_for_itself_and_the_other_one_serves() {
     let open = states.iter().filter(|one| one["key_breaker"]["state"] != "closed").count();
     assert!(open >= 1, "{states:?}");
     let metrics = app.get("/metrics").await.text;
-    assert!(metrics.contains(r#"trimtab_breaker_opened_total{upstream="first",model="cheap",key="#), "{metrics}");
+    assert!(
+        metrics.contains(
+            r#"trimtab_breaker_opened_total{upstream="first",model="cheap",upstream_model="vendor/cheap-1",key="#
+        ),
+        "{metrics}"
+    );
     assert!(!metrics.contains("canary"));
 }
 
@@ -160,7 +165,12 @@ async fn an_open_breaker_is_shown_skipped_and_named() {
     assert_eq!((&shown["state"], &shown["breaker"]["failures"]), (&json!("open"), &json!(2)));
     assert_eq!(target(&app, "last", Value::Null).await["state"], "closed");
     let metrics = app.get("/metrics").await.text;
-    assert!(metrics.contains(r#"trimtab_breaker_state{upstream="first",model="cheap",key="1"} 2"#), "{metrics}");
+    assert!(
+        metrics.contains(
+            r#"trimtab_breaker_state{upstream="first",model="cheap",upstream_model="vendor/cheap-1",key="1"} 2"#
+        ),
+        "{metrics}"
+    );
     assert!(metrics.contains(r#"trimtab_extra_calls_total{kind="retry",result="made"} 1"#), "{metrics}");
 }
 

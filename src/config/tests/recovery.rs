@@ -1,9 +1,7 @@
 //! Retries, breakers, hedges, chains, and several places and keys.
 
 use super::*;
-use crate::config::recovery::RETRY_CAUSES;
 use crate::domain::recovery::Unfit;
-use crate::upstream::retry::RetryOn;
 
 #[test]
 fn a_policy_may_say_what_happens_when_models_fail() {
@@ -80,9 +78,4 @@ fn wrong_words_and_ranges_are_named() {
     for (wrong, path) in cases {
         assert_eq!(only_problem(&format!("{wrong}\n{RIGHT}")).path, path);
     }
-}
-
-#[test]
-fn what_may_be_listed_for_a_retry_is_what_a_retry_may_be_for() {
-    assert_eq!(RETRY_CAUSES, RetryOn::WORDS.map(|(word, _)| word));
 }

@@ -18,6 +18,8 @@ pub struct DrillFigures {
     pub upstream: UpstreamId,
     /// The model.
     pub model: ModelName,
+    /// What the upstream calls it: the name of a deployment, for example.
+    pub upstream_model: String,
     /// Which of several keys, from 1; 1 where there is one.
     pub key: u32,
     /// What it found.
@@ -39,8 +41,8 @@ pub enum DrillResult {
 
 #[derive(Debug)]
 pub(super) struct DrillCounters {
-    drills: Counters<4>,
-    broken: Family<Labels<3>, Gauge>,
+    drills: Counters<5>,
+    broken: Family<Labels<4>, Gauge>,
     cost: Counter<f64, AtomicU64>,
 }
 
@@ -57,18 +59,24 @@ impl DrillCounters {
 
 impl Metrics {
     /// A drill was made, or left out.
-    pub fn drilled(&self, DrillFigures { upstream, model, key, result, cost }: DrillFigures) {
+    pub fn drilled(&self, figures: DrillFigures) {
+        let DrillFigures { upstream, model, upstream_model, key, result, cost } = figures;
         let (word, broken) = match result {
             DrillResult::Ok => ("ok", Some(0)),
             DrillResult::Broken => ("broken", Some(1)),
             DrillResult::OverBudget => ("over_budget", None),
         };
-        let [upstream, model, key] =
-            [("upstream", Label::Upstream(upstream)), ("model", Label::Model(model)), ("key", Label::Key(key))];
+        let labels = [
+            ("upstream", Label::Upstream(upstream)),
+            ("model", Label::Model(model)),
+            ("upstream_model", Label::UpstreamModel(upstream_model)),
+            ("key", Label::Key(key)),
+        ];
         if let Some(broken) = broken {
-            self.drills.broken.get_or_create(&[upstream.clone(), model.clone(), key.clone()]).set(broken);
+            self.drills.broken.get_or_create(&labels).set(broken);
         }
-        self.drills.drills.get_or_create(&[upstream, model, key, ("result", Label::Word(word))]).inc();
+        let [upstream, model, upstream_model, key] = labels;
+        self.drills.drills.get_or_create(&[upstream, model, upstream_model, key, ("result", Label::Word(word))]).inc();
         self.drills.cost.inc_by(cost.as_usd());
     }
 }

@@ -14,6 +14,8 @@ pub(super) enum Label {
     Policy(PolicyName),
     Upstream(UpstreamId),
     Model(ModelName),
+    /// What an upstream calls a model.
+    UpstreamModel(String),
     Bundle(BundleId),
     /// Which of several keys, from 1.
     Key(u32),
@@ -27,6 +29,7 @@ impl EncodeLabelValue for Label {
             Self::Policy(policy) => policy.as_str(),
             Self::Upstream(upstream) => upstream.as_str(),
             Self::Model(model) => model.as_str(),
+            Self::UpstreamModel(model) => model.as_str(),
             Self::Bundle(bundle) => bundle.as_str(),
             Self::Key(number) => return EncodeLabelValue::encode(number, encoder),
         };

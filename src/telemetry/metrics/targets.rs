@@ -16,6 +16,8 @@ pub struct TargetFigures {
     pub upstream: UpstreamId,
     /// Its model.
     pub model: ModelName,
+    /// What the upstream calls it: the name of a deployment, for example.
+    pub upstream_model: String,
     /// Which of several keys, from 1; 1 where there is one.
     pub key: u32,
     /// Its breaker: 0 closed, 1 half open, 2 open.
@@ -41,10 +43,10 @@ type Number = Gauge<f64, AtomicU64>;
 
 #[derive(Debug)]
 pub(super) struct Targets {
-    breaker: Family<Labels<3>, Gauge>,
-    opened: Counters<3>,
-    in_flight: Family<Labels<3>, Gauge>,
-    headroom: Family<Labels<3>, Number>,
+    breaker: Family<Labels<4>, Gauge>,
+    opened: Counters<4>,
+    in_flight: Family<Labels<4>, Gauge>,
+    headroom: Family<Labels<4>, Number>,
     extra: Counters<2>,
 }
 
@@ -63,9 +65,13 @@ impl Targets {
 impl Metrics {
     /// Shows how the targets stand.
     pub fn targets(&self, figures: impl IntoIterator<Item = TargetFigures>) {
-        for TargetFigures { upstream, model, key, breaker, opened, in_flight, headroom } in figures {
-            let labels =
-                [("upstream", Label::Upstream(upstream)), ("model", Label::Model(model)), ("key", Label::Key(key))];
+        for TargetFigures { upstream, model, upstream_model, key, breaker, opened, in_flight, headroom } in figures {
+            let labels = [
+                ("upstream", Label::Upstream(upstream)),
+                ("model", Label::Model(model)),
+                ("upstream_model", Label::UpstreamModel(upstream_model)),
+                ("key", Label::Key(key)),
+            ];
             self.targets.breaker.get_or_create(&labels).set(breaker);
             set(&self.targets.opened.get_or_create(&labels), opened);
             self.targets.in_flight.get_or_create(&labels).set(i64::from(in_flight));

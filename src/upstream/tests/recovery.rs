@@ -3,8 +3,9 @@
 use super::*;
 use crate::chat::fitness::{Fitness, Form};
 use crate::domain::recovery::Unfit;
-use crate::upstream::breaker::{Breaker, BreakerSettings};
-use crate::upstream::budget::{Allowance, Traffic};
+use crate::domain::resilience::{Allowance, BreakerSettings};
+use crate::upstream::breaker::Breaker;
+use crate::upstream::budget::Traffic;
 use crate::upstream::fake::{Reply, events_reply, hang, json, refused_url, sse, status, whole};
 
 const TOO_LONG: &str = r#"{"error":{"message":"This model's maximum context length is 10 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#;
@@ -122,6 +123,7 @@ async fn a_stream_that_begins_with_a_refusal_falls_back() {
 
     assert_eq!(classes(&outcome), [Class::Unfit, Class::Success]);
     assert!(text.contains("yes") && !text.contains("refusal"), "{text}");
+    assert_eq!(outcome.attempts[0].unused_cost, Some(NanoUsd(9_000)), "seven tokens of prompt and one of refusal");
 }
 
 #[tokio::test]
@@ -243,7 +245,7 @@ async fn retries_stop_when_their_budget_is_used_up_and_other_targets_do_not() {
 #[tokio::test]
 async fn only_what_is_listed_is_asked_again() {
     let fake = FakeUpstream::script([status(503)]).await;
-    let on = [crate::upstream::classify::Kind::Connect].into_iter().collect();
+    let on = [crate::domain::resilience::Kind::Connect].into_iter().collect();
     let retry = RetrySettings { on, ..RetrySettings::default() };
 
     drop(call(Plan { retry, ..plan(vec![target("a", &fake)]) }, WHOLE).await.failed().await);

@@ -95,6 +95,17 @@ async fn a_stream_that_fails_before_its_first_token_falls_back() {
 }
 
 #[tokio::test]
+async fn a_stream_that_says_that_the_request_never_fits_goes_to_the_next_target() {
+    let reported = r#"{"error":{"message":"Request too large for gpt-4o on tokens per min (TPM)"}}"#;
+    let (bad, good) =
+        (FakeUpstream::script([events_reply(&[reported])]).await, FakeUpstream::script([sse(&["yes"])]).await);
+
+    let (_, outcome) = call(plan(vec![target("a", &bad), target("b", &good)]), STREAM).await.read().await;
+
+    assert_eq!(classes(&outcome), [Class::Throttled, Class::Success]);
+}
+
+#[tokio::test]
 async fn a_request_refused_inside_a_stream_passes_through() {
     let reported = r#"{"error":{"message":"too long","code":400}}"#;
     let fake = FakeUpstream::script([events_reply(&[reported])]).await;
