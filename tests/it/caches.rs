@@ -267,6 +267,19 @@ async fn similar_requests_share_an_answer_and_near_misses_do_not() {
     assert_eq!([&other, &elsewhere].map(word), [(200, "miss"), (200, "miss")]);
 }
 
+#[tokio::test]
+async fn what_a_model_asked_for_by_name_said_is_found_by_similar_requests_too() {
+    let upstream = FakeUpstream::script([answer("first"), answer("second")]).await;
+    let app = TestApp::start(Setup::tiers(&[upstream.base_url()]).with(SEMANTIC)).await;
+
+    let first = ask(&app, &chat("cheap", "Which planet is the largest?")).await;
+    let similar = ask(&app, &chat("cheap", "which planet is largest")).await;
+    let elsewhere = ask(&app, &cheap("which planet is largest")).await;
+
+    // Nothing was scored for a model asked for by name, so that the ask was embedded for the cache alone.
+    assert_eq!([&first, &similar, &elsewhere].map(word), [(200, "miss"), (200, "semantic"), (200, "miss")]);
+}
+
 /// The figures that `src/cache/guard.rs` gives for the shipped encoder. Where a new encoder changes them, they are to be told anew there.
 #[test]
 fn no_cosine_tells_one_answer_from_two() {
