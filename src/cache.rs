@@ -20,11 +20,12 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::cache::guard::Wording;
-use crate::cache::table::{Entry, Near, Table};
+use crate::cache::table::{Alike, Entry, Near, Table};
 use crate::chat::openai::ChatRequest;
-use crate::chat::openai::sameness::{Digest, Sampling};
+use crate::chat::openai::sameness::{Apart, Digest, Sampling};
 use crate::chat::options::CacheControl;
 use crate::chat::worth::{Worth, worth};
+use crate::domain::cache::CacheTotals;
 use crate::domain::embedding::Embedding;
 use crate::domain::ids::{CallerId, ModelName, TierId};
 use crate::domain::money::NanoUsd;
@@ -108,12 +109,18 @@ pub struct Place {
     writes: Writes,
 }
 
-/// Where similar requests are: all that agree in everything but the last message.
+/// Where similar requests are: all that agree in everything but the last message, and in its wording.
 #[derive(Clone, Debug)]
 struct Vicinity {
-    key: Key,
-    text: String,
-    point: Option<Point>,
+    alike: Alike,
+    meaning: Meaning,
+}
+
+/// What the last message means, or its text while nobody has looked.
+#[derive(Clone, Debug)]
+enum Meaning {
+    Unread(String),
+    Read(Point),
 }
 
 /// What a last message means.
@@ -170,29 +177,6 @@ pub enum Likeness {
     Similar,
 }
 
-/// What the cache holds and has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Answers.
-    pub entries: usize,
-    /// Their bytes, with what finds them.
-    pub bytes: usize,
-    /// Answers that left because there was no room.
-    pub evicted: u64,
-    /// Answers that left because they were too old.
-    pub expired: u64,
-    /// Answers given again to the same request.
-    pub hits: u64,
-    /// Answers given to a similar request.
-    pub similar: u64,
-    /// Requests that found none.
-    pub misses: u64,
-    /// What the answers given again had cost.
-    pub saved: NanoUsd,
-    /// Answers and bytes by caller.
-    pub tenants: BTreeMap<CallerId, (usize, usize)>,
-}
-
 /// The answers of this process.
 #[derive(Debug)]
 pub struct Cache {
@@ -201,6 +185,7 @@ pub struct Cache {
     hits: AtomicU64,
     similar: AtomicU64,
     misses: AtomicU64,
+    bypassed: AtomicU64,
     saved: AtomicU64,
 }
 
@@ -209,8 +194,8 @@ impl Cache {
     #[must_use]
     pub fn new(settings: CacheSettings) -> Self {
         let zero = || AtomicU64::new(0);
-        let (hits, similar, misses, saved) = (zero(), zero(), zero(), zero());
-        Self { settings, table: Mutex::default(), hits, similar, misses, saved }
+        let (hits, similar, misses, bypassed, saved) = (zero(), zero(), zero(), zero(), zero());
+        Self { settings, table: Mutex::default(), hits, similar, misses, bypassed, saved }
     }
 
     /// How it is set up.
@@ -219,30 +204,43 @@ impl Cache {
         &self.settings
     }
 
-    /// Where a caller's request belongs. `None` where it takes no part: by the caller's wish, or because the answer would not be fit to be
-    /// given again.
+    /// Where a caller's request belongs. `None` where it takes no part, which is counted: by the caller's wish, or because the answer would
+    /// not be fit to be given again.
     #[must_use]
     pub fn place(&self, tenant: &CallerId, chat: &ChatRequest) -> Option<Place> {
+        let place = self.place_of(tenant, chat);
+        if place.is_none() {
+            self.bypassed.fetch_add(1, Ordering::Relaxed);
+        }
+        place
+    }
+
+    fn place_of(&self, tenant: &CallerId, chat: &ChatRequest) -> Option<Place> {
         let (reads, writes) = match chat.options.cache {
             Some(CacheControl::Bypass) => return None,
             Some(CacheControl::Refresh) => (Reads::Never, Writes::Always),
             Some(CacheControl::OnlyIfCached) => (Reads::IfThere, Writes::Never),
             None => (Reads::IfThere, Writes::Always),
         };
-        let request = chat.sameness().filter(|request| !request.stores)?;
-        let is_fit = match (self.settings.rules.temperatures, request.sampling) {
+        let is_fit = match (self.settings.rules.temperatures, chat.sampling()) {
             (Temperatures::Any, _) | (_, Sampling::Greedy) | (Temperatures::Unset, Sampling::Unsaid) => true,
             (Temperatures::Zero, Sampling::Unsaid) | (Temperatures::Zero | Temperatures::Unset, Sampling::Random) => {
                 false
             }
         };
-        let vicinity = match self.settings.matching {
-            Matching::Exact => None,
-            Matching::Similar(_) => {
-                request.ask.map(|apart| Vicinity { key: Key::new(tenant, apart.rest), text: apart.text, point: None })
-            }
+        if !is_fit || chat.stores() {
+            return None;
+        }
+        let apart = match self.settings.matching {
+            Matching::Exact => Apart::Not,
+            Matching::Similar(_) => Apart::Wanted,
         };
-        is_fit.then(|| Place { key: Key::new(tenant, request.digest), vicinity, reads, writes })
+        let request = chat.sameness(apart)?;
+        let vicinity = request.ask.map(|apart| Vicinity {
+            alike: Alike { vicinity: Key::new(tenant, apart.rest), wording: Wording::of(&apart.text) },
+            meaning: Meaning::Unread(apart.text),
+        });
+        Some(Place { key: Key::new(tenant, request.digest), vicinity, reads, writes })
     }
 
     /// The answer to the same request.
@@ -255,15 +253,21 @@ impl Cache {
         Some(Hit { kept, age, likeness: Likeness::Same })
     }
 
-    /// The answer to the most similar request that is similar enough.
+    /// Whether there is an answer to a request that is worded alike, so that it is worth finding out what the last message means. `encoder` is
+    /// the digest of the one that would be asked.
+    #[must_use]
+    pub fn has_alike(&self, place: &Place, encoder: &str) -> bool {
+        let vicinity = place.vicinity.as_ref().filter(|_| place.reads == Reads::IfThere);
+        vicinity.is_some_and(|vicinity| self.lock().has_alike(&vicinity.alike, encoder))
+    }
+
+    /// The answer to the most similar request that is similar enough. None where the meaning of the last message was not set.
     #[must_use]
     pub fn similar(&self, place: &Place, now: Instant) -> Option<Hit> {
         let Matching::Similar(least) = self.settings.matching else { return None };
         let vicinity = place.vicinity.as_ref().filter(|_| place.reads == Reads::IfThere)?;
-        let point = vicinity.point.as_ref()?;
-        let wording = Wording::of(&vicinity.text);
-        let wanted = Near { vicinity: vicinity.key.clone(), embedding: point.embedding.clone(), wording };
-        let (kept, age) = self.lock().nearest(&wanted, (least, &point.encoder), now)?;
+        let Meaning::Read(point) = &vicinity.meaning else { return None };
+        let (kept, age) = self.lock().nearest(&vicinity.alike, (least, point), now)?;
         Some(Hit { kept, age, likeness: Likeness::Similar })
     }
 
@@ -297,11 +301,9 @@ impl Cache {
         if !is_fit {
             return;
         }
-        let near = vicinity.and_then(|vicinity| {
-            let point = vicinity.point?;
-            let near =
-                Near { vicinity: vicinity.key, wording: Wording::of(&vicinity.text), embedding: point.embedding };
-            Some((near, point.encoder))
+        let near = vicinity.and_then(|Vicinity { alike, meaning }| match meaning {
+            Meaning::Unread(_) => None,
+            Meaning::Read(Point { embedding, encoder }) => Some((Near { alike, embedding }, encoder)),
         });
         let bounds = (self.settings.max_entries.get(), self.settings.max_bytes);
         self.lock().put(key, Entry::new(kept, near, now + self.settings.ttl), (bounds, now));
@@ -314,13 +316,23 @@ impl Cache {
 
     /// What it holds and has done. Forgets what is too old first.
     #[must_use]
-    pub fn stats(&self, now: Instant) -> Stats {
-        let mut stats = self.lock().stats(now);
-        stats.hits = self.hits.load(Ordering::Relaxed);
-        stats.similar = self.similar.load(Ordering::Relaxed);
-        stats.misses = self.misses.load(Ordering::Relaxed);
-        stats.saved = NanoUsd(self.saved.load(Ordering::Relaxed));
-        stats
+    pub fn totals(&self, now: Instant) -> CacheTotals {
+        let held = self.lock().totals(now);
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        CacheTotals {
+            hits: count(&self.hits),
+            similar: count(&self.similar),
+            misses: count(&self.misses),
+            bypassed: count(&self.bypassed),
+            saved: NanoUsd(count(&self.saved)),
+            ..held
+        }
+    }
+
+    /// Answers and bytes by caller. Looks at every entry while requests wait, so it is for people to ask and not for every scrape.
+    #[must_use]
+    pub fn tenants(&self) -> BTreeMap<CallerId, (usize, usize)> {
+        self.lock().tenants()
     }
 
     /// The table is whole after every statement, so a poisoned lock is as good as a clean one.
@@ -330,16 +342,25 @@ impl Cache {
 }
 
 impl Place {
-    /// The text whose meaning counts, where similar requests do.
+    /// The text whose meaning counts and is not known yet. None where only the same request does.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
-        self.vicinity.as_ref().map(|vicinity| vicinity.text.as_str())
+        match &self.vicinity.as_ref()?.meaning {
+            Meaning::Unread(text) => Some(text),
+            Meaning::Read(_) => None,
+        }
+    }
+
+    /// Whether an answer may be put there.
+    #[must_use]
+    pub fn takes(&self) -> bool {
+        self.writes == Writes::Always
     }
 
     /// Sets what that text means.
     pub fn set_point(&mut self, point: Point) {
         if let Some(vicinity) = &mut self.vicinity {
-            vicinity.point = Some(point);
+            vicinity.meaning = Meaning::Read(point);
         }
     }
 }

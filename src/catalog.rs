@@ -19,6 +19,9 @@ use crate::upstream::dispatch::Target;
 /// The prefix of virtual models that name a policy.
 const AUTO: &str = "auto";
 
+/// What stands in place of a tier for embedding models.
+pub const EMBEDDINGS: &str = "embeddings";
+
 /// The configured models and policies.
 #[derive(Debug)]
 pub struct Catalog {
@@ -26,7 +29,7 @@ pub struct Catalog {
     pools: HashMap<ModelName, Place>,
     policies: HashMap<PolicyName, Policy>,
     default_policy: Policy,
-    embeddings: Vec<Arc<Target>>,
+    embeddings: Vec<Place>,
     tiers: Arc<[TierId]>,
 }
 
@@ -53,7 +56,7 @@ pub struct CatalogParts {
     /// What `auto` means.
     pub default_policy: Policy,
     /// Every embedding model.
-    pub embeddings: Vec<Target>,
+    pub embeddings: Vec<Place>,
 }
 
 /// What a request wants, once its model name is understood.
@@ -126,7 +129,7 @@ impl Catalog {
             pools,
             policies,
             default_policy: parts.default_policy,
-            embeddings: parts.embeddings.into_iter().map(Arc::new).collect(),
+            embeddings: parts.embeddings,
             tiers: tiers.into(),
         }
     }
@@ -241,7 +244,7 @@ impl Catalog {
 
     /// Every embedding model.
     #[must_use]
-    pub fn embedding_models(&self) -> &[Arc<Target>] {
+    pub fn embedding_models(&self) -> &[Place] {
         &self.embeddings
     }
 
@@ -249,14 +252,14 @@ impl Catalog {
     ///
     /// # Errors
     /// Names that the configuration does not have, and none where there is no single model.
-    pub fn embedding_model(&self, model: Option<&str>) -> Result<&Arc<Target>, UnknownName> {
+    pub fn embedding_model(&self, model: Option<&str>) -> Result<&Place, UnknownName> {
         let found = match (model, self.embeddings.as_slice()) {
-            (Some(model), all) => all.iter().find(|target| target.model.as_str() == model),
+            (Some(model), all) => all.iter().find(|place| place.model.as_str() == model),
             (None, [only]) => Some(only),
             (None, _) => None,
         };
         found.ok_or_else(|| {
-            let known: Vec<&str> = self.embeddings.iter().map(|target| target.model.as_str()).collect();
+            let known: Vec<&str> = self.embeddings.iter().map(|place| place.model.as_str()).collect();
             let known = if known.is_empty() {
                 "add one under [[embeddings]] in the configuration".to_owned()
             } else {
@@ -286,7 +289,7 @@ impl Catalog {
 
     /// Every target: those of the chat models, weakest tier first, and those of the embedding models.
     pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
-        self.chat_targets().chain(&self.embeddings)
+        self.chat_targets().chain(self.embeddings.iter().flat_map(|place| place.pool.targets()))
     }
 }
 

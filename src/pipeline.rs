@@ -235,7 +235,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
             if routed.is_checked() {
                 app.metrics.checked(&routed.decision.policy, &answer.checks);
             }
-            cached::keep(app, place, (&routed, &mut answer));
+            cached::keep((app, &call), place, (&routed, &mut answer));
             Ok((routed, answer))
         }
         Err(error) => Err(Box::new(Failed { routed: Some(routed), error: error.into() })),

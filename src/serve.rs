@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::cache::Cache;
 use crate::chat::openai::ChatRequest;
 use crate::config::{Config, FeedbackScope};
 use crate::demo;
@@ -131,6 +132,7 @@ pub async fn serve(
     let parts = Parts {
         models: models.registry,
         journal: journal.clone(),
+        cache: settings::cache(&config),
         sessions: Some(Sessions::new(settings::sessions(&config))),
         metrics: Arc::clone(&metrics),
         drift: Arc::clone(&drift),
@@ -171,7 +173,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// The pipeline without listeners and store, as `trimtab route` uses it.
+/// The pipeline without listeners, store and response cache, as `trimtab route` uses it.
 ///
 /// # Errors
 /// A model that cannot be loaded, or an upstream that cannot be set up.
@@ -179,7 +181,7 @@ pub fn build_app(config: &Config) -> Result<App, ServeError> {
     let metrics = Arc::new(Metrics::new([]));
     let models = load_models(config, &metrics)?.registry;
     // Rows of a file are no turns of one conversation, whatever they have in common.
-    app(config, Parts { models, journal: None, sessions: None, metrics, drift: Arc::default() })
+    app(config, Parts { models, journal: None, cache: None, sessions: None, metrics, drift: Arc::default() })
 }
 
 /// A call that came from this process.
@@ -306,6 +308,7 @@ impl Watcher for Reports {
 struct Parts {
     models: Arc<Registry>,
     journal: Option<Journal>,
+    cache: Option<Arc<Cache>>,
     sessions: Option<Sessions>,
     metrics: Arc<Metrics>,
     drift: Arc<Drift>,
@@ -316,7 +319,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         catalog: settings::catalog(config)?,
         models: parts.models,
         journal: parts.journal,
-        cache: settings::cache(config),
+        cache: parts.cache,
         sessions: parts.sessions,
         metrics: parts.metrics,
         drift: parts.drift,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cache::guard::Wording;
-use crate::cache::{Kept, Key, Stats};
+use crate::cache::{Kept, Key, Point};
+use crate::domain::cache::CacheTotals;
 use crate::domain::embedding::Embedding;
 use crate::domain::ids::CallerId;
 
-/// Most similar requests that are compared; beyond it the oldest is only found by the same request again. At 256 numbers an embedding,
+/// Most requests worded alike that are compared; beyond it the oldest is only found by the same request again. At 256 numbers an embedding,
 /// comparing with all of them takes about a tenth of a millisecond.
 const MOST_NEAR: usize = 1_024;
 
@@ -30,12 +31,18 @@ pub(super) struct Entry {
     used: u64,
 }
 
+/// What similar requests have in common: everything but the last message, and what counts of its wording.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Alike {
+    pub(super) vicinity: Key,
+    pub(super) wording: Wording,
+}
+
 /// Where an answer stands among those of similar requests.
 #[derive(Debug)]
 pub(super) struct Near {
-    pub(super) vicinity: Key,
+    pub(super) alike: Alike,
     pub(super) embedding: Embedding,
-    pub(super) wording: Wording,
 }
 
 impl Entry {
@@ -46,7 +53,9 @@ impl Entry {
 
     fn bytes(&self) -> usize {
         let near = self.near.as_ref();
-        let near = near.map_or(0, |near| near.embedding.dimension() * size_of::<f32>() + near.wording.bytes());
+        // The wording is held twice: here, and by what finds it.
+        let near =
+            near.map_or(0, |near| near.embedding.dimension() * size_of::<f32>() + 2 * near.alike.wording.bytes());
         OVERHEAD + self.kept.body.len() + near
     }
 }
@@ -59,7 +68,7 @@ pub(super) struct Table {
     by_use: BTreeMap<u64, Key>,
     by_birth: BTreeMap<u64, Key>,
     /// The keys of similar requests, oldest first.
-    near: HashMap<Key, Vec<Key>>,
+    near: HashMap<Alike, Vec<Key>>,
     /// Whose embeddings these are.
     encoder: Option<Arc<str>>,
     tick: u64,
@@ -86,21 +95,25 @@ impl Table {
         Some((entry.kept.clone(), self.ttl.saturating_sub(left)))
     }
 
-    /// The nearest answer that is near enough and worded alike.
+    /// Whether there is an answer to a request worded alike, embedded by this encoder.
+    pub(super) fn has_alike(&mut self, alike: &Alike, encoder: &str) -> bool {
+        self.turn_to(encoder);
+        self.near.contains_key(alike)
+    }
+
+    /// The nearest answer to a request worded alike, where one is near enough.
     pub(super) fn nearest(
         &mut self,
-        wanted: &Near,
-        (least, encoder): (f32, &Arc<str>),
+        alike: &Alike,
+        (least, point): (f32, &Point),
         now: Instant,
     ) -> Option<(Kept, Duration)> {
-        self.turn_to(encoder);
-        let keys = self.near.get(&wanted.vicinity)?;
+        self.turn_to(&point.encoder);
         let mut best: Option<(f32, &Key)> = None;
-        for key in keys {
+        for key in self.near.get(alike)? {
             let Some(near) = self.entries.get(key).and_then(|entry| entry.near.as_ref()) else { continue };
-            let cosine = near.embedding.cosine(&wanted.embedding);
-            let is_better = cosine >= least && best.is_none_or(|(best, _)| cosine > best);
-            if is_better && near.wording.agrees(&wanted.wording) {
+            let cosine = near.embedding.cosine(&point.embedding);
+            if cosine >= least && best.is_none_or(|(best, _)| cosine > best) {
                 best = Some((cosine, key));
             }
         }
@@ -128,7 +141,7 @@ impl Table {
         self.by_birth.insert(self.tick, key.clone());
         self.bytes += entry.bytes();
         if let Some(near) = &entry.near {
-            let keys = self.near.entry(near.vicinity.clone()).or_default();
+            let keys = self.near.entry(near.alike.clone()).or_default();
             if keys.len() >= MOST_NEAR {
                 keys.remove(0);
             }
@@ -153,21 +166,27 @@ impl Table {
         keys.len()
     }
 
-    pub(super) fn stats(&mut self, now: Instant) -> Stats {
+    /// What it holds, and what left it.
+    pub(super) fn totals(&mut self, now: Instant) -> CacheTotals {
         self.sweep(usize::MAX, now);
-        let mut stats = Stats {
+        CacheTotals {
             entries: self.entries.len(),
             bytes: self.bytes,
             evicted: self.evicted,
             expired: self.expired,
-            ..Stats::default()
-        };
+            ..CacheTotals::default()
+        }
+    }
+
+    /// Answers and bytes by caller.
+    pub(super) fn tenants(&self) -> BTreeMap<CallerId, (usize, usize)> {
+        let mut tenants = BTreeMap::new();
         for (key, entry) in &self.entries {
-            let (entries, bytes) = stats.tenants.entry(key.tenant.clone()).or_default();
+            let (entries, bytes): &mut (usize, usize) = tenants.entry(key.tenant.clone()).or_default();
             *entries += 1;
             *bytes += entry.bytes();
         }
-        stats
+        tenants
     }
 
     /// Forgets at most so many entries that are too old. All live equally long, so the oldest is the first to go.
@@ -184,11 +203,11 @@ impl Table {
     }
 
     /// Another encoder than before: its embeddings compare with none of the old ones, so those are forgotten. The answers are not.
-    fn turn_to(&mut self, encoder: &Arc<str>) {
-        if self.encoder.as_ref() == Some(encoder) {
+    fn turn_to(&mut self, encoder: &str) {
+        if self.encoder.as_deref() == Some(encoder) {
             return;
         }
-        self.encoder = Some(Arc::clone(encoder));
+        self.encoder = Some(Arc::from(encoder));
         self.near.clear();
         for entry in self.entries.values_mut().filter(|entry| entry.near.is_some()) {
             self.bytes -= entry.bytes();
@@ -203,11 +222,11 @@ impl Table {
         self.by_birth.remove(&entry.born);
         self.bytes -= entry.bytes();
         if let Some(near) = &entry.near
-            && let Some(keys) = self.near.get_mut(&near.vicinity)
+            && let Some(keys) = self.near.get_mut(&near.alike)
         {
             keys.retain(|other| other != key);
             if keys.is_empty() {
-                self.near.remove(&near.vicinity);
+                self.near.remove(&near.alike);
             }
         }
     }

@@ -56,9 +56,9 @@ fn gives_an_answer_again_to_its_own_caller_until_it_is_too_old() {
     assert!(cache.same(&place(&cache, "bob", "Hi"), now).is_none());
     assert!(cache.same(&place(&cache, "alice", "Ho"), now).is_none());
     assert!(cache.same(&place(&cache, "alice", "Hi"), now + TTL).is_none());
-    let stats = cache.stats(now);
-    assert_eq!((stats.entries, stats.bytes, stats.hits, stats.expired), (0, 0, 1, 1));
-    assert_eq!(stats.saved, NanoUsd(140_000));
+    let totals = cache.totals(now);
+    assert_eq!((totals.entries, totals.bytes, totals.hits, totals.expired), (0, 0, 1, 1));
+    assert_eq!(totals.saved, NanoUsd(140_000));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_answer_that_was_asked_for_longest_ago_goes_first() {
 
     let is_there = |ask: &str| cache.same(&place(&cache, "a", ask), now).is_some();
     assert_eq!([is_there("one"), is_there("two"), is_there("three")], [true, false, true]);
-    assert_eq!(cache.stats(now).evicted, 1);
+    assert_eq!(cache.totals(now).evicted, 1);
 }
 
 #[test]
@@ -82,15 +82,15 @@ fn never_holds_more_bytes_than_it_may() {
     let now = Instant::now();
     for at in 0..50 {
         cache.keep(place(&cache, "a", &format!("ask {at}")), answer(&"x".repeat(at * 50)), now);
-        assert!(cache.stats(now).bytes <= 10_000);
+        assert!(cache.totals(now).bytes <= 10_000);
     }
-    let before = cache.stats(now).entries;
+    let before = cache.totals(now).entries;
 
     cache.keep(place(&cache, "a", "huge"), answer(&"x".repeat(6_000)), now);
 
     assert!(before > 2);
     assert!(cache.same(&place(&cache, "a", "huge"), now).is_none());
-    assert_eq!(cache.stats(now).entries, before, "what is too large for the cache pushes nothing out of it");
+    assert_eq!(cache.totals(now).entries, before, "what is too large for the cache pushes nothing out of it");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_younger_answer_replaces_an_older_one() {
     cache.keep(refreshing, answer("new"), now);
 
     assert_eq!(cache.same(&place(&cache, "a", "Hi"), now).unwrap().kept.body, answer("new").body);
-    assert_eq!(cache.stats(now).entries, 1);
+    assert_eq!(cache.totals(now).entries, 1);
 }
 
 #[test]
@@ -125,6 +125,33 @@ fn what_asks_for_variety_or_storage_takes_no_part_unless_told() {
 }
 
 #[test]
+fn requests_that_take_no_part_are_counted() {
+    let (cache, now) = (exact(), Instant::now());
+    let tenant = CallerId::from("a");
+
+    assert!(cache.place(&tenant, &chat("Hi", &json!({ "store": true }))).is_none());
+    assert!(cache.place(&tenant, &chat("Hi", &json!({}))).is_some());
+
+    assert_eq!(cache.totals(now).bypassed, 1);
+}
+
+#[test]
+fn only_requests_worded_alike_are_worth_embedding() {
+    let (cache, now) = (Cache::new(settings(Matching::Similar(0.95))), Instant::now());
+    cache.keep(pointed(&cache, "What is the capital of France?", (0.0, "e")), answer("Paris"), now);
+    let is_worth = |ask, encoder| cache.has_alike(&place(&cache, "a", ask), encoder);
+
+    assert!(is_worth("what's the capital of France", "e"));
+    assert!(!is_worth("what's the capital of Germany", "e"));
+    assert!(!cache.has_alike(&place(&cache, "b", "what's the capital of France"), "e"), "another caller");
+    // An answer that is kept after a swap can be found by requests worded alike, although nobody has asked for one yet.
+    assert!(!is_worth("Explain recursion", "new"));
+    cache.keep(pointed(&cache, "Explain recursion", (0.0, "new")), answer("see recursion"), now);
+    assert!(is_worth("please explain recursion", "new"));
+    assert!(!is_worth("what's the capital of France", "new"), "embedded by another encoder");
+}
+
+#[test]
 fn keeps_tool_calls_only_where_told_and_never_what_is_unfit() {
     let now = Instant::now();
     let kept = |tool_calls, message: Value, reason: &str| {
@@ -132,7 +159,7 @@ fn keeps_tool_calls_only_where_told_and_never_what_is_unfit() {
         let cache = Cache::new(CacheSettings { rules, ..settings(Matching::Exact) });
         let body = json!({ "choices": [{ "index": 0, "message": message, "finish_reason": reason }] }).to_string();
         cache.keep(place(&cache, "a", "Hi"), Kept { body: Bytes::from(body), ..answer("") }, now);
-        cache.stats(now).entries == 1
+        cache.totals(now).entries == 1
     };
     let calls = json!({ "content": null, "tool_calls": [{ "id": "a" }] });
 
@@ -163,7 +190,7 @@ fn a_similar_request_finds_the_answer_and_a_near_miss_does_not() {
     assert_eq!((hit.likeness, hit.kept.body), (Likeness::Similar, answer("Paris").body));
     assert!(found("what's the capital of France", 30.0).is_none(), "too far away");
     assert!(found("what's the capital of Germany", 0.0).is_none(), "another name");
-    assert_eq!((cache.stats(now).similar, cache.stats(now).hits), (1, 0));
+    assert_eq!((cache.totals(now).similar, cache.totals(now).hits), (1, 0));
     let bob = cache.place(&CallerId::from("bob"), &chat("what's the capital of France", &json!({}))).unwrap();
     let mut bobs = bob;
     let point = Point { embedding: Embedding::normalise(vec![1.0, 0.0]).unwrap(), encoder: Arc::from("e") };
@@ -175,10 +202,10 @@ fn a_similar_request_finds_the_answer_and_a_near_miss_does_not() {
 fn another_encoder_empties_what_is_near_and_leaves_what_is_the_same() {
     let (cache, now) = (Cache::new(settings(Matching::Similar(0.95))), Instant::now());
     cache.keep(pointed(&cache, "Explain recursion", (0.0, "one")), answer("old"), now);
-    let before = cache.stats(now).bytes;
+    let before = cache.totals(now).bytes;
 
     assert!(cache.similar(&pointed(&cache, "Can you explain recursion", (0.0, "two")), now).is_none());
-    assert!(cache.stats(now).bytes < before);
+    assert!(cache.totals(now).bytes < before);
     assert!(cache.same(&place(&cache, "a", "Explain recursion"), now).is_some());
 
     // A call that began under the old encoder ends after the swap: its answer is kept, its embedding is not.
@@ -193,11 +220,10 @@ fn clears_one_caller_or_all() {
     for (caller, ask) in [("alice", "one"), ("alice", "two"), ("bob", "one")] {
         cache.keep(place(&cache, caller, ask), answer("x"), now);
     }
-    let holders: Vec<_> =
-        cache.stats(now).tenants.into_iter().map(|(caller, (entries, _))| (caller, entries)).collect();
+    let holders: Vec<_> = cache.tenants().into_iter().map(|(caller, (entries, _))| (caller, entries)).collect();
     assert_eq!(holders, [(CallerId::from("alice"), 2), (CallerId::from("bob"), 1)]);
 
     assert_eq!(cache.clear(Some(&CallerId::from("alice"))), 2);
     assert_eq!(cache.clear(None), 1);
-    assert_eq!((cache.stats(now).entries, cache.stats(now).bytes), (0, 0));
+    assert_eq!((cache.totals(now).entries, cache.totals(now).bytes), (0, 0));
 }

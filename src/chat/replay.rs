@@ -8,6 +8,9 @@ use crate::chat::sse;
 /// The most bytes of text in one chunk.
 const PIECE: usize = 256;
 
+/// What every chunk says again. Everything else is told once, since it may be as large as the answer.
+const REPEATED: [&str; 6] = ["id", "object", "created", "model", "system_fingerprint", "service_tier"];
+
 /// Whether a stream ends in a chunk with the usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageChunk {
@@ -21,12 +24,15 @@ pub enum UsageChunk {
 #[must_use]
 pub fn replay(completion: &Value, usage: UsageChunk) -> Bytes {
     let Some(fields) = completion.as_object() else { return Bytes::new() };
-    let mut top = fields.clone();
-    let choices = top.remove("choices");
-    let counted = top.remove("usage").filter(|usage| !usage.is_null());
+    let counted = fields.get("usage").filter(|usage| !usage.is_null()).cloned();
+    let told = fields.iter().filter(|(name, _)| *name != "choices" && *name != "usage");
+    let told = told.map(|(name, value)| (name.clone(), value.clone()));
+    let (mut top, mut once): (Map<_, _>, Map<_, _>) =
+        told.partition(|(name, value)| REPEATED.contains(&name.as_str()) && is_short(value));
     top.insert("object".to_owned(), Value::from("chat.completion.chunk"));
-    let chunk = |choices: Value| {
+    let mut chunk = |choices: Value| {
         let mut chunk = top.clone();
+        chunk.append(&mut once);
         chunk.insert("choices".to_owned(), choices);
         if usage == UsageChunk::Sent {
             chunk.insert("usage".to_owned(), Value::Null);
@@ -34,7 +40,7 @@ pub fn replay(completion: &Value, usage: UsageChunk) -> Bytes {
         chunk
     };
     let mut events = BytesMut::new();
-    for choice in choices.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object) {
+    for choice in fields.get("choices").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object) {
         steps(choice).into_iter().for_each(|step| events.extend_from_slice(&encode(chunk(json!([step])))));
     }
     if let (UsageChunk::Sent, Some(counted)) = (usage, counted) {
@@ -46,6 +52,10 @@ pub fn replay(completion: &Value, usage: UsageChunk) -> Bytes {
         events.extend_from_slice(&sse::DONE);
     }
     events.freeze()
+}
+
+fn is_short(value: &Value) -> bool {
+    !value.is_array() && !value.is_object() && value.as_str().is_none_or(|text| text.len() <= PIECE)
 }
 
 fn encode(chunk: Map<String, Value>) -> Bytes {
@@ -135,6 +145,20 @@ mod tests {
             "usage": { "prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8, "completion_tokens_details": { "reasoning_tokens": 2 } },
         });
 
+        assert_eq!(there_and_back(&completion), completion);
+    }
+
+    #[test]
+    fn what_is_large_beside_the_text_is_told_once() {
+        let message = json!({ "role": "assistant", "content": "x".repeat(100 * PIECE) });
+        let completion = json!({
+            "id": "c1", "object": "chat.completion", "created": 7, "model": "cheap", "citations": "y".repeat(100 * PIECE),
+            "choices": [{ "index": 0, "logprobs": null, "finish_reason": "stop", "message": message }],
+        });
+
+        let size: usize = replay(&completion, UsageChunk::Left).len();
+
+        assert!(size < 5 * completion.to_string().len(), "{size}");
         assert_eq!(there_and_back(&completion), completion);
     }
 

@@ -10,6 +10,7 @@ use crate::cli::ServeArgs;
 use crate::commands::Settings;
 use crate::commands::output::{note, say};
 use crate::config::{Config, Secrets};
+use crate::serve::settings::check;
 use crate::serve::{Addresses, serve};
 use crate::shutdown;
 use crate::telemetry;
@@ -19,6 +20,7 @@ pub(super) fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Result<Ex
     settings.overrides.extend(flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_string()))));
     let config = settings.load(Secrets::Required)?;
     if args.check {
+        check(&config)?;
         say(&format!("the configuration is sound: {}", summary(&config)))?;
         return Ok(ExitCode::SUCCESS);
     }

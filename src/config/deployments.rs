@@ -1,10 +1,10 @@
 //! Where a model answers: one upstream or several, with one key or several.
 
-use crate::config::Deployment;
 use crate::config::reader::{Section, nearest, quoted};
 use crate::config::routing::price;
 use crate::config::secret::Secret;
 use crate::config::validate::Keys;
+use crate::config::{Deployment, EmbeddingModel, Tier};
 use crate::domain::money::Price;
 use crate::domain::resilience::Balance;
 
@@ -42,18 +42,30 @@ fn one(
     name: Option<&str>,
     (upstreams, usual): (&[String], Option<Price>),
 ) -> Option<Deployment> {
-    let upstream = section.text("upstream");
+    let upstream = upstream(section, upstreams);
     let upstream_model = section.optional("upstream_model", Section::text).or_else(|| name.map(str::to_owned));
     let weight = section.optional("weight", |section, key| section.number(key, 0.0..=1000.0)).unwrap_or(1.0);
     let price = section.optional("price", price).or(usual);
-    if let Some(upstream) = upstream.as_ref().filter(|upstream| !upstreams.contains(upstream)) {
-        let fix = nearest(upstream, upstreams.iter().map(String::as_str)).map_or_else(
-            || format!("add [upstreams.{upstream}], or name one of: {}", quoted(upstreams)),
+    Some(Deployment { upstream: upstream?.as_str().into(), upstream_model: upstream_model?, weight, price })
+}
+
+/// Reads `upstream`, and checks that there is one of that name.
+pub(super) fn upstream(section: &mut Section<'_>, known: &[String]) -> Option<String> {
+    let upstream = section.text("upstream")?;
+    if !known.contains(&upstream) {
+        let fix = nearest(&upstream, known.iter().map(String::as_str)).map_or_else(
+            || format!("add [upstreams.{upstream}], or name one of: {}", quoted(known)),
             |near| format!("did you mean `{near}`?"),
         );
         section.problem("upstream", format!("there is no upstream `{upstream}`"), fix);
     }
-    Some(Deployment { upstream: upstream?.as_str().into(), upstream_model: upstream_model?, weight, price })
+    Some(upstream)
+}
+
+/// Every place where a model of any kind answers.
+pub(super) fn all<'a>(tiers: &'a [Tier], embeddings: &'a [EmbeddingModel]) -> impl Iterator<Item = &'a Deployment> {
+    let chat = tiers.iter().flat_map(|tier| &tier.models).flat_map(|model| &model.deployments);
+    chat.chain(embeddings.iter().map(|model| &model.deployment))
 }
 
 /// Reads how load is spread over the places of a model.

@@ -1,7 +1,11 @@
 //! `[[embeddings]]`: models that embed texts. They stand in no tier, since nothing is decided about them.
 
-use crate::config::reader::{Section, quoted};
-use crate::domain::ids::{ModelName, UpstreamId};
+use std::collections::BTreeSet;
+
+use crate::config::reader::Section;
+use crate::config::routing::check_model_name;
+use crate::config::{Deployment, Upstream, UpstreamKind, deployments};
+use crate::domain::ids::ModelName;
 use crate::domain::money::{NanoUsd, Price};
 
 /// One entry of `[[embeddings]]`.
@@ -9,20 +13,16 @@ use crate::domain::money::{NanoUsd, Price};
 pub struct EmbeddingModel {
     /// The name that callers use.
     pub name: ModelName,
-    /// Where it answers. One of the configured upstreams.
-    pub upstream: UpstreamId,
-    /// What that upstream calls it.
-    pub upstream_model: String,
-    /// What it charges, where that is known. Embeddings have no output.
-    pub price: Option<Price>,
+    /// Where it answers, and what it charges there, where that is known. Embeddings have no output.
+    pub deployment: Deployment,
 }
 
-/// Reads the list. `taken` are the names of the models of the tiers.
-pub(super) fn read(root: &mut Section<'_>, upstreams: &[String], taken: &[&str]) -> Vec<EmbeddingModel> {
+/// Reads the list. `names` are those of all models so far.
+pub(super) fn read(root: &mut Section<'_>, upstreams: &[String], names: &mut BTreeSet<String>) -> Vec<EmbeddingModel> {
     let mut models: Vec<EmbeddingModel> = Vec::new();
     for mut section in root.list("embeddings") {
         let name = section.text("name");
-        let upstream = section.text("upstream");
+        let upstream = deployments::upstream(&mut section, upstreams);
         let upstream_model = section.optional("upstream_model", Section::text).or_else(|| name.clone());
         let input = section.optional("price", |section, key| {
             let mut section = section.section(key);
@@ -30,29 +30,37 @@ pub(super) fn read(root: &mut Section<'_>, upstreams: &[String], taken: &[&str])
             section.finish();
             input
         });
-        if let Some(upstream) = upstream.as_ref().filter(|upstream| !upstreams.contains(upstream)) {
-            let fix = format!("add [upstreams.{upstream}], or name one of: {}", quoted(upstreams));
-            section.problem("upstream", format!("there is no upstream `{upstream}`"), fix);
-        }
         if let Some(name) = &name {
-            if models.iter().any(|model| model.name.as_str() == name) || taken.contains(&name.as_str()) {
-                section.problem("name", format!("a second model is named `{name}`"), "give each model its own name");
-            }
-            if name == "auto" || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-                let fix = "use visible ASCII without spaces, and not `auto`";
-                section.problem("name", format!("{name:?} cannot name an embedding model"), fix);
-            }
+            check_model_name(&section, name, names);
         }
         section.finish();
         if let (Some(name), Some(upstream), Some(upstream_model)) = (name, upstream, upstream_model) {
             let price = input.map(|input_per_mtok| Price { input_per_mtok, ..Price::default() });
+            let upstream = upstream.as_str().into();
             models.push(EmbeddingModel {
                 name: name.as_str().into(),
-                upstream: upstream.as_str().into(),
-                upstream_model,
-                price,
+                deployment: Deployment { upstream, upstream_model, weight: 1.0, price },
             });
         }
     }
     models
+}
+
+/// Checks that embedding models answer where embeddings can be asked for, once upstreams are read.
+pub(super) fn check_kinds(root: &Section<'_>, models: &[EmbeddingModel], upstreams: &[Option<Upstream>]) {
+    for (at, model) in models.iter().enumerate() {
+        let upstream = upstreams.iter().flatten().find(|upstream| upstream.id == model.deployment.upstream);
+        let kind = match upstream.map(|upstream| &upstream.kind) {
+            None | Some(UpstreamKind::OpenAi(_) | UpstreamKind::Azure { .. }) => continue,
+            Some(UpstreamKind::Anthropic) => "anthropic",
+            Some(UpstreamKind::Gemini) => "gemini",
+            Some(UpstreamKind::Bedrock { .. }) => "bedrock",
+        };
+        let upstream = &model.deployment.upstream;
+        root.notes().problem(
+            format!("embeddings[{at}].upstream"),
+            format!("`{upstream}` is of kind \"{kind}\", where embeddings are not translated"),
+            "name an upstream of kind \"openai\" or \"azure\"; many providers have an address that speaks OpenAI's dialect",
+        );
+    }
 }

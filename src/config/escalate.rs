@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
-
+use crate::config::provider::plain_address;
 use crate::config::reader::Section;
 use crate::config::recovery::words;
+use crate::config::routing::probability;
 use crate::domain::check::{Escalation, Pattern, Unknown, Verifier};
 use crate::domain::probability::Probability;
 use crate::domain::recovery::Unfit;
@@ -54,11 +54,7 @@ pub(super) fn read(policy: &mut Section<'_>) -> Option<Arc<Escalation>> {
 
 fn verifier(mut section: Section<'_>) -> Option<Verifier> {
     let expected = "an address such as \"http://127.0.0.1:9000/verify\": http or https, without user and password";
-    let url = section.parsed("url", expected, |text| {
-        let url = Url::parse(text).ok()?;
-        let is_plain = url.username().is_empty() && url.password().is_none() && url.has_host();
-        (matches!(url.scheme(), "http" | "https") && is_plain).then(|| url.to_string())
-    });
+    let url = section.parsed("url", expected, |text| Some(plain_address(text)?.to_string()));
     let within = Duration::from_millis(1)..=Duration::from_secs(60);
     let timeout = section.optional("timeout", |section, key| section.duration(key, within));
     let least_score = section.optional("least_score", probability);
@@ -68,10 +64,6 @@ fn verifier(mut section: Section<'_>) -> Option<Verifier> {
         timeout: timeout.unwrap_or(Duration::from_secs(2)),
         least_score: least_score.unwrap_or(Probability::HALF),
     })
-}
-
-fn probability(section: &mut Section<'_>, key: &'static str) -> Option<Probability> {
-    section.number(key, 0.0..=1.0).and_then(|number| Probability::try_from(number).ok())
 }
 
 fn patterns(section: &mut Section<'_>, key: &'static str) -> Vec<Pattern> {

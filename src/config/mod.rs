@@ -295,11 +295,7 @@ pub struct Tier {
 pub struct Target {
     /// The model as the decision sees it.
     pub candidate: Candidate,
-    /// Where it answers: the first of `deployments`. One of the configured upstreams.
-    pub upstream: UpstreamId,
-    /// What that upstream calls it.
-    pub upstream_model: String,
-    /// Every place where it answers, at least one.
+    /// Every place where it answers, at least one, each at one of the configured upstreams.
     pub deployments: Vec<Deployment>,
     /// How load is spread over them.
     pub balance: Balance,
@@ -336,6 +332,12 @@ impl Config {
     #[must_use]
     pub fn policy(&self, name: &str) -> Option<&Policy> {
         self.policies.iter().find(|policy| policy.name.as_str() == name)
+    }
+
+    /// Whether any model, embedding models included, answers at an upstream.
+    #[must_use]
+    pub fn uses(&self, id: &UpstreamId) -> bool {
+        deployments::all(&self.tiers, &self.embeddings).any(|one| one.upstream == *id)
     }
 
     /// The upstream of a name.

@@ -119,10 +119,16 @@ pub(super) fn transport(section: &mut Section<'_>, keys: Option<&Keys<'_>>) -> T
 }
 
 fn proxy(text: &str) -> Option<Secret> {
+    plain_address(text)?;
+    Secret::new(text).ok()
+}
+
+/// An address with a host, http or https, without user and password.
+pub(super) fn plain_address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_plain = url.username().is_empty() && url.password().is_none();
-    let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
-    if is_plain && is_http { Secret::new(text).ok() } else { None }
+    let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+    (is_plain && is_web).then_some(url)
 }
 
 /// Fields that are left out of every request to an upstream.

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use toml::Value;
-use url::Url;
 
 use crate::config::embeddings;
 use crate::config::reader::{Section, nearest, quoted};
 use crate::config::secret::Secret;
 use crate::config::timeouts::timeouts;
 use crate::config::validate::{Keys, SESSION_MODES};
-use crate::config::{EmbeddingModel, Sessions, Target, Tier, Upstream, deployments, provider, recovery};
+use crate::config::{EmbeddingModel, Sessions, Target, Tier, Upstream, UpstreamKind, deployments, provider, recovery};
 use crate::domain::candidate::{Candidate, Capability};
 use crate::domain::ids::PolicyName;
 use crate::domain::money::{NanoUsd, Price};
@@ -32,7 +31,7 @@ const RESERVED_HEADERS: [&str; 8] =
     ["accept-encoding", "connection", "content-length", "content-type", "host", "te", "transfer-encoding", "upgrade"];
 
 /// Headers that carry secrets, so that their values may not stand in the file.
-const SECRET_HEADERS: [&str; 4] = ["api-key", "authorization", "proxy-authorization", "x-api-key"];
+const SECRET_HEADERS: [&str; 5] = ["api-key", "authorization", "proxy-authorization", "x-api-key", "x-goog-api-key"];
 
 /// What a second look costs where the policy does not say: a hundredth of a cent. The processor time is a thousandth of that; the rest is
 /// what some milliseconds of waiting are worth.
@@ -59,15 +58,10 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) 
     let longest = defaults.longest;
     let sections = root.named("upstreams");
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
-    let tiers = tiers(root, &names);
-    let models = tiers.iter().flat_map(|tier| &tier.models);
-    let taken: Vec<&str> = models.map(|model| model.candidate.model.as_str()).collect();
-    let embeddings = embeddings::read(root, &names, &taken);
-    let is_used = |name: &str| {
-        let mut chat = tiers.iter().flat_map(|tier| &tier.models).flat_map(|model| &model.deployments);
-        let mut embedding = embeddings.iter().map(|model| &model.upstream);
-        chat.any(|one| one.upstream.as_str() == name) || embedding.any(|upstream| upstream.as_str() == name)
-    };
+    let mut taken = BTreeSet::new();
+    let tiers = tiers(root, &names, &mut taken);
+    let embeddings = embeddings::read(root, &names, &mut taken);
+    let is_used = |name: &str| deployments::all(&tiers, &embeddings).any(|one| one.upstream.as_str() == name);
     let upstreams: Vec<Option<Upstream>> = sections
         .into_iter()
         .map(|(name, section)| {
@@ -75,6 +69,7 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) 
             upstream(&name, section, &Call { keys, longest, use_of })
         })
         .collect();
+    embeddings::check_kinds(root, &embeddings, &upstreams);
     let sections = root.named("policies");
     let default_policy = default_policy(root, &sections);
     let known = Known { tiers: &tiers, sessions: defaults.sessions };
@@ -120,7 +115,7 @@ fn upstream(name: &str, mut section: Section<'_>, call: &Call<'_>) -> Option<Ups
     };
     let mut api_keys = deployments::api_keys(&mut section, (call.use_of == Use::Called).then_some(call.keys));
     let api_key = api_key.or_else(|| (!api_keys.is_empty()).then(|| api_keys.remove(0)));
-    let headers = headers(&mut section, call);
+    let headers = headers(&mut section, &kind, call);
     let timeouts = timeouts(section.section("timeouts"), call.longest);
     let transport = provider::transport(&mut section, keys);
     let drop_fields = provider::drops(&mut section);
@@ -139,15 +134,15 @@ fn upstream(name: &str, mut section: Section<'_>, call: &Call<'_>) -> Option<Ups
 }
 
 fn base_url(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok()?;
-    let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
-    let is_plain = url.username().is_empty() && url.password().is_none();
+    let url = provider::plain_address(text)?;
     let is_bare = url.query().is_none() && url.fragment().is_none();
-    (is_web && is_plain && is_bare).then(|| url.as_str().trim_end_matches('/').to_owned())
+    is_bare.then(|| url.as_str().trim_end_matches('/').to_owned())
 }
 
-fn headers(upstream: &mut Section<'_>, call: &Call<'_>) -> Vec<(String, Secret)> {
+fn headers(upstream: &mut Section<'_>, kind: &UpstreamKind, call: &Call<'_>) -> Vec<(String, Secret)> {
     let has_key = upstream.has("api_key") || upstream.has("api_keys");
+    let has_key = has_key || matches!(kind, UpstreamKind::Bedrock { .. });
+    let is_own = |name: &str| has_key && (name == "authorization" || name == kind.key_header());
     let section = upstream.section("headers");
     let mut headers = Vec::new();
     for (name, value) in upstream.section("headers").entries() {
@@ -157,7 +152,7 @@ fn headers(upstream: &mut Section<'_>, call: &Call<'_>) -> Vec<(String, Secret)>
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&b));
         if !is_token {
             section.problem(&name, "is not the name of a header", "use letters, digits and `-`");
-        } else if RESERVED_HEADERS.contains(&lower.as_str()) || (lower == "authorization" && has_key) {
+        } else if RESERVED_HEADERS.contains(&lower.as_str()) || is_own(&lower) {
             section.problem(&name, "is set by trimtab itself", "remove it");
         } else if let (Value::String(text), false) = (&value, SECRET_HEADERS.contains(&lower.as_str())) {
             match Secret::header(text) {
@@ -175,13 +170,12 @@ fn headers(upstream: &mut Section<'_>, call: &Call<'_>) -> Vec<(String, Secret)>
     headers
 }
 
-fn tiers(root: &mut Section<'_>, upstreams: &[String]) -> Vec<Tier> {
+fn tiers(root: &mut Section<'_>, upstreams: &[String], names: &mut BTreeSet<String>) -> Vec<Tier> {
     let sections = root.list("tiers");
     if sections.is_empty() {
         root.problem("tiers", "there is none", "add [[tiers]] with an id and at least one [[tiers.models]]");
     }
     let mut ids = BTreeSet::new();
-    let mut names = BTreeSet::new();
     let mut tiers = Vec::new();
     for (rank, mut section) in sections.into_iter().enumerate() {
         let id = section.text("id").unwrap_or_default();
@@ -197,7 +191,7 @@ fn tiers(root: &mut Section<'_>, upstreams: &[String]) -> Vec<Tier> {
         let mut models = Vec::new();
         for entry in entries {
             let place = Place { rank, tier: &id, class: &class, upstreams };
-            models.extend(target(entry, &place, &mut names));
+            models.extend(target(entry, &place, names));
         }
         section.finish();
         tiers.push(Tier { id: id.as_str().into(), class: class.as_str().into(), models });
@@ -237,12 +231,11 @@ fn target(mut section: Section<'_>, place: &Place<'_>, names: &mut BTreeSet<Stri
         price: price.or_else(|| deployments.first().and_then(|first| first.price)),
         capability,
     };
-    let first = deployments.first()?.clone();
-    let (upstream, upstream_model) = (first.upstream, first.upstream_model);
-    Some(Target { candidate, upstream, upstream_model, deployments, balance, fallback })
+    (!deployments.is_empty()).then_some(Target { candidate, deployments, balance, fallback })
 }
 
-fn check_model_name(section: &Section<'_>, name: &str, names: &mut BTreeSet<String>) {
+/// Checks the name of a model. `names` are those of all models so far.
+pub(super) fn check_model_name(section: &Section<'_>, name: &str, names: &mut BTreeSet<String>) {
     if name == "auto" || name.starts_with("auto:") || name.starts_with("router-") {
         section.problem("name", format!("`{name}` is how callers ask for a decision"), "give the model another name");
     } else if !name.bytes().all(|byte| byte.is_ascii_graphic()) || name.contains('*') {
@@ -253,7 +246,7 @@ fn check_model_name(section: &Section<'_>, name: &str, names: &mut BTreeSet<Stri
         );
     }
     if !names.insert(name.to_owned()) {
-        let fix = "names are unique over all tiers: rename one and set its upstream_model";
+        let fix = "names are unique over all tiers and embeddings: rename one and set its upstream_model";
         section.problem("name", format!("a second model is named `{name}`"), fix);
     }
 }
@@ -298,7 +291,8 @@ fn aim(section: &mut Section<'_>, tiers: &[Tier]) -> Option<Aim> {
     }
 }
 
-fn probability(section: &mut Section<'_>, key: &'static str) -> Option<Probability> {
+/// Reads a number from 0 to 1.
+pub(super) fn probability(section: &mut Section<'_>, key: &'static str) -> Option<Probability> {
     section.number(key, 0.0..=1.0).and_then(|number| Probability::try_from(number).ok())
 }
 

@@ -1,4 +1,5 @@
 mod choice;
+mod embeddings;
 mod escalate;
 mod providers;
 mod recovery;
@@ -94,7 +95,7 @@ fn configured_tiers_end_the_demo() {
     let tiers: Vec<&str> = config.tiers.iter().map(|tier| tier.id.as_str()).collect();
     assert_eq!(tiers, ["small", "large"]);
     assert_eq!(config.policy("balanced").expect("a policy").default_tier.as_str(), "large");
-    assert_eq!(config.target(&"gpt-mini".into()).expect("a model").upstream_model, "gpt-mini");
+    assert_eq!(config.target(&"gpt-mini".into()).expect("a model").deployments[0].upstream_model, "gpt-mini");
     assert_eq!(config.candidates()[1].rank, 1);
     config.set_demo_address("127.0.0.1:1".parse().expect("an address"));
     assert_eq!(config.upstreams[0].base_url, "https://api.openai.com/v1");

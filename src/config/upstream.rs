@@ -53,6 +53,19 @@ pub enum UpstreamKind {
     },
 }
 
+impl UpstreamKind {
+    /// The header that carries the key, or the signature, in small letters.
+    #[must_use]
+    pub const fn key_header(&self) -> &'static str {
+        match self {
+            Self::OpenAi(_) | Self::Bedrock { .. } => "authorization",
+            Self::Azure { .. } => "api-key",
+            Self::Anthropic => "x-api-key",
+            Self::Gemini => "x-goog-api-key",
+        }
+    }
+}
+
 /// The keys of an AWS account.
 #[derive(Clone, Debug)]
 pub struct AwsKeys {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use crate::config::env::Environment;
-use crate::config::{Config, Upstream};
+use crate::config::{Config, Upstream, UpstreamKind};
 use crate::doctor::Check;
 
 pub(super) fn checks(config: &Config, environment: &Environment) -> Vec<Check> {
@@ -89,12 +89,12 @@ fn port(key: &str, address: SocketAddr) -> Check {
 /// Says whether a key is there, never what it is. A missing one of an upstream in use is a problem of the configuration and stands there.
 fn key(upstream: &Upstream, config: &Config) -> Check {
     let name = format!("upstream {}", upstream.id);
-    let is_used = config.targets().flat_map(|target| &target.deployments).any(|one| one.upstream == upstream.id);
-    let key = if upstream.api_key.is_some() { "with a key" } else { "without a key" };
-    if is_used {
+    let signs = matches!(upstream.kind, UpstreamKind::Bedrock { keys: Some(_), .. });
+    let key = if signs || upstream.api_key.is_some() { "with a key" } else { "without a key" };
+    if config.uses(&upstream.id) {
         return Check::ok(name, format!("{} {key}", upstream.base_url));
     }
-    Check::warn(name, "no model uses it", "name it in [[tiers.models]], or remove it")
+    Check::warn(name, "no model uses it", "name it in [[tiers.models]] or [[embeddings]], or remove it")
 }
 
 /// Python is for building encoders only. It is looked for and not run.

@@ -83,6 +83,33 @@ fn keys_are_reported_by_presence_and_never_by_value() {
 }
 
 #[test]
+fn an_upstream_that_only_embeds_is_in_use_and_access_keys_are_a_key() {
+    let more = "
+        [[tiers.models]]
+        name = 'claude'
+        upstream = 'aws'
+        [upstreams.aws]
+        kind = 'bedrock'
+        region = 'eu-west-1'
+        access_key_id = { env = 'OPENAI_API_KEY' }
+        secret_access_key = { env = 'OPENAI_API_KEY' }
+        [upstreams.embedder]
+        base_url = 'http://127.0.0.1:9'
+        [[embeddings]]
+        name = 'embed'
+        upstream = 'embedder'
+        [upstreams.idle]
+        base_url = 'http://127.0.0.1:9'
+    ";
+
+    let report = Place::new(&format!("{UPSTREAM}{more}")).examine(&[("OPENAI_API_KEY", "sk-1")]);
+
+    assert_eq!(check(&report, "upstream embedder").found, "http://127.0.0.1:9 without a key");
+    assert!(check(&report, "upstream aws").found.ends_with("with a key"), "{}", report.to_text());
+    assert_eq!(check(&report, "upstream idle").status, Status::Warn);
+}
+
+#[test]
 fn every_problem_of_the_configuration_is_a_check_of_its_own() {
     let report = Place::new("prompts = 'all'\nqueue = 1\n").examine(&[]);
 

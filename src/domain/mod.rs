@@ -4,6 +4,7 @@
 //! draws arrive as arguments, so that every law can be a test. This room imports none of ours.
 
 pub mod baseline;
+pub mod cache;
 pub mod calibration;
 pub mod candidate;
 pub mod check;

@@ -13,7 +13,6 @@ use crate::cache::Matching;
 use crate::domain::ids::CallerId;
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
-use crate::telemetry::metrics::cache::Holding;
 
 /// Whose answers are meant.
 #[derive(Deserialize)]
@@ -25,29 +24,28 @@ struct Whose {
 /// What the response cache holds and has done; `responses` is `off` where there is none.
 pub async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
     let Some(cache) = &server.app.cache else { return Json(json!({ "object": "cache", "responses": "off" })) };
-    let (settings, stats) = (cache.settings(), cache.stats(Instant::now().into_std()));
+    let (settings, totals, tenants) = (cache.settings(), cache.totals(Instant::now().into_std()), cache.tenants());
     let (responses, similarity) = match settings.matching {
         Matching::Exact => ("exact", None),
         // As it was written: the digits beyond come from the narrower float.
         Matching::Similar(least) => ("semantic", Some((f64::from(least) * 1e4).round() / 1e4)),
     };
-    let tenants = stats.tenants.iter();
     Json(json!({
         "object": "cache",
         "responses": responses,
         "similarity": similarity,
         "ttl_seconds": settings.ttl.as_secs(),
-        "entries": stats.entries,
+        "entries": totals.entries,
         "max_entries": settings.max_entries,
-        "bytes": stats.bytes,
+        "bytes": totals.bytes,
         "max_bytes": settings.max_bytes,
-        "hits": stats.hits,
-        "semantic_hits": stats.similar,
-        "misses": stats.misses,
-        "evicted": stats.evicted,
-        "expired": stats.expired,
-        "saved_usd": stats.saved.as_usd(),
-        "callers": tenants.map(|(caller, (entries, bytes))| json!({ "caller": caller, "entries": entries, "bytes": bytes })).collect::<Vec<_>>(),
+        "hits": totals.hits,
+        "semantic_hits": totals.similar,
+        "misses": totals.misses,
+        "evicted": totals.evicted,
+        "expired": totals.expired,
+        "saved_usd": totals.saved.as_usd(),
+        "callers": tenants.iter().map(|(caller, (entries, bytes))| json!({ "caller": caller, "entries": entries, "bytes": bytes })).collect::<Vec<_>>(),
     }))
 }
 
@@ -65,12 +63,9 @@ pub async fn clear(State(server): State<Arc<Server>>, uri: Uri) -> Result<Json<V
     Ok(Json(json!({ "object": "cache.cleared", "caller": caller, "removed": removed })))
 }
 
-/// Has the metrics show what the cache holds.
+/// Has the metrics show what the cache holds and has done.
 pub fn measure(server: &Server) {
     if let Some(cache) = &server.app.cache {
-        let stats = cache.stats(Instant::now().into_std());
-        let holding =
-            Holding { entries: stats.entries, bytes: stats.bytes, evicted: stats.evicted, expired: stats.expired };
-        server.app.metrics.cache_holds(holding);
+        server.app.metrics.cache(&cache.totals(Instant::now().into_std()));
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, EMBEDDINGS};
 use crate::domain::time::{Precision, rfc3339};
 use crate::http::error::{ApiError, Kind};
 use crate::http::messages::is_anthropics;
@@ -76,13 +76,14 @@ fn models(catalog: &Catalog, created: u64) -> Vec<Value> {
             })),
         })
     });
-    let embedding = catalog.embedding_models().iter().map(|target| {
-        let per_token = target.price.map(|price| price.input_per_mtok.as_usd() / 1e6);
+    let embedding = catalog.embedding_models().iter().map(|place| {
+        let price = place.pool.targets().first().and_then(|target| target.price);
+        let per_token = price.map(|price| price.input_per_mtok.as_usd() / 1e6);
         json!({
-            "id": target.model,
+            "id": place.model,
             "object": "model",
             "created": created,
-            "owned_by": target.tier,
+            "owned_by": EMBEDDINGS,
             "pricing": per_token.map(|prompt| json!({ "prompt": prompt })),
         })
     });

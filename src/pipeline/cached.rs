@@ -19,7 +19,6 @@ use crate::domain::outcome::Class;
 use crate::domain::prompt::Prompt;
 use crate::pipeline::{App, Call, Routed, Told};
 use crate::records;
-use crate::telemetry::metrics::cache::Lookup;
 use crate::upstream::books::Books;
 use crate::upstream::dispatch::Answer;
 use crate::upstream::ledger::{Bill, Keeper};
@@ -101,7 +100,6 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
     };
     let Some(cache) = &app.cache else { return open(NotCached::Off, CacheStatus::Off, None, guard) };
     let Some(mut place) = cache.place(&call.caller, &call.chat) else {
-        app.metrics.looked_up(Lookup::Bypassed);
         return open(NotCached::Bypassed, CacheStatus::Bypassed, None, guard);
     };
     let now = call.started.into_std();
@@ -111,21 +109,15 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
         Told::Anew => translatable(hit.kept.body.clone()).is_ok(),
     };
     let hit = cache.same(&place, now).filter(is_tellable).or_else(|| {
-        place_point(app, &mut place);
+        place_point(app, &mut place, Worth::WhereAlike(cache));
         cache.similar(&place, now).filter(is_tellable)
     });
     let Some(hit) = hit else {
         cache.missed();
-        app.metrics.looked_up(Lookup::Missed);
         return open(NotCached::Missed, CacheStatus::Missed, Some(place), guard);
     };
     let (routed, body) = (routed(call, &hit), body(call, &hit));
     cache.answered(&hit);
-    app.metrics.looked_up(match hit.likeness {
-        Likeness::Same => Lookup::Hit,
-        Likeness::Similar => Lookup::Similar,
-    });
-    app.metrics.saved(hit.kept.cost.unwrap_or_default());
     let mut books = Books::open(call.started, records::note_completion(app, call, &routed)).holding(guard);
     books.serve_kept(&hit.kept.model);
     let answer = Answer {
@@ -145,33 +137,57 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
 
 /// Has an answer kept once it has reached the client whole, provided that the model answers that was decided for and does so to the policy's
 /// satisfaction: what was given in an emergency, for want of better, is not to outlive it.
-pub(super) fn keep(app: &App, place: Option<Place>, (routed, answer): (&Routed, &mut Answer)) {
-    let (Some(cache), Some(place)) = (&app.cache, place) else { return };
+pub(super) fn keep((app, call): (&App, &Call), place: Option<Place>, (routed, answer): (&Routed, &mut Answer)) {
+    let (Some(cache), Some(mut place)) = (&app.cache, place.filter(Place::takes)) else { return };
     // An answer of no use that serves after all is no attempt that succeeded.
     let is_fit = answer.attempts.iter().any(|attempt| attempt.class == Class::Success);
     if answer.model != routed.decision.model || answer.degraded.is_some() || !is_fit {
         return;
     }
+    match point(routed, &place, &call.chat.prompt) {
+        Some(point) => place.set_point(point),
+        None => place_point(app, &mut place, Worth::Anyway),
+    }
     let limit = cache.settings().max_answer_bytes;
-    let gathered = if answer.stream {
-        // The frame around a token is longer than the token by far.
-        Gathered::Stream(Box::new(Gather::new(limit.saturating_mul(64))))
-    } else {
-        Gathered::Whole(Bytes::new())
-    };
+    let gathered =
+        if answer.stream { Gathered::Stream(Box::new(Gather::new(limit))) } else { Gathered::Whole(Bytes::new()) };
     let kept = Kept { body: Bytes::new(), model: answer.model.clone(), tier: answer.tier.clone(), cost: None };
     answer.body.keep_with(Box::new(Filling { cache: Arc::clone(cache), place, kept, gathered }));
 }
 
-/// The meaning of the text that similar requests are found by. Without one, only the same request is.
-fn place_point(app: &App, place: &mut Place) {
+/// Whether it is worth finding out what a text means.
+#[derive(Clone, Copy)]
+enum Worth<'a> {
+    /// Where an answer is kept to a request that is worded alike.
+    WhereAlike(&'a Cache),
+    /// In any case.
+    Anyway,
+}
+
+/// Finds out what the text means that similar requests are found by. Without that, only the same request is.
+fn place_point(app: &App, place: &mut Place, worth: Worth<'_>) {
     let Some(text) = place.text() else { return };
     let Some(generation) = app.models.current() else { return };
-    let prompt = Prompt::from_ask(text);
-    if let Some(embedding) = generation.embed(&prompt) {
-        let encoder = Arc::from(generation.manifest().encoder.digest.as_str());
-        place.set_point(Point { embedding, encoder });
+    let encoder = generation.manifest().encoder.digest.as_str();
+    let is_worth = match worth {
+        Worth::WhereAlike(cache) => cache.has_alike(place, encoder),
+        Worth::Anyway => true,
+    };
+    if !is_worth {
+        return;
     }
+    if let Some(embedding) = generation.embed(&Prompt::from_ask(text)) {
+        place.set_point(Point { embedding, encoder: Arc::from(encoder) });
+    }
+}
+
+/// What the text means, where it was embedded for the decision: where it is all that was scored, and was scored whole.
+fn point(routed: &Routed, place: &Place, scored: &Prompt) -> Option<Point> {
+    let scores = routed.scores.as_ref()?.as_ref().ok()?;
+    let is_whole = !scores.truncated && !scored.truncated;
+    let is_same = Prompt::from_ask(place.text()?).ask == scored.ask;
+    let encoder = routed.encoder.as_deref().filter(|_| is_whole && is_same)?;
+    Some(Point { embedding: scores.embedding.clone(), encoder: Arc::from(encoder) })
 }
 
 /// The bytes for the client: the whole answer, or a stream that says the same.

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::catalog::EMBEDDINGS;
 use crate::chat::embeddings::EmbeddingsRequest;
 use crate::domain::decide::{Considered, Decision, Reason};
-use crate::domain::ids::{CallerId, DecisionId};
+use crate::domain::ids::{CallerId, DecisionId, ModelName, TierId};
 use crate::domain::probability::Probability;
 use crate::pipeline::{App, Failed, Routed};
 use crate::records;
 use crate::upstream::books::Books;
-use crate::upstream::dispatch::{Answer, Care, Expects, Outgoing, Plan, Reader, Target, dispatch};
+use crate::upstream::dispatch::{Answer, Care, Expects, Outgoing, Plan, Reader, dispatch};
 
 /// One admitted embeddings request.
 #[derive(Debug)]
@@ -42,12 +43,12 @@ pub async fn embed(
     guard: impl Send + 'static,
 ) -> Result<(Routed, Answer), Box<Failed>> {
     let request = &call.request;
-    let target = app.catalog.embedding_model(request.model.as_deref());
-    let target = target.map_err(|error| Box::new(Failed { routed: None, error: error.into() }))?.clone();
-    let routed = routed(&call, &target);
+    let place = app.catalog.embedding_model(request.model.as_deref());
+    let place = place.map_err(|error| Box::new(Failed { routed: None, error: error.into() }))?;
+    let routed = routed(&call, &place.model);
     let books = Books::open(call.started, records::note_embeddings(app, &call, &routed)).holding(guard);
     let plan = Plan {
-        targets: vec![target],
+        targets: place.pool.ordered(Instant::now()),
         deadline: call.started + app.request_timeout,
         retry: app.retry,
         jitter: call.draw.get(),
@@ -70,8 +71,8 @@ pub async fn embed(
     }
 }
 
-fn routed(call: &EmbeddingsCall, target: &Target) -> Routed {
-    let considered = Considered::unweighed(target.model.clone(), target.tier.clone(), 0);
-    let sentence = format!("`{}` embeds what the request sent.", target.model);
+fn routed(call: &EmbeddingsCall, model: &ModelName) -> Routed {
+    let considered = Considered::unweighed(model.clone(), TierId::from(EMBEDDINGS), 0);
+    let sentence = format!("`{model}` embeds what the request sent.");
     Routed::undecided(Decision::only(considered, Reason::Named), sentence, call.started)
 }

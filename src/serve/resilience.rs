@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use crate::catalog::Place;
-use crate::config::{self, Config};
-use crate::domain::ids::TierId;
-use crate::domain::resilience::BreakerSettings;
+use crate::catalog::{EMBEDDINGS, Place};
+use crate::config::{self, Config, Deployment};
+use crate::domain::ids::{ModelName, TierId};
+use crate::domain::resilience::{Balance, BreakerSettings};
 use crate::drills::{DrillSettings, Schedule};
 use crate::serve::providers;
 use crate::upstream::balance::Pool;
@@ -44,10 +44,10 @@ struct Lane {
 /// Where everything answers.
 pub(super) struct Places {
     pub(super) places: Vec<Place>,
-    pub(super) embeddings: Vec<Target>,
+    pub(super) embeddings: Vec<Place>,
 }
 
-/// Where each model answers: every deployment, with every key of its upstream. Embedding models answer with its first key.
+/// Where each model answers: every deployment, with every key of its upstream.
 pub(super) fn places(config: &Config) -> Result<Places, UpstreamError> {
     let breaker = config.breaker;
     let mut lanes: Vec<Lane> = Vec::new();
@@ -59,39 +59,54 @@ pub(super) fn places(config: &Config) -> Result<Places, UpstreamError> {
     }
     let place = |target: &config::Target| Place {
         model: target.candidate.model.clone(),
-        pool: Pool::new(targets(target, &lanes, breaker), target.balance),
+        pool: Pool::new(targets(&Served::chat(target), &lanes, breaker), target.balance),
         fallback: target.fallback.clone(),
     };
-    let embeddings = config.embeddings.iter().filter_map(|model| {
-        let lane = lanes.iter().find(|lane| *lane.upstream.id() == model.upstream)?;
-        Some(Target {
-            upstream: Arc::clone(&lane.upstream),
-            model: model.name.clone(),
-            upstream_model: model.upstream_model.clone(),
-            tier: TierId::from("embeddings"),
-            price: model.price,
-            context_tokens: None,
-            weight: 1.0,
-            key: lane.key,
-            health: Arc::new(Health::new(breaker, Arc::clone(&lane.breaker))),
-        })
+    let embeddings = config.embeddings.iter().map(|model| Place {
+        model: model.name.clone(),
+        pool: Pool::new(targets(&Served::embeddings(model), &lanes, breaker), Balance::default()),
+        fallback: Vec::new(),
     });
     Ok(Places { places: config.targets().map(place).collect(), embeddings: embeddings.collect() })
 }
 
-fn targets(target: &config::Target, lanes: &[Lane], breaker: BreakerSettings) -> Vec<Target> {
-    let candidate = &target.candidate;
+/// A model with the places where it answers.
+struct Served<'a> {
+    model: &'a ModelName,
+    tier: TierId,
+    context_tokens: Option<u64>,
+    deployments: &'a [Deployment],
+}
+
+impl<'a> Served<'a> {
+    fn chat(target: &'a config::Target) -> Self {
+        let candidate = &target.candidate;
+        Self {
+            model: &candidate.model,
+            tier: candidate.tier.clone(),
+            context_tokens: candidate.capability.context_tokens,
+            deployments: &target.deployments,
+        }
+    }
+
+    fn embeddings(model: &'a config::EmbeddingModel) -> Self {
+        let deployments = std::slice::from_ref(&model.deployment);
+        Self { model: &model.name, tier: TierId::from(EMBEDDINGS), context_tokens: None, deployments }
+    }
+}
+
+fn targets(served: &Served<'_>, lanes: &[Lane], breaker: BreakerSettings) -> Vec<Target> {
     let mut targets = Vec::new();
-    for deployment in &target.deployments {
+    for deployment in served.deployments {
         let ours: Vec<&Lane> = lanes.iter().filter(|lane| *lane.upstream.id() == deployment.upstream).collect();
         for lane in &ours {
             targets.push(Target {
                 upstream: Arc::clone(&lane.upstream),
-                model: candidate.model.clone(),
+                model: served.model.clone(),
                 upstream_model: deployment.upstream_model.clone(),
-                tier: candidate.tier.clone(),
+                tier: served.tier.clone(),
                 price: deployment.price,
-                context_tokens: candidate.capability.context_tokens,
+                context_tokens: served.context_tokens,
                 // The keys of a deployment share its part of the load.
                 weight: deployment.weight / ours.len() as f64,
                 key: lane.key,

@@ -88,6 +88,16 @@ pub(super) fn retrainer(config: &Config, bundles: Bundles, store: Option<&Store>
     Retrainer::new(settings, bundles, store.map(|store| store.reader().clone()))
 }
 
+/// Sets up what calls go to and lets it go again, as `trimtab serve --check` does: files that the configuration names are read, nothing is called.
+///
+/// # Errors
+/// An upstream that cannot be set up.
+pub fn check(config: &Config) -> Result<(), ServeError> {
+    catalog(config)?;
+    resilience::traffic(config)?;
+    Ok(())
+}
+
 pub(super) fn catalog(config: &Config) -> Result<Catalog, ServeError> {
     let candidates: Vec<Candidate> = config.candidates();
     let resilience::Places { places, embeddings } = resilience::places(config)?;

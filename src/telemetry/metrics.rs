@@ -2,7 +2,7 @@
 //!
 //! Labels are bounded: tiers, policies and upstreams come from the configuration, models that it does not name become `other`.
 
-pub mod cache;
+mod cache;
 mod checks;
 pub mod choice;
 mod drift;
@@ -143,7 +143,6 @@ impl Metrics {
             neighbours: step("neighbours"),
         };
         registry.register_with_unit("score", "Time of each step of scoring", Unit::Seconds, step_seconds);
-        let dollars = Unit::Other("usd".to_owned());
         let mut new = Registered(registry);
         Self {
             models: models.into_iter().collect(),
@@ -165,7 +164,7 @@ impl Metrics {
             ),
             first_byte: new.timed("time_to_first_byte", "From admission to the first byte sent", slow_histogram()),
             tokens: new.plain("tokens", "Tokens as upstreams counted them"),
-            cost: new.in_unit("cost", "What upstreams charged, by configured prices", (dollars, Family::default())),
+            cost: new.dollars("cost", "What upstreams charged, by configured prices"),
             store_dropped: new.plain("store_dropped", "Records dropped because the store could not keep up"),
             store_degraded: new.plain("store_degraded", "1 while the store cannot write"),
             feedback: new.plain("feedback", "Feedback reports"),

@@ -95,6 +95,24 @@ fn serve_check_accepts_a_sound_configuration() {
 }
 
 #[test]
+fn serve_check_reads_the_authorities_of_upstreams() {
+    let home = home();
+    let tiers = "[[tiers]]\nid = \"small\"\n[[tiers.models]]\nname = \"m\"\nupstream = \"own\"\n";
+    let own = "[upstreams.own]\nbase_url = \"https://127.0.0.1:1/v1\"\nca_file = \"ca.pem\"\n";
+    fs::write(home.path().join("trimtab.toml"), format!("{own}{tiers}")).unwrap();
+    let check = || trimtab(home.path(), &["serve", "--check"], "");
+
+    let (missing, _, missing_error) = check();
+    fs::write(home.path().join("ca.pem"), "no certificate").unwrap();
+    let (wrong, _, wrong_error) = check();
+
+    for (code, error) in [(missing, missing_error), (wrong, wrong_error)] {
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains("ca.pem"), "{error}");
+    }
+}
+
+#[test]
 fn refuses_to_listen_elsewhere_without_keys() {
     let home = home();
 
@@ -128,6 +146,30 @@ fn catalog_and_doctor_say_what_is_there() {
     let report: Value = serde_json::from_str(&doctor).unwrap();
     let checks = report["checks"].as_array().unwrap();
     assert!(checks.iter().any(|check| check["name"].as_str().unwrap().contains("ONNX")), "{report}");
+}
+
+#[test]
+fn catalog_shows_every_place_of_a_model() {
+    let home = home();
+    let file = r#"
+        [upstreams.near]
+        base_url = "http://127.0.0.1:1/v1"
+        [upstreams.far]
+        base_url = "http://127.0.0.1:2/v1"
+        [[tiers]]
+        id = "small"
+        [[tiers.models]]
+        name = "m"
+        price = { input = 1.0, output = 2.0 }
+        targets = [{ upstream = "near" }, { upstream = "far", price = { input = 3.0, output = 4.0 } }]
+    "#;
+    fs::write(home.path().join("trimtab.toml"), file).unwrap();
+
+    let (code, catalog, error) = trimtab(home.path(), &["catalog"], "");
+
+    assert_eq!(code, Some(0), "{error}");
+    let row = |upstream: &str| catalog.lines().find(|line| line.contains(upstream)).map(str::to_owned).unwrap();
+    assert!(row("near").contains(" 1 ") && row("far").contains(" 3 "), "{catalog}");
 }
 
 #[test]

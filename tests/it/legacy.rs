@@ -148,6 +148,25 @@ async fn the_only_embedding_model_answers_and_is_billed() {
 }
 
 #[tokio::test]
+async fn an_embedding_goes_to_the_next_key_where_one_has_expired() {
+    let chat = FakeUpstream::script([whole("x")]).await;
+    let embed = FakeUpstream::script([fake::status(401), fake::json(EMBEDDED)]).await;
+    let two_keys = "api_keys = [{ env = \"EMBED_KEY\" }, { env = \"OTHER_KEY\" }]";
+    let model = embedding_model("embed", &embed).replace("api_key = { env = \"EMBED_KEY\" }", two_keys);
+    let mut setup = keyed(Setup::tiers(&[chat.base_url()]).with(&model));
+    setup.environment.push(("OTHER_KEY".to_owned(), "other-secret".to_owned()));
+    let app = TestApp::start(setup).await;
+
+    let reply = app.post("/v1/embeddings", &json!({ "input": "x" })).await;
+
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let requests = embed.requests();
+    let mut keys: Vec<_> = requests.iter().filter_map(|request| request.header("authorization")).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["Bearer embed-secret", "Bearer other-secret"]);
+}
+
+#[tokio::test]
 async fn embedding_models_are_named_where_there_are_several_and_never_stand_in_for_each_other() {
     let (one, two) =
         (FakeUpstream::script([fake::status(503)]).await, FakeUpstream::script([fake::json(EMBEDDED)]).await);

@@ -29,6 +29,10 @@ fn courtesies_articles_case_and_contractions_do_not_count() {
         ("Explain recursion", "Can you explain recursion, please?"),
         ("Why can't penguins fly?", "why cannot penguins fly"),
         ("Why doesn't this work", "why does not this work?"),
+        ("A cat, a dog… which is older?", "a cat a dog which is older"),
+        ("What is 17 times 23?", "what is 17 times 23."),
+        ("Is it true there's a hell?", "Is it true there is a hell"),
+        ("Translate \"good day\".", "translate \"good day\""),
     ] {
         assert!(Wording::of(one).agrees(&Wording::of(two)), "{one} | {two}");
     }

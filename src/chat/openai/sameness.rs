@@ -30,18 +30,23 @@ pub type Digest = [u8; 32];
 pub struct Sameness {
     /// The digest of everything that may change the answer, the wanted model and the router's options included.
     pub digest: Digest,
-    /// The last message apart from all else; `None` where it is not plain text of a user, or is long.
+    /// The last message apart from all else; `None` where that is not wanted, or where it is not plain text of a user, or is long.
     pub ask: Option<AskApart>,
-    /// What the request says about chance.
-    pub sampling: Sampling,
-    /// Whether the provider is told to store the answer, which an answer from elsewhere would not do.
-    pub stores: bool,
+}
+
+/// Whether the last message is wanted apart, which takes a second digest of everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// It is.
+    Wanted,
+    /// It is not.
+    Not,
 }
 
 /// The last user message, and a digest of everything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskApart {
-    /// Its text, as it was sent.
+    /// Its text, without the space around it.
     pub text: String,
     /// The digest of all that may change the answer but this text: earlier messages, tools, sampling, the wanted model.
     pub rest: Digest,
@@ -61,7 +66,7 @@ pub enum Sampling {
 impl ChatRequest {
     /// What other requests are compared with. `None` where a number has no value in 64 bits, so that nothing can be said about its equality.
     #[must_use]
-    pub fn sameness(&self) -> Option<Sameness> {
+    pub fn sameness(&self, apart: Apart) -> Option<Sameness> {
         let mut fields = Vec::with_capacity(self.fields.len());
         // What is kept aside of messages and tools are marks for caches and thoughts, which are no part of what is asked.
         let aside = self.aside.iter().filter(|(name, _)| name != "messages" && name != "tools");
@@ -90,17 +95,31 @@ impl ChatRequest {
         };
         let value = |name: &str| fields.iter().find(|(given, _)| *given == name).map(|(_, value)| value);
         let last = value("messages").and_then(Value::as_array).and_then(|messages| messages.last());
+        let last = last.filter(|_| apart == Apart::Wanted);
         let text = last.and_then(plain_text).filter(|text| (1..=MAX_ASK_BYTES).contains(&text.trim().len()));
         Some(Sameness {
             digest: sum(Last::In),
-            ask: text.map(|text| AskApart { text, rest: sum(Last::Out) }),
-            sampling: match value("temperature").and_then(Value::as_f64) {
-                Some(temperature) if temperature > 0.0 => Sampling::Random,
-                Some(_) => Sampling::Greedy,
-                None => Sampling::Unsaid,
-            },
-            stores: self.fields.iter().any(|(name, raw)| name == "store" && raw.get() == "true"),
+            // Only so much of it is read again as was measured: there may be megabytes of space around.
+            ask: text.map(|text| AskApart { text: text.trim().to_owned(), rest: sum(Last::Out) }),
         })
+    }
+
+    /// What the request says about chance.
+    #[must_use]
+    pub fn sampling(&self) -> Sampling {
+        let given = self.fields.iter().chain(&self.aside).filter(|(name, _)| name == "temperature");
+        let temperatures = given.filter_map(|(_, raw)| serde_json::from_str::<f64>(raw.get()).ok());
+        temperatures.fold(Sampling::Unsaid, |before, temperature| match before {
+            Sampling::Random => Sampling::Random,
+            Sampling::Unsaid | Sampling::Greedy if temperature > 0.0 => Sampling::Random,
+            Sampling::Unsaid | Sampling::Greedy => Sampling::Greedy,
+        })
+    }
+
+    /// Whether the provider is told to store the answer, which an answer from elsewhere would not do.
+    #[must_use]
+    pub fn stores(&self) -> bool {
+        self.fields.iter().any(|(name, raw)| name == "store" && raw.get() == "true")
     }
 }
 
@@ -195,7 +214,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Option<Sameness> {
-        ChatRequest::from_text(body).unwrap().sameness()
+        ChatRequest::from_text(body).unwrap().sameness(Apart::Wanted)
     }
 
     fn chat(extra: &Value) -> Sameness {
@@ -271,10 +290,33 @@ mod tests {
     }
 
     #[test]
+    fn megabytes_of_space_around_the_ask_are_no_part_of_it() {
+        let ask = format!("{}{}", "“".repeat(400), " ".repeat(1 << 20));
+        let spaced = chat(&json!({ "messages": [{ "role": "user", "content": ask }] }));
+
+        assert_eq!(spaced.ask.unwrap().text, "“".repeat(400));
+    }
+
+    #[test]
+    fn the_ask_stands_apart_only_where_that_is_wanted() {
+        let request = ChatRequest::from_text(r#"{"messages":[{"role":"user","content":"Hi"}]}"#).unwrap();
+        let (wanted, not) = (request.sameness(Apart::Wanted).unwrap(), request.sameness(Apart::Not).unwrap());
+
+        assert_eq!((wanted.digest, wanted.ask.is_some(), not.ask), (not.digest, true, None));
+    }
+
+    #[test]
     fn chance_and_storage_are_told() {
-        assert_eq!(chat(&json!({})).sampling, Sampling::Unsaid);
-        assert_eq!(chat(&json!({ "temperature": 0.0 })).sampling, Sampling::Greedy);
-        assert_eq!(chat(&json!({ "temperature": 0.7 })).sampling, Sampling::Random);
-        assert!(chat(&json!({ "store": true })).stores && !chat(&json!({ "store": false })).stores);
+        let request = |extra: &str| {
+            let body = format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{extra}}}"#);
+            ChatRequest::from_text(&body).unwrap()
+        };
+        let sampling = |extra| request(extra).sampling();
+
+        assert_eq!(sampling(""), Sampling::Unsaid);
+        assert_eq!(sampling(r#","temperature":null"#), Sampling::Unsaid);
+        assert_eq!(sampling(r#","temperature":0.0"#), Sampling::Greedy);
+        assert_eq!(sampling(r#","temperature":0.7"#), Sampling::Random);
+        assert!(request(r#","store":true"#).stores() && !request(r#","store":false"#).stores());
     }
 }

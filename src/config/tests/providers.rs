@@ -87,3 +87,26 @@ fn secrets_of_every_kind_are_never_printed() {
 
     assert!(!format!("{:?}", config.expect("a right file")).contains("canary"));
 }
+
+#[test]
+fn the_header_of_the_key_is_not_configured_beside_the_key() {
+    let cases = [
+        ("kind = \"azure\"\nbase_url = \"https://r.openai.azure.com\"", "api-key"),
+        ("kind = \"anthropic\"", "X-Api-Key"),
+        ("kind = \"gemini\"", "x-goog-api-key"),
+        ("base_url = \"https://api.openai.com/v1\"", "Authorization"),
+    ];
+    for (toml, header) in cases {
+        let keyed = |key: &str| {
+            with_upstream(&format!("{toml}\n{key}\nheaders = {{ {header} = {{ env = \"OPENAI_API_KEY\" }} }}"))
+        };
+
+        let problem = only_problem(&keyed("api_key = { env = \"OPENAI_API_KEY\" }"));
+
+        assert_eq!(problem.path, format!("upstreams.openai.headers.{header}"), "{problem}");
+        assert!(load_file(&keyed("")).is_ok(), "{header} is the only key");
+    }
+    let inline = with_upstream("kind = \"gemini\"\nheaders = { x-goog-api-key = \"canary\" }");
+    let problem = only_problem(&inline);
+    assert!(problem.fix.contains("env") && !problem.to_string().contains("canary"), "{problem}");
+}

@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Unit;
 
 use super::{Counters, Label, Labels, Metrics, Registered};
 use crate::domain::check::CheckReport;
@@ -20,12 +19,11 @@ pub(super) struct CheckCounters {
 
 impl CheckCounters {
     pub(super) fn new(new: &mut Registered<'_>) -> Self {
-        let dollars = Unit::Other("usd".to_owned());
         let cost = "Cost of calls under policies that check answers: of what was given, and of what was not";
         Self {
             calls: new.plain("checked_calls", "Answered calls of which an answer was checked"),
             checks: new.plain("checks", "Checks of answers by what they found"),
-            cost: new.in_unit("checked_cost", cost, (dollars, Family::default())),
+            cost: new.dollars("checked_cost", cost),
         }
     }
 }
@@ -48,10 +46,13 @@ impl Metrics {
 
     /// A call ended under a policy that checks answers.
     pub fn checked_cost(&self, policy: &PolicyName, outcome: &Outcome) {
-        let unfit = outcome.attempts.iter().filter(|attempt| attempt.class == Class::Unfit);
-        let unused: f64 = unfit.filter_map(|attempt| attempt.unused_cost).map(|cost| cost.as_usd()).sum();
-        let given = outcome.cost.map_or(0.0, |cost| cost.as_usd() - unused).max(0.0);
-        for (part, cost) in [("given", given), ("discarded", unused)] {
+        let unused = |counts: fn(Class) -> bool| -> f64 {
+            let attempts = outcome.attempts.iter().filter(|attempt| counts(attempt.class));
+            attempts.filter_map(|attempt| attempt.unused_cost).map(|cost| cost.as_usd()).sum()
+        };
+        // Outrun hedges cost money too, and are neither: nobody was given their answers, and no check discarded them.
+        let given = outcome.cost.map_or(0.0, |cost| cost.as_usd() - unused(|_| true)).max(0.0);
+        for (part, cost) in [("given", given), ("discarded", unused(|class| class == Class::Unfit))] {
             let labels = [("policy", Label::Policy(policy.clone())), ("part", Label::Word(part))];
             self.checks.cost.get_or_create(&labels).inc_by(cost);
         }

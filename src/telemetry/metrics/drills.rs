@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Unit;
 
 use super::{Counters, Label, Labels, Metrics, Registered};
 use crate::domain::ids::{ModelName, UpstreamId};
@@ -48,11 +47,10 @@ pub(super) struct DrillCounters {
 
 impl DrillCounters {
     pub(super) fn new(new: &mut Registered<'_>) -> Self {
-        let dollars = Unit::Other("usd".to_owned());
         Self {
             drills: new.plain("drills", "Drills by what they found"),
             broken: new.plain("drill_broken", "1 for targets that did not answer their last drill"),
-            cost: new.in_unit("drills_cost", "What drills cost, by configured prices", (dollars, Counter::default())),
+            cost: new.dollars("drills_cost", "What drills cost, by configured prices"),
         }
     }
 }

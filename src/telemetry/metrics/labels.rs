@@ -1,10 +1,14 @@
 //! Labels, and how metrics are registered.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use prometheus_client::encoding::EncodeLabelValue;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::ids::{BundleId, ModelName, PolicyName, TierId, UpstreamId};
+use crate::domain::money::NanoUsd;
 
 /// A label's value, without a copy of its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +64,13 @@ impl Registered<'_> {
         self.in_unit(name, help, (Unit::Seconds, metric))
     }
 
+    pub(super) fn dollars<M>(&mut self, name: &str, help: &str) -> M
+    where
+        M: prometheus_client::registry::Metric + Clone + Default,
+    {
+        self.in_unit(name, help, (Unit::Other("usd".to_owned()), M::default()))
+    }
+
     pub(super) fn in_unit<M>(&mut self, name: &str, help: &str, (unit, metric): (Unit, M)) -> M
     where
         M: prometheus_client::registry::Metric + Clone,
@@ -67,6 +78,16 @@ impl Registered<'_> {
         self.0.register_with_unit(name, help, unit, metric.clone());
         metric
     }
+}
+
+/// A counter that is counted elsewhere.
+pub(super) fn set(counter: &Counter, count: u64) {
+    counter.inner().store(count, Ordering::Relaxed);
+}
+
+/// An amount that is counted elsewhere.
+pub(super) fn set_usd(counter: &Counter<f64, AtomicU64>, amount: NanoUsd) {
+    counter.inner().store(amount.as_usd().to_bits(), Ordering::Relaxed);
 }
 
 /// 10 µs to 1 s: what happens on this machine.

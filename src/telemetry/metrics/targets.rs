@@ -1,11 +1,11 @@
 //! How the targets stand: breakers, load, what is left of their limits, and the extra calls that retries and hedges make.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use super::labels::set;
 use super::{Counters, Label, Labels, Metrics, Registered};
 use crate::domain::ids::{ModelName, UpstreamId};
 
@@ -88,9 +88,4 @@ impl Metrics {
             }
         }
     }
-}
-
-/// A counter that is counted elsewhere.
-fn set(counter: &Counter, count: u64) {
-    counter.inner().store(count, Ordering::Relaxed);
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::cache::CacheTotals;
 use crate::domain::decide::Reason;
 use crate::domain::outcome::Class;
 use crate::domain::policy::Aim;
@@ -172,4 +173,44 @@ fn targets_that_were_passed_over_are_counted_and_take_no_time() {
 
     assert_eq!(value(&metrics, r#"trimtab_upstream_attempts_total{upstream="up",class="skipped"}"#), Some(1.0));
     assert_eq!(value(&metrics, r#"trimtab_upstream_seconds_count{upstream="up"}"#), Some(1.0));
+}
+
+#[test]
+fn what_hedges_cost_that_were_outrun_was_neither_given_nor_discarded() {
+    let metrics = metrics();
+    let mut outcome = outcome("m1");
+    let attempt = |class, cost| Attempt { class, unused_cost: NanoUsd::from_usd(cost), ..outcome.attempts[1].clone() };
+    outcome.attempts = vec![
+        attempt(Class::Unfit, 0.1),
+        attempt(Class::Cancelled, 0.05),
+        Attempt { unused_cost: None, ..attempt(Class::Success, 0.0) },
+    ];
+
+    metrics.checked_cost(&"p".into(), &outcome);
+
+    let cost = |part: &str| {
+        value(&metrics, &format!(r#"trimtab_checked_cost_usd_total{{policy="p",part="{part}"}}"#)).unwrap()
+    };
+    assert!((cost("discarded") - 0.1).abs() < 1e-9, "{}", cost("discarded"));
+    assert!((cost("given") - 0.1).abs() < 1e-9, "{}", cost("given"));
+}
+
+#[test]
+fn what_the_cache_has_counted_is_shown_once_however_often_it_is_looked_at() {
+    let metrics = metrics();
+    let totals =
+        CacheTotals { hits: 2, bypassed: 1, evicted: 3, saved: NanoUsd(250_000_000), ..CacheTotals::default() };
+
+    for _ in 0..3 {
+        metrics.cache(&totals);
+    }
+
+    for (series, expected) in [
+        (r#"trimtab_cache_lookups_total{result="hit"}"#, 2.0),
+        (r#"trimtab_cache_lookups_total{result="bypass"}"#, 1.0),
+        (r#"trimtab_cache_evictions_total{why="full"}"#, 3.0),
+        ("trimtab_cache_saved_usd_total", 0.25),
+    ] {
+        assert_eq!(value(&metrics, series), Some(expected), "{series}");
+    }
 }
