@@ -54,10 +54,8 @@ pub(crate) const MISTAKES: &[(&str, &str)] = &[
     (r#"{"model":"m","messages":[{"role":"robot","content":"x"}]}"#, "messages[0].role"),
     (r#"{"model":"m","messages":[{"role":"user","content":[{"type":"video"}]}]}"#, "messages[0].content[0]"),
     (r#"{"model":"m","messages":[{"role":"tool","content":"x"}]}"#, "messages[0].tool_call_id"),
-    (
-        r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{"type":"custom","custom":{"name":"x"}}]}"#,
-        "tools[0]",
-    ),
+    (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function"}]}"#, "tools[0]"),
+    (r#"{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{}}]}]}"#, "messages[0].content[0]"),
     (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tool_choice":"perhaps"}"#, "tool_choice"),
     (
         r#"{"model":"m","messages":[{"role":"user","content":"x"}],"response_format":{"type":"xml"}}"#,
@@ -66,6 +64,16 @@ pub(crate) const MISTAKES: &[(&str, &str)] = &[
     (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning_effort":"very"}"#, "reasoning_effort"),
     (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":"many"}"#, "max_tokens"),
     (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stop":7}"#, "stop"),
+];
+
+/// Requests that OpenAI answers and no translation has words for: the request, and the field.
+pub(crate) const OPENAIS_OWN: &[(&str, &str)] = &[
+    (r#"{"model":"m","messages":[],"tools":[{"type":"custom","custom":{"name":"x"}}]}"#, "tools[0]"),
+    (r#"{"model":"m","messages":[],"tools":[{"type":"web_search"}]}"#, "tools[0]"),
+    (
+        r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"custom","custom":{"name":"x","input":"y"}}]}]}"#,
+        "messages[0].tool_calls[0]",
+    ),
 ];
 
 /// What a translation makes of every request of the corpus, for a snapshot.

@@ -78,8 +78,9 @@ struct WireThought<'a> {
 struct WireCall<'a> {
     #[serde(borrow)]
     id: Option<Cow<'a, str>>,
+    /// Absent in calls of tools that are no functions.
     #[serde(borrow)]
-    function: WireFunction<'a>,
+    function: Option<WireFunction<'a>>,
     extra_content: Option<ExtraContent>,
 }
 
@@ -135,6 +136,8 @@ struct WireUrl<'a> {
 struct WireFile<'a> {
     #[serde(borrow)]
     file_data: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    file_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     filename: Option<Cow<'a, str>>,
 }
@@ -197,6 +200,16 @@ fn wrong(field: &str, expected: &'static str) -> Untranslatable {
     Untranslatable::Wrong { field: field.to_owned(), expected }
 }
 
+fn elsewhere(field: &str, problem: &'static str) -> Untranslatable {
+    Untranslatable::Elsewhere { field: field.to_owned(), problem }
+}
+
+/// The id of a call with nothing but what every provider takes: letters, digits, `_` and `-`. Calls and their results still match.
+fn plain_id(id: Cow<'_, str>) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if id.chars().all(is_plain) { id } else { id.replace(|c| !is_plain(c), "_").into() }
+}
+
 fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, field: &str, expected: &'static str) -> Read<Option<T>> {
     raw.map(|raw| serde_json::from_str(raw.get()).map_err(|_| wrong(field, expected))).transpose()
 }
@@ -215,14 +228,14 @@ fn messages<'a>(raw: Option<&'a RawValue>) -> Read<(Vec<Part<'a>>, Vec<Turn<'a>>
         match message.role.as_ref() {
             "system" | "developer" => system.extend(parts),
             "user" => turns.push(Turn::User(parts)),
-            "assistant" => turns.push(Turn::Assistant(said(parts, message, &path))),
+            "assistant" => turns.push(Turn::Assistant(said(parts, message, &path)?)),
             "tool" => {
                 let id = message.tool_call_id.ok_or_else(|| wrong(&format!("{path}.tool_call_id"), "a text"))?;
-                turns.push(Turn::Tool(ToolResult { id, parts, at }));
+                turns.push(Turn::Tool(ToolResult { id: plain_id(id), parts }));
             }
             "function" => {
                 let id = message.name.ok_or_else(|| wrong(&format!("{path}.name"), "a text"))?;
-                turns.push(Turn::Tool(ToolResult { id, parts, at }));
+                turns.push(Turn::Tool(ToolResult { id: plain_id(id), parts }));
             }
             _ => {
                 let expected = "one of `system`, `developer`, `user`, `assistant`, `tool`";
@@ -233,7 +246,7 @@ fn messages<'a>(raw: Option<&'a RawValue>) -> Read<(Vec<Part<'a>>, Vec<Turn<'a>>
     Ok((system, turns))
 }
 
-fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> Said<'a> {
+fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> Read<Said<'a>> {
     if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
         parts.push(Part { path: format!("{path}.refusal"), content: Content::Text(refusal), cache: None });
     }
@@ -251,16 +264,20 @@ fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> S
     // The older form has no ids; its result names the function, so that the name stands for the id.
     let legacy = message.function_call.map(|function| WireCall {
         id: Some(function.name.clone()),
-        function,
+        function: Some(function),
         extra_content: None,
     });
-    let calls = message.tool_calls.unwrap_or_default().into_iter().chain(legacy).map(|call| Called {
-        id: call.id.unwrap_or_else(|| call.function.name.clone()),
-        arguments: arguments_object(call.function.arguments.as_deref().unwrap_or_default()),
-        name: call.function.name,
-        signature: call.extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature),
+    let calls = message.tool_calls.unwrap_or_default().into_iter().chain(legacy).enumerate().map(|(at, call)| {
+        let problem = "calls of tools that are no functions are known to OpenAI alone";
+        let function = call.function.ok_or_else(|| elsewhere(&format!("{path}.tool_calls[{at}]"), problem))?;
+        Ok(Called {
+            id: plain_id(call.id.unwrap_or_else(|| function.name.clone())),
+            arguments: arguments_object(function.arguments.as_deref().unwrap_or_default()),
+            name: function.name,
+            signature: call.extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature),
+        })
     });
-    Said { parts, thinking, calls: calls.collect() }
+    Ok(Said { parts, thinking, calls: calls.collect::<Read<_>>()? })
 }
 
 /// The arguments of a call as the object that every other dialect wants. A model may have written something else; that is wrapped, so that
@@ -302,10 +319,15 @@ fn part(raw: &RawValue, path: String) -> Read<Part<'_>> {
             Content::Image(source(url(raw).ok_or_else(|| missing("a part with `image_url.url`"))?))
         }
         "file" => {
-            let problem = "a file with `file_data`; files by id are known to one provider alone";
+            let problem = "a file with `file_data`";
             let file = wire.file.ok_or_else(|| missing(problem))?;
-            let data = file.file_data.ok_or_else(|| missing(problem))?;
-            Content::File(source(data), file.filename)
+            match (file.file_data, file.file_id) {
+                (Some(data), _) => Content::File(source(data), file.filename),
+                (None, Some(_)) => {
+                    return Err(elsewhere(&path, "files by id are known to who keeps them alone; send `file_data`"));
+                }
+                (None, None) => return Err(missing(problem)),
+            }
         }
         "input_audio" => {
             let audio = wire.input_audio.ok_or_else(|| missing("a part with `input_audio`"))?;

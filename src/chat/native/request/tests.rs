@@ -1,5 +1,5 @@
 use super::*;
-use crate::chat::native::corpus::MISTAKES;
+use crate::chat::native::corpus::{MISTAKES, OPENAIS_OWN};
 
 #[test]
 fn every_mistake_names_its_field_and_never_its_value() {
@@ -17,6 +17,30 @@ fn every_mistake_names_its_field_and_never_its_value() {
             (&(*field).into(), &"invalid_request_error".into())
         );
     }
+}
+
+#[test]
+fn what_is_openais_own_is_no_mistake() {
+    for (request, field) in OPENAIS_OWN {
+        let error = Asked::read(request.as_bytes()).unwrap_err();
+
+        let Untranslatable::Elsewhere { field: named, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(named, field);
+    }
+}
+
+#[test]
+fn ids_of_calls_hold_what_every_provider_takes_and_still_match() {
+    let request = br#"{"messages":[
+        {"role":"assistant","tool_calls":[{"id":"functions.Bash:0","type":"function","function":{"name":"Bash"}}]},
+        {"role":"tool","tool_call_id":"functions.Bash:0","content":"y"},
+        {"role":"tool","tool_call_id":"call_1-a","content":"z"}]}"#;
+
+    let asked = Asked::read(request).unwrap();
+
+    let [Turn::Assistant(said), Turn::Tool(result), Turn::Tool(plain)] = &asked.turns[..] else { panic!("{asked:?}") };
+    assert_eq!((said.calls[0].id.as_ref(), result.id.as_ref()), ("functions_Bash_0", "functions_Bash_0"));
+    assert_eq!(plain.id, "call_1-a");
 }
 
 #[test]
