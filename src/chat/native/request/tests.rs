@@ -78,3 +78,16 @@ fn reads_pictures_however_they_are_written() {
     let Content::Audio(Source::Base64 { media_type, .. }) = &parts[2].content else { panic!("{parts:?}") };
     assert_eq!((media_type.as_str(), parts[2].path.as_str()), ("audio/wav", "messages[0].content[2]"));
 }
+
+#[test]
+fn texts_stay_where_they_are() {
+    let request = br#"{"messages":[{"role":"user","content":[{"type":"text","text":"long"},{"type":"file","file":{"file_data":"data:application/pdf;base64,AA=="}}]},{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"a","arguments":"{}"}}]}],"tools":[{"type":"function","function":{"name":"a","description":"what it does"}}]}"#;
+
+    let asked = Asked::read(request).unwrap();
+
+    let [Turn::User(parts), Turn::Assistant(said)] = &asked.turns[..] else { panic!("{asked:?}") };
+    assert!(matches!(&parts[0].content, Content::Text(Cow::Borrowed("long"))));
+    assert!(matches!(&parts[1].content, Content::File(Source::Base64 { data: Cow::Borrowed("AA=="), .. }, None)));
+    assert!(matches!(said.calls[0].id, Cow::Borrowed("c")));
+    assert!(matches!(asked.tools[0].description, Some(Cow::Borrowed(_))));
+}

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::chat::native::request::read::{Read, WireFunction, elsewhere, read, wrong};
+use crate::chat::native::request::read::{Read, WireFunction, borrowed, elsewhere, read, wrong};
 use crate::chat::native::request::{Choice, Effort, Format, Tool};
 
 #[derive(Deserialize)]
 struct WireTool<'a> {
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, deserialize_with = "borrowed", rename = "type")]
     kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
     function: Option<WireFunction<'a>>,
@@ -100,9 +100,9 @@ pub(super) fn format(raw: Option<&RawValue>) -> Read<Format<'_>> {
     }
     #[derive(Deserialize)]
     struct WireSchema<'a> {
-        #[serde(borrow)]
+        #[serde(borrow, default, deserialize_with = "borrowed")]
         name: Option<Cow<'a, str>>,
-        #[serde(borrow)]
+        #[serde(borrow, default, deserialize_with = "borrowed")]
         description: Option<Cow<'a, str>>,
         #[serde(borrow)]
         schema: Option<&'a RawValue>,
