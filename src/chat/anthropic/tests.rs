@@ -4,9 +4,12 @@ use super::*;
 use crate::chat::anthropic::answer::completion;
 use crate::chat::anthropic::request::request;
 use crate::chat::anthropic::stream::AnthropicStream;
-use crate::chat::native::corpus::{events, pretty, reads_the_same_however_it_is_cut, relayed, tell, told};
+use crate::chat::native::TOO_LONG;
+use crate::chat::native::corpus::{
+    NEARLY_EVENTS, events, never_says_that_it_is_done, pretty, read_to_the_end, reads_the_same_however_it_is_cut,
+    relayed, stamp, tell, told,
+};
 use crate::chat::native::decoder::{Decoder, Translated};
-use crate::chat::native::{Stamp, TOO_LONG};
 use crate::chat::usage::NotAnAnswer;
 
 /// A message as the API publishes it: thoughts, text, parallel calls.
@@ -34,10 +37,6 @@ const STREAM: &str = concat!(
     "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\",\"stop_sequence\":null},\"usage\":{\"output_tokens\":89}}\n\n",
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 );
-
-fn stamp() -> Stamp {
-    Stamp { id: "chatcmpl-r".to_owned(), created: 1_700_000_000 }
-}
 
 fn decoder() -> Decoder {
     Decoder::Anthropic(Box::new(Translated::new(1 << 20, AnthropicStream::new(stamp()))))
@@ -153,11 +152,7 @@ fn a_stream_reads_the_same_however_it_is_cut() {
 
 #[test]
 fn a_cut_stream_never_says_that_it_is_done() {
-    for at in 0..STREAM.len() - 60 {
-        let events = events(decoder(), &[&STREAM.as_bytes()[..at]]);
-
-        assert!(events.iter().all(|event| event.data != "[DONE]"), "cut at {at}");
-    }
+    never_says_that_it_is_done(decoder, (STREAM.as_bytes(), 60));
 }
 
 #[test]
@@ -208,10 +203,7 @@ fn errors_are_read_by_their_type() {
 
 proptest::proptest! {
     #[test]
-    fn any_events_are_read_without_a_crash(stream in "(data: (\\{\"(type|candidates|index|delta|content_block|error|usage)\":(\"(message_delta|content_block_start|error|tool_use)\"|[0-9]{1,12}|\\[\\{\\}\\]|\\{\\}|null)\\}|[a-z\\{\\}\\[\\]\":]{0,20})\n{1,2}){0,12}") {
-        let mut decoder = decoder();
-        decoder.push(stream.into_bytes().into());
-        while let Ok(Some(_)) = decoder.next_event() {}
-        drop(decoder.finish());
+    fn any_events_are_read_without_a_crash(stream in NEARLY_EVENTS) {
+        read_to_the_end(decoder(), stream.into_bytes());
     }
 }

@@ -5,9 +5,12 @@ use crate::chat::bedrock::answer::completion;
 use crate::chat::bedrock::frame::{FrameDecoder, encode};
 use crate::chat::bedrock::request::request;
 use crate::chat::bedrock::stream::BedrockStream;
-use crate::chat::native::corpus::{events, pretty, reads_the_same_however_it_is_cut, relayed, tell, told};
+use crate::chat::native::TOO_LONG;
+use crate::chat::native::corpus::{
+    events, never_says_that_it_is_done, pretty, read_to_the_end, reads_the_same_however_it_is_cut, relayed, stamp,
+    tell, told,
+};
 use crate::chat::native::decoder::{Decoder, Framed};
-use crate::chat::native::{Stamp, TOO_LONG};
 use crate::chat::sse::SseError;
 use crate::chat::usage::NotAnAnswer;
 
@@ -31,10 +34,6 @@ const FRAMES: &[(&str, &str)] = &[
     ("messageStop", r#"{"stopReason":"tool_use"}"#),
     ("metadata", r#"{"metrics":{"latencyMs":9},"usage":{"inputTokens":10,"outputTokens":20,"totalTokens":30}}"#),
 ];
-
-fn stamp() -> Stamp {
-    Stamp { id: "chatcmpl-r".to_owned(), created: 1_700_000_000 }
-}
 
 fn stream() -> Vec<u8> {
     FRAMES.iter().flat_map(|(name, payload)| encode("event", name, payload)).collect()
@@ -211,12 +210,7 @@ fn a_stream_reads_the_same_however_it_is_cut() {
 
 #[test]
 fn a_cut_stream_never_says_that_it_is_done() {
-    let stream = stream();
-    for at in 0..stream.len() {
-        let events = events(decoder(), &[&stream[..at]]);
-
-        assert!(events.iter().all(|event| event.data != "[DONE]"), "cut at {at}");
-    }
+    never_says_that_it_is_done(decoder, (&stream(), 0));
 }
 
 #[test]
@@ -278,9 +272,6 @@ fn a_model_has_its_path() {
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_a_crash(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-        let mut decoder = decoder();
-        decoder.push(bytes.into());
-        while let Ok(Some(_)) = decoder.next_event() {}
-        drop(decoder.finish());
+        read_to_the_end(decoder(), bytes);
     }
 }

@@ -4,9 +4,12 @@ use super::*;
 use crate::chat::gemini::answer::completion;
 use crate::chat::gemini::request::request;
 use crate::chat::gemini::stream::GeminiStream;
-use crate::chat::native::corpus::{events, pretty, reads_the_same_however_it_is_cut, relayed, tell, told};
+use crate::chat::native::TOO_LONG;
+use crate::chat::native::corpus::{
+    NEARLY_EVENTS, events, never_says_that_it_is_done, pretty, read_to_the_end, reads_the_same_however_it_is_cut,
+    relayed, stamp, tell, told,
+};
 use crate::chat::native::decoder::{Decoder, Translated};
-use crate::chat::native::{Stamp, TOO_LONG};
 use crate::chat::usage::NotAnAnswer;
 
 /// An answer as the API publishes it: thoughts, text, parallel calls.
@@ -19,10 +22,6 @@ const STREAM: &str = concat!(
     "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"dich\"},{\"functionCall\": {\"name\": \"weather\",\"args\": {\"town\": \"Bonn\"}},\"thoughtSignature\": \"Z29v\"},{\"functionCall\": {\"name\": \"now\",\"args\": {}}}],\"role\": \"model\"},\"index\": 0}],\"modelVersion\": \"gemini-3-pro\",\"responseId\": \"resp-2\"}\r\n\r\n",
     "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"\"}],\"role\": \"model\"},\"finishReason\": \"STOP\",\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 10,\"candidatesTokenCount\": 20,\"thoughtsTokenCount\": 5,\"totalTokenCount\": 35},\"modelVersion\": \"gemini-3-pro\",\"responseId\": \"resp-2\"}\r\n\r\n",
 );
-
-fn stamp() -> Stamp {
-    Stamp { id: "chatcmpl-r".to_owned(), created: 1_700_000_000 }
-}
 
 fn decoder() -> Decoder {
     Decoder::Gemini(Box::new(Translated::new(1 << 20, GeminiStream::new(stamp()))))
@@ -171,11 +170,7 @@ fn a_stream_reads_the_same_however_it_is_cut() {
 
 #[test]
 fn a_cut_stream_never_says_that_it_is_done() {
-    for at in 0..STREAM.len() - 8 {
-        let events = events(decoder(), &[&STREAM.as_bytes()[..at]]);
-
-        assert!(events.iter().all(|event| event.data != "[DONE]"), "cut at {at}");
-    }
+    never_says_that_it_is_done(decoder, (STREAM.as_bytes(), 8));
 }
 
 #[test]
@@ -216,10 +211,7 @@ fn a_model_has_its_path() {
 
 proptest::proptest! {
     #[test]
-    fn any_events_are_read_without_a_crash(stream in "(data: (\\{\"(type|candidates|index|delta|content_block|error|usage)\":(\"(message_delta|content_block_start|error|tool_use)\"|[0-9]{1,12}|\\[\\{\\}\\]|\\{\\}|null)\\}|[a-z\\{\\}\\[\\]\":]{0,20})\n{1,2}){0,12}") {
-        let mut decoder = decoder();
-        decoder.push(stream.into_bytes().into());
-        while let Ok(Some(_)) = decoder.next_event() {}
-        drop(decoder.finish());
+    fn any_events_are_read_without_a_crash(stream in NEARLY_EVENTS) {
+        read_to_the_end(decoder(), stream.into_bytes());
     }
 }
