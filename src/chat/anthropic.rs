@@ -1,6 +1,7 @@
 //! Anthropic's Messages: a chat completions request in its words, and its answers and streams put back.
 
 pub mod answer;
+pub(crate) mod claude;
 pub mod request;
 pub mod stream;
 
@@ -11,19 +12,13 @@ use crate::chat::native::{Refused, Words, words};
 /// The name in messages.
 pub(crate) const PROVIDER: &str = "Anthropic";
 
-/// What an error body says, received with this status.
+/// What an error body says, received with this status; with OpenAI's code for what it is about, where that is known.
 #[must_use]
-pub fn refused(status: u16, body: &[u8]) -> Refused {
-    let Ok(WireError { error }) = serde_json::from_slice(body) else {
-        return Refused { status, retry_after: None, words: None };
-    };
-    // An empty account is reported as a mistake of the caller, which it is not.
-    let is_broke = status == 400 && error.message.starts_with("Your credit balance is too low");
-    let status = if is_broke { 402 } else { error_status(&error.kind).unwrap_or(status) };
-    let code = (status == 413 || error.message.starts_with("prompt is too long")).then_some("context_length_exceeded");
-    let words =
-        words(&Words { message: &error.message, kind: &error.kind, param: None, code: code.or(Some(&error.kind)) });
-    Refused { status, retry_after: None, words: Some(words) }
+pub fn refused(status: u16, body: &[u8], code: Option<&str>) -> Refused {
+    let Ok(WireError { error }) = serde_json::from_slice(body) else { return Refused { status, words: None } };
+    let code = code.or(Some(&error.kind));
+    let words = words(&Words { message: &error.message, kind: &error.kind, param: None, code });
+    Refused { status: error_status(&error.kind).unwrap_or(status), words: Some(words) }
 }
 
 /// The status that a type of error has.

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod frame;
 pub mod request;
 pub mod stream;
+mod tools;
 
 use serde::Deserialize;
 
@@ -12,18 +13,39 @@ use crate::chat::native::{Delivery, Refused, Words, escape, words};
 /// The name in messages.
 pub(crate) const PROVIDER: &str = "Bedrock";
 
-/// What an error body says, received with this status.
+/// Who made a model, as far as its name says so. Some of Converse's words are known to the models of some makers alone; the name of an
+/// application inference profile says nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Maker {
+    /// Anthropic: thoughts, and cache points everywhere.
+    Anthropic,
+    /// Amazon: cache points, but not among tools.
+    Amazon,
+    /// Anyone else: neither.
+    Other,
+}
+
+impl Maker {
+    fn of(model: &str) -> Self {
+        if model.contains("anthropic") {
+            Self::Anthropic
+        } else if model.contains("nova") {
+            Self::Amazon
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// What an error body says, received with this status; with OpenAI's code for what it is about, where that is known.
 #[must_use]
-pub fn refused(status: u16, body: &[u8]) -> Refused {
+pub fn refused(status: u16, body: &[u8], code: Option<&str>) -> Refused {
     let error: Option<WireError> = serde_json::from_slice(body).ok();
-    let words = error.and_then(|error| error.message).map(|message| {
-        let is_long = ["Input is too long", "prompt is too long"].iter().any(|text| message.contains(text));
-        let code = is_long.then_some("context_length_exceeded");
-        words(&Words { message: &message, kind: "upstream_error", param: None, code })
-    });
+    let message = error.and_then(|error| error.message);
+    let words = message.map(|message| words(&Words { message: &message, kind: "upstream_error", param: None, code }));
     // A model that failed (424) is no mistake of the caller.
     let status = if status == 424 { 502 } else { status };
-    Refused { status, retry_after: None, words }
+    Refused { status, words }
 }
 
 /// The status that an exception inside a stream has.

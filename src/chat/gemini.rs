@@ -4,8 +4,6 @@ pub mod answer;
 pub mod request;
 pub mod stream;
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
 use crate::chat::native::{Delivery, Refused, Words, escape, words};
@@ -13,26 +11,21 @@ use crate::chat::native::{Delivery, Refused, Words, escape, words};
 /// The name in messages.
 pub(crate) const PROVIDER: &str = "Gemini";
 
-/// The longest pause that is read from an error.
-const LONGEST_PAUSE: f64 = 3_600.0;
-
-/// What an error body says, received with this status.
+/// What an error body says, received with this status; with OpenAI's code for what it is about, where that is known.
 #[must_use]
-pub fn refused(status: u16, body: &[u8]) -> Refused {
-    let Some(error) = read_error(body) else { return Refused { status, retry_after: None, words: None } };
-    let retry_after = error.details.iter().find_map(|detail| detail.retry_delay.as_deref()).and_then(seconds);
-    // A wrong key is reported as a mistake of the caller, which it is not.
-    let is_key = error.details.iter().any(|detail| detail.reason.as_deref() == Some("API_KEY_INVALID"));
-    let status = if is_key { 401 } else { status };
+pub fn refused(status: u16, body: &[u8], code: Option<&str>) -> Refused {
+    let Some(error) = read_error(body) else { return Refused { status, words: None } };
     let kind = error.status.as_deref().unwrap_or("upstream_error");
-    let words = words(&Words { message: &error.message, kind, param: None, code: Some(kind) });
-    Refused { status, retry_after, words: Some(words) }
+    let words = words(&Words { message: &error.message, kind, param: None, code: code.or(Some(kind)) });
+    Refused { status: error.amounts_to(status), words: Some(words) }
 }
 
-/// A duration as protocol buffers write them in JSON: `34.5s`.
-fn seconds(text: &str) -> Option<Duration> {
-    let number = text.strip_suffix('s')?.parse::<f64>().ok()?;
-    (number.is_finite() && number >= 0.0).then(|| Duration::from_secs_f64(number.min(LONGEST_PAUSE)))
+impl ErrorBody {
+    /// The status that the error amounts to, received with this one. A wrong key is reported as a mistake of the caller, which it is not.
+    pub(crate) fn amounts_to(&self, status: u16) -> u16 {
+        let is_key = self.details.iter().any(|detail| detail.reason.as_deref() == Some("API_KEY_INVALID"));
+        if is_key { 401 } else { status }
+    }
 }
 
 /// An error, alone or as the first of a list.
@@ -63,10 +56,8 @@ pub(crate) struct ErrorBody {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Detail {
     reason: Option<String>,
-    retry_delay: Option<String>,
 }
 
 /// The path of a model: `models/` is added where the name has no folder of its own, and every byte that a path cannot hold is escaped.

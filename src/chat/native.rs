@@ -12,8 +12,6 @@ pub mod decoder;
 pub mod quirks;
 pub mod request;
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use serde::Serialize;
 use thiserror::Error;
@@ -39,13 +37,21 @@ pub enum Untranslatable {
         /// What is missing, and what to send instead.
         problem: &'static str,
     },
+    /// OpenAI's own, and no translation has words for it.
+    #[error("`{field}` cannot be put into the words of this provider: {problem}")]
+    Elsewhere {
+        /// Which field.
+        field: String,
+        /// What is missing, and what to send instead.
+        problem: &'static str,
+    },
 }
 
 impl Untranslatable {
     /// The error for the client, in OpenAI's shape.
     #[must_use]
     pub fn to_words(&self) -> Bytes {
-        let (Self::Wrong { field, .. } | Self::Unsupported { field, .. }) = self;
+        let (Self::Wrong { field, .. } | Self::Unsupported { field, .. } | Self::Elsewhere { field, .. }) = self;
         words(&Words {
             message: &self.to_string(),
             kind: "invalid_request_error",
@@ -60,8 +66,6 @@ impl Untranslatable {
 pub struct Refused {
     /// The status that the error amounts to. Providers report some failures under a status that means something else.
     pub status: u16,
-    /// When to come back, where the body says so.
-    pub retry_after: Option<Duration>,
     /// The error in OpenAI's shape; `None` where the body is not an error of this provider.
     pub words: Option<Bytes>,
 }
@@ -83,6 +87,9 @@ pub struct Stamp {
     /// When the answer was made, in seconds since 1970.
     pub created: u64,
 }
+
+/// OpenAI's code for a request that is longer than the model's context.
+pub const TOO_LONG: &str = "context_length_exceeded";
 
 /// The parts of an error in OpenAI's shape.
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -86,14 +86,14 @@ fn region(text: &str) -> Option<String> {
 fn aws_keys(section: &mut Section<'_>, keys: Option<&Keys<'_>>) -> Option<AwsKeys> {
     let names = ["access_key_id", "secret_access_key", "session_token"];
     let [has_id, has_secret, has_token] = names.map(|name| section.has(name));
-    let has_bearer = section.has("api_key");
-    if has_bearer && (has_id || has_secret || has_token) {
-        section.problem("api_key", "stands beside an access key", "keep the api_key, or the access key and its secret");
-    } else if !(has_bearer || has_id && has_secret) {
+    let bearer = ["api_key", "api_keys"].into_iter().find(|name| section.has(name));
+    if let Some(bearer) = bearer.filter(|_| has_id || has_secret || has_token) {
+        section.problem(bearer, "stands beside an access key", "keep it, or the access key and its secret");
+    } else if !(bearer.is_some() || has_id && has_secret) {
         let problem = "the upstream has no whole key";
-        section.problem("access_key_id", problem, "set access_key_id and secret_access_key, or an api_key");
+        section.problem("access_key_id", problem, "set access_key_id and secret_access_key, an api_key, or api_keys");
     }
-    let keys = keys.filter(|_| has_id && has_secret && !has_bearer)?;
+    let keys = keys.filter(|_| has_id && has_secret && bearer.is_none())?;
     let mut secret = |name| keys.secret(section, name);
     let (access_key_id, secret_access_key) = (secret("access_key_id"), secret("secret_access_key"));
     let session_token = if has_token { secret("session_token") } else { None };

@@ -151,8 +151,8 @@ impl Attempt<'_> {
         let mut words = None;
         if let (Some(body), Some(status)) = (body, trouble.status()) {
             trouble = with_words(trouble, &body);
-            let refused = self.upstream.dialect().refused(status, body);
-            let said = Said { clue: trouble.clue(), hint: trouble.hint().or(refused.retry_after) };
+            let said = Said { clue: trouble.clue(), hint: trouble.hint() };
+            let refused = self.upstream.dialect().refused((status, said.clue), body);
             trouble = Trouble::Status { status: refused.status, said };
             words = refused.words.filter(|_| matches!(trouble.class(), Class::Rejected | Class::TooLong));
         }

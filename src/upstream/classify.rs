@@ -14,7 +14,7 @@ use crate::domain::resilience::Kind;
 use crate::upstream::said::{Clue, Said};
 
 /// The longest hint that is believed.
-const LONGEST_HINT: Duration = Duration::from_secs(3600);
+pub(crate) const LONGEST_HINT: Duration = Duration::from_secs(3600);
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// What went wrong with an attempt. The messages are for people and hold neither a body nor an address.
@@ -185,7 +185,7 @@ impl Trouble {
     #[must_use]
     pub fn advice(&self) -> Advice {
         // What one provider has no words for another may have.
-        if matches!(self, Self::Untranslatable(Untranslatable::Unsupported { .. })) {
+        if let Self::Untranslatable(Untranslatable::Unsupported { .. } | Untranslatable::Elsewhere { .. }) = self {
             return Advice::MoveOn;
         }
         let class = self.class();

@@ -37,8 +37,6 @@ pub struct UpstreamSettings {
     pub base_url: String,
     /// The key sent with every request, if it needs one.
     pub api_key: Option<SecretString>,
-    /// The header that carries the bare key; the dialect's own, for most `authorization: Bearer`, where it is absent.
-    pub key_header: Option<String>,
     /// Further headers sent with every request. Their values are treated as secrets.
     pub headers: Vec<(String, SecretString)>,
     /// How long to wait.
@@ -63,7 +61,6 @@ impl UpstreamSettings {
             id,
             base_url,
             api_key: None,
-            key_header: None,
             headers: Vec::new(),
             timeouts: Timeouts::default(),
             sizes: Sizes::default(),
@@ -325,12 +322,9 @@ fn default_headers(settings: &UpstreamSettings) -> Result<HeaderMap, UpstreamErr
         headers.insert(header_name(name).ok_or_else(wrong)?, value);
     }
     if let Some(key) = &settings.api_key {
-        let (name, value) = match settings.key_header.as_deref().or(settings.dialect.key_header()) {
+        let (name, value) = match settings.dialect.key_header() {
             None => (AUTHORIZATION, sensitive(&format!("Bearer {}", key.expose_secret()))),
-            Some(name) => {
-                let wrong = || UpstreamError::Header { id: settings.id.clone(), name: name.to_owned() };
-                (header_name(name).ok_or_else(wrong)?, sensitive(key.expose_secret()))
-            }
+            Some(name) => (HeaderName::from_static(name), sensitive(key.expose_secret())),
         };
         headers.insert(name, value.ok_or_else(|| UpstreamError::Key { id: settings.id.clone() })?);
     }

@@ -9,11 +9,12 @@ use crate::chat::bedrock::stream::BedrockStream;
 use crate::chat::gemini::stream::GeminiStream;
 use crate::chat::native::decoder::{Decoder, Framed, Translated};
 use crate::chat::native::request::Asked;
-use crate::chat::native::{Delivery, Refused, Stamp, Untranslatable};
+use crate::chat::native::{Delivery, Refused, Stamp, TOO_LONG, Untranslatable};
 use crate::chat::sse::SseDecoder;
 use crate::chat::usage::{NotAnAnswer, is_error_body};
 use crate::chat::{anthropic, bedrock, gemini};
 use crate::upstream::dispatch::{Outgoing, Reader};
+use crate::upstream::said::Clue;
 
 const CHAT: &str = "/chat/completions";
 
@@ -152,15 +153,16 @@ impl Dialect {
         }
     }
 
-    /// What an error body says, received with this status.
-    pub(crate) fn refused(&self, status: u16, body: Bytes) -> Refused {
+    /// What an error body says, received with this status, where it is known what it is about.
+    pub(crate) fn refused(&self, (status, clue): (u16, Option<Clue>), body: Bytes) -> Refused {
+        let code = (clue == Some(Clue::ContextTooLong)).then_some(TOO_LONG);
         match self {
             Self::OpenAi | Self::Azure { .. } => {
-                Refused { status, retry_after: None, words: Some(body).filter(|body| is_error_body(body)) }
+                Refused { status, words: Some(body).filter(|body| is_error_body(body)) }
             }
-            Self::Anthropic => anthropic::refused(status, &body),
-            Self::Gemini => gemini::refused(status, &body),
-            Self::Bedrock => bedrock::refused(status, &body),
+            Self::Anthropic => anthropic::refused(status, &body, code),
+            Self::Gemini => gemini::refused(status, &body, code),
+            Self::Bedrock => bedrock::refused(status, &body, code),
         }
     }
 }

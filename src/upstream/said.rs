@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::upstream::classify::LONGEST_HINT;
 use crate::upstream::headroom::duration;
 
 /// What was said.
@@ -33,11 +34,10 @@ pub enum Clue {
 }
 
 /// Codes, types and statuses, in small letters.
-const CODES: [(&str, Clue); 17] = [
+const CODES: [(&str, Clue); 16] = [
     ("context_length_exceeded", Clue::ContextTooLong),
     ("exceed_context_size_error", Clue::ContextTooLong),
     ("string_above_max_length", Clue::ContextTooLong),
-    ("request_too_large", Clue::ContextTooLong),
     ("model_max_prompt_tokens_exceeded", Clue::ContextTooLong),
     ("content_filter", Clue::ContentFilter),
     ("content_policy_violation", Clue::ContentFilter),
@@ -117,7 +117,8 @@ pub fn read(body: &[u8]) -> Said {
         let found = PHRASES.iter().find(|(parts, _)| parts.iter().all(|part| message.contains(part)));
         found.map(|(_, clue)| *clue)
     };
-    Said { clue: by_code.or_else(by_phrase), hint: delay(error).or_else(|| spoken(&message)) }
+    let hint = delay(error).or_else(|| spoken(&message)).map(|hint| hint.min(LONGEST_HINT));
+    Said { clue: by_code.or_else(by_phrase), hint }
 }
 
 /// The delay of Google's `RetryInfo`.
@@ -189,6 +190,14 @@ mod tests {
     }
 
     #[test]
+    fn a_body_of_too_many_bytes_says_nothing_about_the_context() {
+        let body =
+            r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#;
+
+        assert_eq!(clue(body), None);
+    }
+
+    #[test]
     fn what_a_provider_echoes_of_the_request_is_no_clue() {
         let body = r#"{"detail":[{"msg":"bad","input":"prompt is too long"}],"error":{"message":"bad field","prompt":"maximum context length"}}"#;
 
@@ -205,6 +214,7 @@ mod tests {
 
         assert_eq!(hint(gemini), Some(34_500));
         assert_eq!(hint(&format!("[{gemini}]")), Some(34_500));
+        assert_eq!(hint(&gemini.replace("34.5s", "31536000s")), Some(3_600_000), "no longer than a header is believed");
         assert_eq!(hint(r#"{"error":{"message":"Rate limit reached. Please try again in 1.5s. Visit"}}"#), Some(1_500));
         assert_eq!(hint(r#"{"error":{"message":"Please try again in 20ms."}}"#), Some(20));
         assert_eq!(hint(r#"{"error":{"message":"Please try again in a while."}}"#), None);

@@ -335,6 +335,12 @@ async fn what_a_provider_has_no_words_for_goes_to_the_next_one_or_comes_back_wit
     assert_eq!((first.requests().len(), last.requests().len()), (0, 1), "nothing was sent to the provider");
     assert_eq!(named.error(), (400, "invalid_request".to_owned(), Some("n".to_owned())));
     assert_eq!(second.requests().len(), 0);
+
+    let mut body = cheap();
+    body["tools"] = json!([{ "type": "custom", "custom": { "name": "patch" } }]);
+    let (moved, first, last) = ask(&anthropic(), whole_answer(anthropic().answer), &body).await;
+    assert_eq!((moved.status, moved.header("x-trimtab-model")), (200, "dear"), "{}", moved.text);
+    assert_eq!((first.requests().len(), last.requests().len()), (0, 1), "a tool of OpenAI's own is no mistake");
 }
 
 #[tokio::test]

@@ -18,18 +18,18 @@ struct Wire {
     usage: WireUsage,
 }
 
-/// A block of an answer; which fields are there depends on its type.
+/// A block of an answer, or the beginning of one in a stream; which fields are there depends on its type.
 #[derive(Deserialize)]
-struct Block {
+pub(super) struct Block {
     #[serde(rename = "type")]
-    kind: String,
-    text: Option<String>,
-    thinking: Option<String>,
-    signature: Option<String>,
-    data: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-    input: Option<Box<RawValue>>,
+    pub(super) kind: String,
+    pub(super) text: Option<String>,
+    pub(super) thinking: Option<String>,
+    pub(super) signature: Option<String>,
+    pub(super) data: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) input: Option<Box<RawValue>>,
 }
 
 /// Anthropic's count of tokens. Those read from and written to the cache are not among the input tokens.

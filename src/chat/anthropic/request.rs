@@ -6,18 +6,14 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::chat::anthropic::PROVIDER;
+use crate::chat::anthropic::{PROVIDER, claude};
 use crate::chat::native::request::{
-    Asked, Choice, Content, Effort, Format, Part, Said, Source, Thought, Tool, ToolResult, Turn,
+    Asked, Choice, Content, Format, Part, Said, Source, Thought, Tool, ToolResult, Turn,
 };
 use crate::chat::native::{Untranslatable, to_bytes};
 
 /// Most tokens of an answer where the client does not say: Anthropic wants a number.
 const MAX_TOKENS: u64 = 8_192;
-/// The least that may be thought.
-const LEAST_BUDGET: u64 = 1_024;
-/// What asks for JSON where the dialect has no word for it.
-const JSON_PLEASE: &str = "Answer with one JSON object and nothing else.";
 
 #[derive(Serialize)]
 struct Wire<'a> {
@@ -147,135 +143,40 @@ struct WireFormat<'a> {
 /// The request in Anthropic's words.
 ///
 /// # Errors
-/// What Anthropic cannot do at all: more than one answer, sound, and documents other than PDF.
+/// What Anthropic cannot do at all: more than one answer, sound, and documents other than PDF; and to insist on the call of a tool where the
+/// model takes no such word.
 pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
     asked.one_answer(PROVIDER)?;
+    claude::may_insist(asked, PROVIDER)?;
     let mut system: Vec<Block<'_>> = asked.system.iter().map(block).collect::<Result<Vec<_>, _>>()?;
-    system.retain(|block| !block.is_empty());
+    system.retain(|block| !block.is_blank());
     if matches!(asked.format, Format::Json) {
-        system.push(Block::Text { text: JSON_PLEASE, cache_control: None });
+        system.push(Block::Text { text: claude::JSON_PLEASE, cache_control: None });
     }
-    let thinking = thinking(asked);
+    let thinking = claude::thinking(asked);
     let max_tokens = asked.max_tokens.unwrap_or(MAX_TOKENS);
     let schema = match &asked.format {
         Format::Schema { name: _, description: _, schema } => Some(WireFormat { kind: "json_schema", schema }),
         Format::Text | Format::Json => None,
     };
-    let (thought, effort, room) = match thinking {
-        Thinking::No => (None, None, 0),
-        Thinking::AsAsked(raw, effort) => (Some(Cow::Borrowed(raw)), effort, 0),
-        Thinking::Budget(budget) => {
-            // What OpenAI calls the answer's tokens includes its thoughts, and so does Anthropic; an answer without a limit keeps its room.
-            let room = if asked.max_tokens.is_none() { budget } else { 0 };
-            let raw = format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#);
-            (RawValue::from_string(raw).ok().map(Cow::Owned), None, room)
-        }
-        Thinking::Adaptive(effort) => {
-            (RawValue::from_string(r#"{"type":"adaptive"}"#.to_owned()).ok().map(Cow::Owned), Some(effort), 0)
-        }
-    };
-    let thinks = thought.as_deref().is_some_and(|raw| !is_off(raw));
-    let sampling = asked.sampling;
+    let sampling = claude::sampling(asked, &thinking);
+    let effort = thinking.effort;
     Ok(to_bytes(&Wire {
         model: &asked.model,
-        max_tokens: max_tokens + room,
+        max_tokens: max_tokens.saturating_add(thinking.room),
         system,
         messages: messages(&asked.turns)?,
         metadata: asked.user.as_deref().map(|user_id| Metadata { user_id }),
-        // A stop sequence of nothing but spaces is refused.
-        stop_sequences: asked.stop.iter().map(String::as_str).filter(|stop| !stop.trim().is_empty()).collect(),
+        stop_sequences: claude::stops(asked),
         stream: asked.stream,
-        // While thinking, sampling is Anthropic's.
-        temperature: if thinks { None } else { sampling.temperature.map(at_most_one) },
-        top_p: if thinks { None } else { sampling.top_p },
-        top_k: if thinks { None } else { sampling.top_k },
+        temperature: sampling.temperature.map(claude::at_most_one),
+        top_p: sampling.top_p,
+        top_k: sampling.top_k,
         tools: asked.tools.iter().map(tool).collect(),
         tool_choice: tool_choice(asked),
-        thinking: thought,
+        thinking: thinking.raw,
         output_config: (effort.is_some() || schema.is_some()).then_some(OutputConfig { effort, format: schema }),
     }))
-}
-
-/// OpenAI's temperatures end at 2, those of others at 1.
-pub(crate) fn at_most_one(raw: &RawValue) -> Cow<'_, RawValue> {
-    let is_too_high = serde_json::from_str::<f64>(raw.get()).is_ok_and(|temperature| temperature > 1.0);
-    match RawValue::from_string("1".to_owned()) {
-        Ok(one) if is_too_high => Cow::Owned(one),
-        Ok(_) | Err(_) => Cow::Borrowed(raw),
-    }
-}
-
-/// How the model is to think.
-enum Thinking<'a> {
-    No,
-    /// In the client's own words, at this effort where the model sees fit itself.
-    AsAsked(&'a RawValue, Option<&'static str>),
-    /// Older models: up to so many tokens.
-    Budget(u64),
-    /// Newer models: as they see fit, at this effort.
-    Adaptive(&'static str),
-}
-
-fn thinking<'a>(asked: &Asked<'a>) -> Thinking<'a> {
-    // A model that must call a tool cannot think first, and one that has begun to call tools must be shown the thoughts that led there.
-    let must_call = matches!(asked.choice, Choice::Required | Choice::Tool(_)) && !asked.tools.is_empty();
-    if must_call || lacks_thoughts(&asked.turns) {
-        return Thinking::No;
-    }
-    if let Some(raw) = asked.thinking {
-        return Thinking::AsAsked(raw, asked.effort.filter(|_| says(raw, "adaptive")).and_then(effort_word));
-    }
-    match asked.effort {
-        None | Some(Effort::None) => Thinking::No,
-        Some(effort) if thinks_by_budget(&asked.model) => {
-            let most = asked.max_tokens.map_or(u64::MAX, |limit| limit.saturating_sub(1));
-            let budget = effort.budget().min(most);
-            if budget < LEAST_BUDGET { Thinking::No } else { Thinking::Budget(budget) }
-        }
-        Some(effort) => effort_word(effort).map_or(Thinking::No, Thinking::Adaptive),
-    }
-}
-
-/// Anthropic's word for an effort; it has none for no effort at all.
-pub(crate) const fn effort_word(effort: Effort) -> Option<&'static str> {
-    match effort {
-        Effort::None => None,
-        Effort::Minimal | Effort::Low => Some("low"),
-        Effort::Medium => Some("medium"),
-        Effort::High => Some("high"),
-        Effort::XHigh => Some("xhigh"),
-        Effort::Max => Some("max"),
-    }
-}
-
-/// Whether a client's `thinking` object says that there is to be none.
-pub(crate) fn is_off(thinking: &RawValue) -> bool {
-    says(thinking, "disabled")
-}
-
-/// Whether a client's `thinking` object is of this type.
-pub(crate) fn says(thinking: &RawValue, word: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Kind<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Cow<'a, str>,
-    }
-    serde_json::from_str::<Kind<'_>>(thinking.get()).is_ok_and(|thinking| thinking.kind == word)
-}
-
-/// Whether a model is one of those before 4.6, which know budgets and no efforts.
-pub(crate) fn thinks_by_budget(model: &str) -> bool {
-    let old = ["claude-3", "-4-0", "-4-1", "-4-2025", "-4-5", "-4@", "-4.5"];
-    old.iter().any(|old| model.contains(old))
-}
-
-/// Whether the model stands in the middle of calling tools, and the client did not keep the thoughts before the last call.
-pub(crate) fn lacks_thoughts(turns: &[Turn<'_>]) -> bool {
-    let last_user = turns.iter().rposition(|turn| matches!(turn, Turn::User(_))).map_or(0, |at| at + 1);
-    turns.iter().skip(last_user).any(|turn| match turn {
-        Turn::Assistant(said) => !said.calls.is_empty() && said.thinking.is_empty(),
-        Turn::User(_) | Turn::Tool(_) => false,
-    })
 }
 
 /// The messages. Results of tools belong to the user; neighbours of one role are one message, so that all results of parallel calls are
@@ -317,8 +218,8 @@ fn tool_result<'a>(result: &'a ToolResult<'a>) -> Result<Block<'a>, Untranslatab
 
 fn blocks<'a>(parts: &'a [Part<'a>]) -> Result<Vec<Block<'a>>, Untranslatable> {
     let mut blocks = parts.iter().map(block).collect::<Result<Vec<_>, _>>()?;
-    // An empty text is refused.
-    blocks.retain(|block| !block.is_empty());
+    // A text of nothing but spaces is refused.
+    blocks.retain(|block| !block.is_blank());
     Ok(blocks)
 }
 
@@ -342,8 +243,8 @@ fn block<'a>(part: &'a Part<'a>) -> Result<Block<'a>, Untranslatable> {
 }
 
 impl Block<'_> {
-    fn is_empty(&self) -> bool {
-        matches!(self, Block::Text { text, .. } if text.is_empty())
+    fn is_blank(&self) -> bool {
+        matches!(self, Block::Text { text, .. } if text.trim().is_empty())
     }
 
     /// Within the result of a tool only the result itself carries the mark.

@@ -1,13 +1,14 @@
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::*;
 use crate::chat::anthropic::answer::completion;
 use crate::chat::anthropic::request::request;
 use crate::chat::anthropic::stream::AnthropicStream;
-use crate::chat::native::Stamp;
-use crate::chat::native::corpus::{events, pretty, reads_the_same_however_it_is_cut, relayed, tell, told};
+use crate::chat::native::TOO_LONG;
+use crate::chat::native::corpus::{
+    NEARLY_EVENTS, events, never_says_that_it_is_done, pretty, read_to_the_end, reads_the_same_however_it_is_cut,
+    relayed, stamp, tell, told,
+};
 use crate::chat::native::decoder::{Decoder, Translated};
 use crate::chat::usage::NotAnAnswer;
 
@@ -37,17 +38,13 @@ const STREAM: &str = concat!(
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 );
 
-fn stamp() -> Stamp {
-    Stamp { id: "chatcmpl-r".to_owned(), created: 1_700_000_000 }
-}
-
 fn decoder() -> Decoder {
     Decoder::Anthropic(Box::new(Translated::new(1 << 20, AnthropicStream::new(stamp()))))
 }
 
 #[test]
 fn requests_are_told_in_its_words() {
-    insta::assert_snapshot!("requests", told("claude-sonnet-5-5", request));
+    insta::assert_snapshot!("requests", told("claude-opus-4-6", request));
 }
 
 #[test]
@@ -78,6 +75,16 @@ fn a_turn_that_began_without_thoughts_goes_on_without_them() {
     let said: Value = serde_json::from_str(&tell(request_text, request)).unwrap();
 
     assert!(said.get("thinking").is_none(), "{said}");
+}
+
+#[test]
+fn texts_of_nothing_but_spaces_are_left_out() {
+    let request_text = r#"{"model":"m","messages":[{"role":"system","content":" \n"},{"role":"user","content":[{"type":"text","text":"x"},{"type":"text","text":"\t"}]},{"role":"assistant","content":"\n\n","tool_calls":[{"id":"c","type":"function","function":{"name":"a","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":" "}]}"#;
+
+    let said = tell(request_text, request);
+
+    assert_eq!(said.matches(r#""text":"#).count(), 1, "{said}");
+    assert!(said.contains(r#"{"role":"assistant","content":[{"type":"tool_use""#), "{said}");
 }
 
 #[test]
@@ -145,11 +152,7 @@ fn a_stream_reads_the_same_however_it_is_cut() {
 
 #[test]
 fn a_cut_stream_never_says_that_it_is_done() {
-    for at in 0..STREAM.len() - 60 {
-        let events = events(decoder(), &[&STREAM.as_bytes()[..at]]);
-
-        assert!(events.iter().all(|event| event.data != "[DONE]"), "cut at {at}");
-    }
+    never_says_that_it_is_done(decoder, (STREAM.as_bytes(), 60));
 }
 
 #[test]
@@ -182,28 +185,25 @@ fn errors_are_read_by_their_type() {
     let cases = [
         (529, "overloaded_error", "Overloaded", 529),
         (429, "rate_limit_error", "slow down", 429),
-        (400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API.", 402),
+        (413, "request_too_large", "Request exceeds the maximum size", 413),
         (400, "invalid_request_error", "max_tokens: too large", 400),
         (500, "api_error", "Internal server error", 500),
     ];
     for (status, kind, message, expected) in cases {
-        let refused = refused(status, body(kind, message).as_bytes());
+        let refused = refused(status, body(kind, message).as_bytes(), None);
 
-        assert_eq!((refused.status, refused.retry_after), (expected, None::<Duration>), "{kind}");
+        assert_eq!(refused.status, expected, "{kind}");
         let words: Value = serde_json::from_slice(&refused.words.unwrap()).unwrap();
         assert_eq!((&words["error"]["message"], &words["error"]["type"]), (&message.into(), &kind.into()));
     }
-    let long = refused(400, body("invalid_request_error", "prompt is too long: 9 tokens").as_bytes());
-    assert!(String::from_utf8_lossy(&long.words.unwrap()).contains("context_length_exceeded"));
-    assert_eq!(refused(502, b"<html>").words, None);
+    let long = refused(400, body("invalid_request_error", "too long").as_bytes(), Some(TOO_LONG));
+    assert!(String::from_utf8_lossy(&long.words.unwrap()).contains(r#""code":"context_length_exceeded""#));
+    assert_eq!(refused(502, b"<html>", None).words, None);
 }
 
 proptest::proptest! {
     #[test]
-    fn any_events_are_read_without_a_crash(stream in "(data: (\\{\"(type|candidates|index|delta|content_block|error|usage)\":(\"(message_delta|content_block_start|error|tool_use)\"|[0-9]{1,12}|\\[\\{\\}\\]|\\{\\}|null)\\}|[a-z\\{\\}\\[\\]\":]{0,20})\n{1,2}){0,12}") {
-        let mut decoder = decoder();
-        decoder.push(stream.into_bytes().into());
-        while let Ok(Some(_)) = decoder.next_event() {}
-        drop(decoder.finish());
+    fn any_events_are_read_without_a_crash(stream in NEARLY_EVENTS) {
+        read_to_the_end(decoder(), stream.into_bytes());
     }
 }

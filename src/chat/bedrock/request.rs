@@ -6,19 +6,14 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::chat::anthropic::request::{
-    at_most_one, effort_word, is_off, lacks_thoughts, says, schema_or_none, thinks_by_budget,
-};
-use crate::chat::bedrock::PROVIDER;
-use crate::chat::native::request::{
-    Asked, Choice, Content, Effort, Format, Part, Said, Source, Thought, Tool, ToolResult, Turn,
-};
+use crate::chat::anthropic::claude::{self, Thinking};
+use crate::chat::bedrock::tools::{ToolConfig, tool_config};
+use crate::chat::bedrock::{Maker, PROVIDER};
+use crate::chat::native::request::{Asked, Content, Format, Part, Said, Sampling, Source, Thought, ToolResult, Turn};
 use crate::chat::native::{Untranslatable, to_bytes};
 
-/// What asks for JSON where the dialect has no word for it.
-const JSON_PLEASE: &str = "Answer with one JSON object and nothing else.";
-/// The least that may be thought.
-const LEAST_BUDGET: u64 = 1_024;
+/// What stands for the result of a tool that said nothing; a text of nothing but spaces is refused.
+const NOTHING: &str = "(empty)";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,7 +79,7 @@ enum Reasoning<'a> {
 }
 
 #[derive(Serialize)]
-struct CachePoint {
+pub(super) struct CachePoint {
     #[serde(rename = "type")]
     kind: &'static str,
 }
@@ -100,45 +95,6 @@ struct InferenceConfig<'a> {
     top_p: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop_sequences: Vec<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ToolConfig<'a> {
-    tools: Vec<WireTool<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<ToolChoice<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum WireTool<'a> {
-    ToolSpec(ToolSpec<'a>),
-    CachePoint(CachePoint),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ToolSpec<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    input_schema: InputSchema<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    strict: Option<bool>,
-}
-
-#[derive(Serialize)]
-struct InputSchema<'a> {
-    json: Cow<'a, RawValue>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum ToolChoice<'a> {
-    Auto {},
-    Any {},
-    Tool { name: &'a str },
 }
 
 #[derive(Serialize)]
@@ -188,12 +144,15 @@ struct Effortful {
 /// The request in Converse's words. The model and whether to stream are said by the path.
 ///
 /// # Errors
-/// What Converse cannot do at all: more than one answer, sound, and pictures or documents that are not in the request itself.
+/// What Converse cannot do at all: more than one answer, sound, and pictures or documents that are not in the request itself; and to insist
+/// on the call of a tool where the model takes no such word.
 pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
     asked.one_answer(PROVIDER)?;
-    let mut system = blocks(&asked.system)?;
+    claude::may_insist(asked, PROVIDER)?;
+    let maker = Maker::of(&asked.model);
+    let mut system = blocks(&asked.system, maker)?;
     if matches!(asked.format, Format::Json) {
-        system.push(Block::Text(JSON_PLEASE));
+        system.push(Block::Text(claude::JSON_PLEASE));
     }
     let schema = match &asked.format {
         Format::Schema { name, description, schema } => {
@@ -201,93 +160,48 @@ pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
         }
         Format::Text | Format::Json => None,
     };
-    let fields = model_fields(asked);
-    let thinks = fields.as_ref().and_then(|fields| fields.thinking.as_deref()).is_some_and(|raw| !is_off(raw));
+    // Thinking and `top_k` have no word in Converse; they are Anthropic's own, and go to Anthropic's models alone.
+    let is_claude = maker == Maker::Anthropic;
+    let thinking = if is_claude { claude::thinking(asked) } else { Thinking::default() };
+    let Sampling { temperature, top_p, top_k, .. } = claude::sampling(asked, &thinking);
+    let fields = ModelFields {
+        top_k: top_k.filter(|_| is_claude),
+        thinking: thinking.raw,
+        output_config: thinking.effort.map(|effort| Effortful { effort }),
+    };
     Ok(to_bytes(&Wire {
-        messages: messages(&asked.turns)?,
+        messages: messages(&asked.turns, maker)?,
         system,
         inference_config: InferenceConfig {
             max_tokens: asked.max_tokens,
-            temperature: if thinks { None } else { asked.sampling.temperature.map(at_most_one) },
-            top_p: if thinks { None } else { asked.sampling.top_p },
-            // A stop sequence of nothing but spaces is refused.
-            stop_sequences: asked.stop.iter().map(String::as_str).filter(|stop| !stop.trim().is_empty()).collect(),
+            temperature: temperature.map(claude::at_most_one),
+            top_p,
+            stop_sequences: claude::stops(asked),
         },
-        tool_config: tool_config(asked),
+        tool_config: tool_config(asked, maker),
         output_config: schema.map(|json_schema| OutputConfig {
             text_format: TextFormat { kind: "json_schema", structure: Structure { json_schema } },
         }),
-        additional_model_request_fields: fields,
+        additional_model_request_fields: (!fields.is_empty()).then_some(fields),
     }))
 }
 
-/// Thinking and `top_k` have no word in Converse; they are Anthropic's own, and go to Anthropic's models alone.
-fn model_fields<'a>(asked: &Asked<'a>) -> Option<ModelFields<'a>> {
-    if !asked.model.contains("anthropic") {
-        return None;
+impl ModelFields<'_> {
+    const fn is_empty(&self) -> bool {
+        self.thinking.is_none() && self.top_k.is_none() && self.output_config.is_none()
     }
-    let must_call = matches!(asked.choice, Choice::Required | Choice::Tool(_)) && !asked.tools.is_empty();
-    let raw = |text: String| RawValue::from_string(text).ok().map(Cow::Owned);
-    let (thinking, effort) = match (asked.thinking, asked.effort) {
-        _ if must_call || lacks_thoughts(&asked.turns) => (None, None),
-        (Some(raw), effort) => {
-            let effort = effort.filter(|_| says(raw, "adaptive")).and_then(effort_word);
-            (Some(Cow::Borrowed(raw)), effort.map(|effort| Effortful { effort }))
-        }
-        (None, None | Some(Effort::None)) => (None, None),
-        (None, Some(effort)) if thinks_by_budget(&asked.model) => {
-            let most = asked.max_tokens.map_or(u64::MAX, |limit| limit.saturating_sub(1));
-            let budget = Some(effort.budget().min(most)).filter(|budget| *budget >= LEAST_BUDGET);
-            (budget.and_then(|budget| raw(format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#))), None)
-        }
-        (None, Some(effort)) => {
-            (raw(r#"{"type":"adaptive"}"#.to_owned()), effort_word(effort).map(|effort| Effortful { effort }))
-        }
-    };
-    let thinks = thinking.as_deref().is_some_and(|raw| !is_off(raw));
-    let top_k = asked.sampling.top_k.filter(|_| !thinks);
-    let is_empty = thinking.is_none() && top_k.is_none() && effort.is_none();
-    (!is_empty).then_some(ModelFields { top_k, thinking, output_config: effort })
 }
 
-fn tool_config<'a>(asked: &'a Asked<'_>) -> Option<ToolConfig<'a>> {
-    let has_called = asked.turns.iter().any(|turn| match turn {
-        Turn::Assistant(said) => !said.calls.is_empty(),
-        Turn::User(_) | Turn::Tool(_) => false,
-    });
-    // Converse has no word for calling nothing; where nothing was called before, the tools can be left out instead.
-    let are_forbidden = asked.choice == Choice::None && !has_called;
-    if asked.tools.is_empty() || are_forbidden {
-        return None;
-    }
-    let spec = |tool: &'a Tool<'_>| {
-        let spec = WireTool::ToolSpec(ToolSpec {
-            name: &tool.name,
-            description: tool.description.as_deref().filter(|description| !description.is_empty()),
-            input_schema: InputSchema { json: schema_or_none(tool.parameters) },
-            strict: tool.strict.filter(|strict| *strict),
-        });
-        [Some(spec), tool.cache.map(|_| WireTool::CachePoint(CACHE_POINT))].into_iter().flatten()
-    };
-    let tool_choice = match &asked.choice {
-        Choice::Unsaid | Choice::None => None,
-        Choice::Auto => Some(ToolChoice::Auto {}),
-        Choice::Required => Some(ToolChoice::Any {}),
-        Choice::Tool(name) => Some(ToolChoice::Tool { name }),
-    };
-    Some(ToolConfig { tools: asked.tools.iter().flat_map(spec).collect(), tool_choice })
-}
-
-const CACHE_POINT: CachePoint = CachePoint { kind: "default" };
+pub(super) const CACHE_POINT: CachePoint = CachePoint { kind: "default" };
 
 /// The messages; as in Anthropic's dialect, neighbours of one role are one message.
-fn messages<'a>(turns: &'a [Turn<'a>]) -> Result<Vec<Message<'a>>, Untranslatable> {
+fn messages<'a>(turns: &'a [Turn<'a>], maker: Maker) -> Result<Vec<Message<'a>>, Untranslatable> {
     let mut messages: Vec<Message<'a>> = Vec::with_capacity(turns.len());
     for turn in turns {
         let (role, blocks) = match turn {
-            Turn::User(parts) => ("user", blocks(parts)?),
-            Turn::Assistant(said) => ("assistant", assistant(said)?),
-            Turn::Tool(result) => ("user", tool_result(result)?),
+            Turn::User(parts) => ("user", blocks(parts, maker)?),
+            Turn::Assistant(said) => ("assistant", assistant(said, maker)?),
+            Turn::Tool(result) => ("user", tool_result(result, maker)?),
         };
         match messages.last_mut() {
             Some(last) if last.role == role => last.content.extend(blocks),
@@ -298,8 +212,8 @@ fn messages<'a>(turns: &'a [Turn<'a>]) -> Result<Vec<Message<'a>>, Untranslatabl
     Ok(messages)
 }
 
-fn assistant<'a>(said: &'a Said<'a>) -> Result<Vec<Block<'a>>, Untranslatable> {
-    let thoughts = said.thinking.iter().map(|thought| {
+fn assistant<'a>(said: &'a Said<'a>, maker: Maker) -> Result<Vec<Block<'a>>, Untranslatable> {
+    let thoughts = said.thinking.iter().filter(|_| maker == Maker::Anthropic).map(|thought| {
         Block::ReasoningContent(match thought {
             Thought::Signed { text, signature } => Reasoning::ReasoningText { text, signature },
             Thought::Redacted { data } => Reasoning::RedactedContent(data),
@@ -310,25 +224,25 @@ fn assistant<'a>(said: &'a Said<'a>) -> Result<Vec<Block<'a>>, Untranslatable> {
         name: &call.name,
         input: &call.arguments,
     });
-    Ok(thoughts.chain(blocks(&said.parts)?).chain(calls).collect())
+    Ok(thoughts.chain(blocks(&said.parts, maker)?).chain(calls).collect())
 }
 
-fn tool_result<'a>(result: &'a ToolResult<'a>) -> Result<Vec<Block<'a>>, Untranslatable> {
+fn tool_result<'a>(result: &'a ToolResult<'a>, maker: Maker) -> Result<Vec<Block<'a>>, Untranslatable> {
     let (points, mut content): (Vec<_>, Vec<_>) =
-        blocks(&result.parts)?.into_iter().partition(|block| matches!(block, Block::CachePoint(_)));
+        blocks(&result.parts, maker)?.into_iter().partition(|block| matches!(block, Block::CachePoint(_)));
     if content.is_empty() {
-        content.push(Block::Text(" "));
+        content.push(Block::Text(NOTHING));
     }
     let result = Block::ToolResult { tool_use_id: &result.id, content };
     Ok([result].into_iter().chain(points).collect())
 }
 
-fn blocks<'a>(parts: &'a [Part<'a>]) -> Result<Vec<Block<'a>>, Untranslatable> {
+fn blocks<'a>(parts: &'a [Part<'a>], maker: Maker) -> Result<Vec<Block<'a>>, Untranslatable> {
     let mut blocks = Vec::with_capacity(parts.len());
     for part in parts {
         match &part.content {
-            // An empty text is refused.
-            Content::Text(text) if text.is_empty() => {}
+            // A text of nothing but spaces is refused.
+            Content::Text(text) if text.trim().is_empty() => {}
             Content::Text(text) => blocks.push(Block::Text(text)),
             Content::Image(source) => blocks.push(Block::Image(image(part, source)?)),
             Content::File(source, name) => blocks.push(Block::Document(document(part, (source, name.as_deref()))?)),
@@ -336,7 +250,8 @@ fn blocks<'a>(parts: &'a [Part<'a>]) -> Result<Vec<Block<'a>>, Untranslatable> {
                 return Err(part.unsupported(PROVIDER, "it does not hear sound; send a transcript as text"));
             }
         }
-        if part.cache.is_some() {
+        // A point stands behind something.
+        if part.cache.is_some() && maker != Maker::Other && !blocks.is_empty() {
             blocks.push(Block::CachePoint(CACHE_POINT));
         }
     }
@@ -369,7 +284,11 @@ fn document<'a>(part: &Part<'_>, (source, name): (&'a Source<'a>, Option<&str>))
         "text/plain" => "txt",
         _ => return Err(unsupported()),
     };
-    Ok(Media { format, name: Some(plain_name(name.unwrap_or("document"))), source: MediaSource { bytes: data } })
+    // No two documents of a conversation may have one name, and a name must stay as the conversation grows: its place follows it.
+    let place = part.path.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    let place = place.collect::<Vec<_>>().join("-");
+    let name = format!("{} {place}", plain_name(name.unwrap_or("document")));
+    Ok(Media { format, name: Some(name), source: MediaSource { bytes: data } })
 }
 
 /// A document's name with nothing but what Converse allows: letters, digits, single spaces, hyphens, round and square brackets.

@@ -1,7 +1,5 @@
 //! A stream of Converse's events as chat completion chunks.
 
-use std::collections::HashMap;
-
 use serde::Deserialize;
 
 use crate::chat::bedrock::answer::{WireUsage, finish};
@@ -16,17 +14,6 @@ use crate::chat::sse::{SseError, SseEvent};
 #[derive(Debug)]
 pub struct BedrockStream {
     chunks: ChunkWriter,
-    /// The tool calls by the place of their block.
-    calls: HashMap<u32, OpenCall>,
-    /// The thought that is being thought: its signature is worth nothing without its words.
-    thought: String,
-}
-
-#[derive(Debug)]
-struct OpenCall {
-    /// Its place among the tool calls.
-    place: u32,
-    has_arguments: bool,
 }
 
 /// A payload; which fields are there depends on the event.
@@ -79,8 +66,8 @@ struct ReasoningDelta {
 impl BedrockStream {
     /// Begins a stream.
     #[must_use]
-    pub fn new(stamp: Stamp) -> Self {
-        Self { chunks: ChunkWriter::new(stamp), calls: HashMap::new(), thought: String::new() }
+    pub const fn new(stamp: Stamp) -> Self {
+        Self { chunks: ChunkWriter::new(stamp) }
     }
 
     /// What a frame is in chat completion chunks.
@@ -96,8 +83,8 @@ impl BedrockStream {
         match frame.name.as_str() {
             "messageStart" => self.chunks.role(0),
             "contentBlockStart" => {
-                if let Some(tool) = payload.start.and_then(|start| start.tool_use) {
-                    self.starts_call(index, tool);
+                if let Some(ToolStart { tool_use_id, name }) = payload.start.and_then(|start| start.tool_use) {
+                    self.chunks.begin_call(index, &Call { id: tool_use_id, name, ..Call::default() });
                 }
             }
             "contentBlockDelta" => {
@@ -105,12 +92,7 @@ impl BedrockStream {
                     self.continues_block(index, delta);
                 }
             }
-            // As in Anthropic's streams: a tool that takes nothing is called without a word about its arguments.
-            "contentBlockStop" => {
-                if let Some(call) = self.calls.get(&index).filter(|call| !call.has_arguments) {
-                    self.chunks.arguments(0, (call.place, "{}"));
-                }
-            }
+            "contentBlockStop" => self.chunks.end_block(index),
             "messageStop" => self.chunks.finish(0, finish(payload.stop_reason.as_deref().unwrap_or_default())),
             "metadata" => {
                 if let Some(usage) = payload.usage {
@@ -124,30 +106,15 @@ impl BedrockStream {
         Ok(self.chunks.take())
     }
 
-    fn starts_call(&mut self, index: u32, ToolStart { tool_use_id, name }: ToolStart) {
-        let place = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
-        let call = Call { id: tool_use_id, name, ..Call::default() };
-        self.chunks.call(0, (place, &call));
-        self.calls.insert(index, OpenCall { place, has_arguments: false });
-    }
-
     fn continues_block(&mut self, index: u32, delta: Delta) {
-        if let Some(text) = delta.text.filter(|text| !text.is_empty()) {
-            self.chunks.text(0, &text);
-        }
-        let piece = delta.tool_use.map(|tool| tool.input).filter(|piece| !piece.is_empty());
-        if let (Some(piece), Some(call)) = (piece, self.calls.get_mut(&index)) {
-            call.has_arguments = true;
-            self.chunks.arguments(0, (call.place, &piece));
+        self.chunks.say(&delta.text.unwrap_or_default());
+        if let Some(ToolDelta { input }) = delta.tool_use {
+            self.chunks.piece(index, &input);
         }
         let Some(reasoning) = delta.reasoning_content else { return };
-        if let Some(text) = reasoning.text.filter(|text| !text.is_empty()) {
-            self.thought.push_str(&text);
-            self.chunks.reasoning(0, &text);
-        }
+        self.chunks.think(&reasoning.text.unwrap_or_default());
         if let Some(signature) = reasoning.signature {
-            let thought = std::mem::take(&mut self.thought);
-            self.chunks.thought(0, WireThought::signed(&thought, &signature));
+            self.chunks.sign(&signature);
         }
         if let Some(data) = reasoning.redacted_content {
             self.chunks.thought(0, WireThought::redacted(&data));

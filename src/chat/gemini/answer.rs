@@ -108,10 +108,10 @@ pub(super) fn blocked(reason: &str) -> String {
     format!("the provider blocked the prompt ({reason})")
 }
 
-/// A call as OpenAI's clients know it. Older models name no id, so that one is made of the answer's own and the call's place.
-pub(super) fn call(function: FunctionCall, (answer, place): (&str, usize)) -> Call {
+/// A call as OpenAI's clients know it. Older models name no id, so that one is made of the answer's own, the candidate's and the call's place.
+pub(super) fn call(function: FunctionCall, (answer, candidate, place): (&str, u32, usize)) -> Call {
     Call {
-        id: function.id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("call_{answer}_{place}")),
+        id: function.id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("call_{answer}_{candidate}_{place}")),
         name: function.name,
         arguments: function.args.map_or_else(|| "{}".to_owned(), |args| args.get().to_owned()),
         signature: None,
@@ -149,7 +149,7 @@ fn choice(candidate: Candidate, id: &str) -> ChoiceSaid {
     let mut said = ChoiceSaid { index: candidate.index, ..ChoiceSaid::default() };
     for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
         if let Some(function) = part.function_call {
-            let call = call(function, (id, said.calls.len()));
+            let call = call(function, (id, said.index, said.calls.len()));
             said.calls.push(Call { signature: part.thought_signature, ..call });
         } else if let Some(text) = part.text {
             let into = if part.thought { &mut said.reasoning } else { said.text.get_or_insert_default() };

@@ -16,6 +16,9 @@ use crate::chat::native::{Untranslatable, to_bytes};
 /// What Google's documentation says to send for a call whose signature is not known. Gemini 3 refuses a call without one.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
+/// The least that a Pro before Gemini 3 may think.
+const LEAST_BUDGET_OF_PRO: u64 = 128;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire<'a> {
@@ -155,8 +158,12 @@ struct ThinkingConfig {
 /// The request in Gemini's words. The model and whether to stream are said by the path.
 ///
 /// # Errors
-/// Parts that Gemini has no place for.
+/// Parts that Gemini has no place for; before Gemini 3, JSON where there are tools.
 pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
+    if thinks_by_budget(&asked.model) && !asked.tools.is_empty() && !matches!(asked.format, Format::Text) {
+        let problem = "this model gives JSON or calls tools; leave one of them out, or ask another model";
+        return Err(Untranslatable::Unsupported { field: "response_format".to_owned(), provider: PROVIDER, problem });
+    }
     let (mime_type, schema) = match &asked.format {
         Format::Text => (None, None),
         Format::Json => (Some("application/json"), None),
@@ -209,15 +216,19 @@ fn tool_config<'a>(asked: &'a Asked<'_>) -> Option<ToolConfig<'a>> {
     Some(ToolConfig { function_calling_config: CallingConfig { mode, allowed_function_names } })
 }
 
-/// Gemini 3 and later think at levels, those before up to a budget. None of the later ones can be kept from thinking.
+/// Gemini 3 and later think at levels, those before up to a budget. None of the later ones can be kept from thinking, nor can the strongest of
+/// any age, which think a little at least.
 fn thinking(effort: Effort, model: &str) -> ThinkingConfig {
     let include_thoughts = effort != Effort::None;
+    let is_strongest = model.contains("pro");
     if thinks_by_budget(model) {
-        return ThinkingConfig { include_thoughts, thinking_budget: Some(effort.budget()), thinking_level: None };
+        let least = if is_strongest { LEAST_BUDGET_OF_PRO } else { 0 };
+        let thinking_budget = Some(effort.budget().max(least));
+        return ThinkingConfig { include_thoughts, thinking_budget, thinking_level: None };
     }
     let level = match effort {
-        Effort::None | Effort::Minimal => "minimal",
-        Effort::Low => "low",
+        Effort::None | Effort::Minimal if !is_strongest => "minimal",
+        Effort::None | Effort::Minimal | Effort::Low => "low",
         Effort::Medium => "medium",
         Effort::High | Effort::XHigh | Effort::Max => "high",
     };
@@ -286,6 +297,7 @@ fn tool_result<'a>(result: &'a ToolResult<'a>, name: Option<&'a str>) -> Result<
     let mut parts = vec![WirePart { function_response: Some(response), ..WirePart::default() }];
     // What is not text follows the result, in the same content.
     for part in result.parts.iter().filter(|part| !matches!(part.content, Content::Text(_))) {
+        check(part)?;
         parts.push(wire_part(part));
     }
     Ok(parts)

@@ -43,7 +43,7 @@ impl GeminiStream {
             if let Some(function) = part.function_call {
                 let answer = chunks.id().to_owned();
                 let place = usize::try_from(seen.calls).unwrap_or(usize::MAX);
-                let call = Call { signature: part.thought_signature, ..call(function, (&answer, place)) };
+                let call = Call { signature: part.thought_signature, ..call(function, (&answer, index, place)) };
                 chunks.call(index, (seen.calls, &call));
                 seen.calls = seen.calls.saturating_add(1);
             } else if let Some(text) = part.text.filter(|text| !text.is_empty()) {
@@ -72,7 +72,7 @@ impl Translate for GeminiStream {
         let wire: Wire = serde_json::from_slice(&event.data).map_err(|_| SseError::Foreign)?;
         if let Some(error) = wire.error {
             let kind = error.status.as_deref().unwrap_or("upstream_error");
-            self.chunks.error(&error.message, (kind, error.code));
+            self.chunks.error(&error.message, (kind, error.code.map(|status| error.amounts_to(status))));
             return Ok(self.chunks.take());
         }
         self.chunks.name(wire.response_id, wire.model_version);

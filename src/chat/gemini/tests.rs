@@ -1,13 +1,14 @@
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::*;
 use crate::chat::gemini::answer::completion;
 use crate::chat::gemini::request::request;
 use crate::chat::gemini::stream::GeminiStream;
-use crate::chat::native::Stamp;
-use crate::chat::native::corpus::{events, pretty, reads_the_same_however_it_is_cut, relayed, tell, told};
+use crate::chat::native::TOO_LONG;
+use crate::chat::native::corpus::{
+    NEARLY_EVENTS, events, never_says_that_it_is_done, pretty, read_to_the_end, reads_the_same_however_it_is_cut,
+    relayed, stamp, tell, told,
+};
 use crate::chat::native::decoder::{Decoder, Translated};
 use crate::chat::usage::NotAnAnswer;
 
@@ -21,10 +22,6 @@ const STREAM: &str = concat!(
     "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"dich\"},{\"functionCall\": {\"name\": \"weather\",\"args\": {\"town\": \"Bonn\"}},\"thoughtSignature\": \"Z29v\"},{\"functionCall\": {\"name\": \"now\",\"args\": {}}}],\"role\": \"model\"},\"index\": 0}],\"modelVersion\": \"gemini-3-pro\",\"responseId\": \"resp-2\"}\r\n\r\n",
     "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"\"}],\"role\": \"model\"},\"finishReason\": \"STOP\",\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 10,\"candidatesTokenCount\": 20,\"thoughtsTokenCount\": 5,\"totalTokenCount\": 35},\"modelVersion\": \"gemini-3-pro\",\"responseId\": \"resp-2\"}\r\n\r\n",
 );
-
-fn stamp() -> Stamp {
-    Stamp { id: "chatcmpl-r".to_owned(), created: 1_700_000_000 }
-}
 
 fn decoder() -> Decoder {
     Decoder::Gemini(Box::new(Translated::new(1 << 20, GeminiStream::new(stamp()))))
@@ -59,6 +56,57 @@ fn sound_and_addresses_are_sent_and_an_address_it_cannot_fetch_is_refused() {
     assert!(sound.contains(r#""inlineData":{"mimeType":"audio/wav","data":"AA=="}"#), "{sound}");
     assert!(address.contains(r#""fileData":{"mimeType":"image/png","fileUri":"https://a/b.PNG?x=1"}"#), "{address}");
     assert!(file.starts_with("refused: `messages[0].content[0]`") && !file.contains("passwd"), "{file}");
+    let result = r#"{"model":"m","messages":[{"role":"tool","tool_call_id":"c","content":[{"type":"image_url","image_url":{"url":"http://a/b.png"}}]}]}"#;
+    let result = tell(result, request);
+    assert!(result.starts_with("refused: `messages[0].content[0]` cannot be sent to Gemini"), "{result}");
+}
+
+#[test]
+fn a_pro_thinks_a_little_at_least() {
+    let thinking = |model: &str, effort: &str| {
+        let told = tell(&format!(r#"{{"model":"{model}","reasoning_effort":"{effort}","messages":[]}}"#), request);
+        serde_json::from_str::<Value>(&told).unwrap()["generationConfig"]["thinkingConfig"].clone()
+    };
+
+    assert_eq!(thinking("gemini-2.5-pro", "none")["thinkingBudget"], 128);
+    assert_eq!(thinking("gemini-2.5-pro", "low")["thinkingBudget"], 1_024);
+    for effort in ["none", "minimal", "low"] {
+        assert_eq!(thinking("gemini-3-pro-preview", effort)["thinkingLevel"], "low", "{effort}");
+    }
+    assert_eq!(thinking("gemini-3-flash", "minimal")["thinkingLevel"], "minimal");
+}
+
+#[test]
+fn older_models_give_json_or_call_tools() {
+    let ask = |model: &str, format: &str| {
+        let tools = r#""tools":[{"type":"function","function":{"name":"a"}}]"#;
+        tell(
+            &format!(r#"{{"model":"{model}","messages":[],{tools},"response_format":{{"type":"{format}"}}}}"#),
+            request,
+        )
+    };
+
+    let refused = ask("gemini-2.5-flash", "json_object");
+    assert!(refused.starts_with("refused: `response_format` cannot be sent to Gemini"), "{refused}");
+    assert!(ask("gemini-2.5-flash", "text").contains("functionDeclarations"));
+    assert!(ask("gemini-3-flash", "json_object").contains(r#""responseMimeType":"application/json""#));
+}
+
+#[test]
+fn calls_of_several_candidates_have_ids_of_their_own() {
+    let candidate = |index: u32| {
+        format!(
+            r#"{{"index":{index},"content":{{"parts":[{{"functionCall":{{"name":"a"}}}}]}},"finishReason":"STOP"}}"#
+        )
+    };
+    let body = format!(r#"{{"responseId":"r","candidates":[{},{}]}}"#, candidate(0), candidate(1));
+
+    let whole = String::from_utf8(completion(body.as_bytes(), &stamp()).unwrap().to_vec()).unwrap();
+    let stream = relayed(decoder(), format!("data: {body}\n\n").as_bytes());
+
+    for told in [whole, stream] {
+        assert!(told.contains(r#""id":"call_r_0_0""#) && told.contains(r#""id":"call_r_1_0""#), "{told}");
+    }
 }
 
 #[test]
@@ -122,11 +170,7 @@ fn a_stream_reads_the_same_however_it_is_cut() {
 
 #[test]
 fn a_cut_stream_never_says_that_it_is_done() {
-    for at in 0..STREAM.len() - 8 {
-        let events = events(decoder(), &[&STREAM.as_bytes()[..at]]);
-
-        assert!(events.iter().all(|event| event.data != "[DONE]"), "cut at {at}");
-    }
+    never_says_that_it_is_done(decoder, (STREAM.as_bytes(), 8));
 }
 
 #[test]
@@ -139,22 +183,24 @@ fn an_error_in_a_stream_keeps_its_status() {
 }
 
 #[test]
-fn errors_say_when_to_come_back_and_whose_mistake_they_are() {
-    let throttled = r#"[{"error":{"code":429,"message":"Quota exceeded","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.5s"}]}}]"#;
+fn errors_say_whose_mistake_they_are() {
+    let throttled = r#"[{"error":{"code":429,"message":"Quota exceeded","status":"RESOURCE_EXHAUSTED"}}]"#;
     let key = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
     let wrong = r#"{"error":{"code":400,"message":"bad schema","status":"INVALID_ARGUMENT"}}"#;
 
-    let throttled = refused(429, throttled.as_bytes());
-    let wrong = refused(400, wrong.as_bytes());
+    let long = refused(400, wrong.as_bytes(), Some(TOO_LONG));
+    let wrong = refused(400, wrong.as_bytes(), None);
+    let inside = events(decoder(), &[format!("data: {key}\n\n").as_bytes()]);
 
-    assert_eq!((throttled.status, throttled.retry_after), (429, Some(Duration::from_millis(34_500))));
-    assert_eq!(refused(400, key.as_bytes()).status, 401);
+    assert_eq!(refused(429, throttled.as_bytes(), None).status, 429);
+    assert_eq!(refused(400, key.as_bytes(), None).status, 401);
+    assert!(String::from_utf8_lossy(&inside[0].data).contains(r#""code":401"#), "as outside of a stream: {inside:?}");
     assert_eq!(wrong.status, 400);
     let expected =
         r#"{"error":{"message":"bad schema","type":"INVALID_ARGUMENT","param":null,"code":"INVALID_ARGUMENT"}}"#;
     assert_eq!(wrong.words.unwrap(), expected);
-    assert_eq!(refused(500, b"nothing").words, None);
-    assert_eq!((seconds("1e99s"), seconds("-1s"), seconds("soon")), (Some(Duration::from_secs(3600)), None, None));
+    assert!(String::from_utf8_lossy(&long.words.unwrap()).contains(r#""code":"context_length_exceeded""#));
+    assert_eq!(refused(500, b"nothing", None).words, None);
 }
 
 #[test]
@@ -165,10 +211,7 @@ fn a_model_has_its_path() {
 
 proptest::proptest! {
     #[test]
-    fn any_events_are_read_without_a_crash(stream in "(data: (\\{\"(type|candidates|index|delta|content_block|error|usage)\":(\"(message_delta|content_block_start|error|tool_use)\"|[0-9]{1,12}|\\[\\{\\}\\]|\\{\\}|null)\\}|[a-z\\{\\}\\[\\]\":]{0,20})\n{1,2}){0,12}") {
-        let mut decoder = decoder();
-        decoder.push(stream.into_bytes().into());
-        while let Ok(Some(_)) = decoder.next_event() {}
-        drop(decoder.finish());
+    fn any_events_are_read_without_a_crash(stream in NEARLY_EVENTS) {
+        read_to_the_end(decoder(), stream.into_bytes());
     }
 }

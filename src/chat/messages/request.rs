@@ -8,15 +8,12 @@ use crate::chat::error::ChatError;
 use crate::chat::messages::content::{messages, system_content};
 use crate::chat::messages::stream::MessageWriter;
 use crate::chat::messages::tools::{choice, tools};
+use crate::chat::native::request::{LOW_BUDGET, MEDIUM_BUDGET};
 use crate::chat::object::Object;
 use crate::chat::openai::ChatRequest;
 
 /// The longest user name that OpenAI takes. A longer one, such as the digests that Claude Code sends, is left out.
 const LONGEST_USER: usize = 64;
-
-/// Up to how many tokens of thinking an effort is low, and medium.
-const LOW_BUDGET: u64 = 4_096;
-const MEDIUM_BUDGET: u64 = 16_384;
 
 /// A Messages request, read.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! Chunks of chat completions, written from the streams of other dialects.
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
 
@@ -13,6 +15,17 @@ pub struct ChunkWriter {
     stamp: Stamp,
     model: String,
     out: Vec<SseEvent>,
+    /// The tool calls by the place of their block.
+    calls: BTreeMap<u32, OpenCall>,
+    /// The thought that is being thought: its signature is worth nothing without its words.
+    thought: String,
+}
+
+#[derive(Debug)]
+struct OpenCall {
+    /// Its place among the tool calls.
+    place: u32,
+    has_arguments: bool,
 }
 
 #[derive(Serialize)]
@@ -53,7 +66,7 @@ impl ChunkWriter {
     /// A writer for an answer. The stamp's id stands until [`ChunkWriter::name`] is told another.
     #[must_use]
     pub const fn new(stamp: Stamp) -> Self {
-        Self { stamp, model: String::new(), out: Vec::new() }
+        Self { stamp, model: String::new(), out: Vec::new(), calls: BTreeMap::new(), thought: String::new() }
     }
 
     /// Names the answer and its model as the provider does.
@@ -173,5 +186,51 @@ impl ChunkWriter {
         // Writing plain data to memory cannot fail.
         drop(serde_json::to_writer(&mut bytes, &chunk));
         self.out.push(SseEvent::of(&bytes.into_inner().freeze()));
+    }
+}
+
+/// Answers of one choice that come block by block.
+impl ChunkWriter {
+    /// A block that calls a tool begins, with as much of the arguments as is known.
+    pub fn begin_call(&mut self, block: u32, call: &Call) {
+        let place = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
+        self.call(0, (place, call));
+        self.calls.insert(block, OpenCall { place, has_arguments: !call.arguments.is_empty() });
+    }
+
+    /// A piece of the arguments of the call in this block.
+    pub fn piece(&mut self, block: u32, piece: &str) {
+        let Some(call) = self.calls.get_mut(&block).filter(|_| !piece.is_empty()) else { return };
+        call.has_arguments = true;
+        let place = call.place;
+        self.arguments(0, (place, piece));
+    }
+
+    /// A block ends. A tool that takes nothing is called without a word about its arguments, where OpenAI's clients expect an object.
+    pub fn end_block(&mut self, block: u32) {
+        if let Some(place) = self.calls.get(&block).filter(|call| !call.has_arguments).map(|call| call.place) {
+            self.arguments(0, (place, "{}"));
+        }
+    }
+
+    /// A piece of a thought, which is kept until it is signed.
+    pub fn think(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.thought.push_str(text);
+            self.reasoning(0, text);
+        }
+    }
+
+    /// The thought is whole, and this is its signature.
+    pub fn sign(&mut self, signature: &str) {
+        let thought = std::mem::take(&mut self.thought);
+        self.thought(0, WireThought::signed(&thought, signature));
+    }
+
+    /// A piece of text, where there is one.
+    pub fn say(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.text(0, text);
+        }
     }
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::chat::native::Untranslatable;
 use crate::chat::native::decoder::Decoder;
 use crate::chat::native::request::Asked;
+use crate::chat::native::{Stamp, Untranslatable};
 use crate::chat::sse::SseEvent;
 
 /// Each request with its name.
@@ -54,10 +54,8 @@ pub(crate) const MISTAKES: &[(&str, &str)] = &[
     (r#"{"model":"m","messages":[{"role":"robot","content":"x"}]}"#, "messages[0].role"),
     (r#"{"model":"m","messages":[{"role":"user","content":[{"type":"video"}]}]}"#, "messages[0].content[0]"),
     (r#"{"model":"m","messages":[{"role":"tool","content":"x"}]}"#, "messages[0].tool_call_id"),
-    (
-        r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{"type":"custom","custom":{"name":"x"}}]}"#,
-        "tools[0]",
-    ),
+    (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function"}]}"#, "tools[0]"),
+    (r#"{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{}}]}]}"#, "messages[0].content[0]"),
     (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tool_choice":"perhaps"}"#, "tool_choice"),
     (
         r#"{"model":"m","messages":[{"role":"user","content":"x"}],"response_format":{"type":"xml"}}"#,
@@ -66,6 +64,16 @@ pub(crate) const MISTAKES: &[(&str, &str)] = &[
     (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning_effort":"very"}"#, "reasoning_effort"),
     (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":"many"}"#, "max_tokens"),
     (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stop":7}"#, "stop"),
+];
+
+/// Requests that OpenAI answers and no translation has words for: the request, and the field.
+pub(crate) const OPENAIS_OWN: &[(&str, &str)] = &[
+    (r#"{"model":"m","messages":[],"tools":[{"type":"custom","custom":{"name":"x"}}]}"#, "tools[0]"),
+    (r#"{"model":"m","messages":[],"tools":[{"type":"web_search"}]}"#, "tools[0]"),
+    (
+        r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"custom","custom":{"name":"x","input":"y"}}]}]}"#,
+        "messages[0].tool_calls[0]",
+    ),
 ];
 
 /// What a translation makes of every request of the corpus, for a snapshot.
@@ -113,6 +121,30 @@ pub(crate) fn relayed(decoder: Decoder, stream: &[u8]) -> String {
     let raw = events(decoder, &[stream]).into_iter().flat_map(|event| event.raw.to_vec()).collect();
     String::from_utf8(raw).unwrap()
 }
+
+/// A stamp for answers.
+pub(crate) fn stamp() -> Stamp {
+    Stamp { id: "chatcmpl-r".to_owned(), created: 1_700_000_000 }
+}
+
+/// Checks that a stream which is cut before so many of its last bytes never says that it is done.
+pub(crate) fn never_says_that_it_is_done(decoder: impl Fn() -> Decoder, (stream, last): (&[u8], usize)) {
+    for at in 0..stream.len() - last {
+        let events = events(decoder(), &[&stream[..at]]);
+
+        assert!(events.iter().all(|event| event.data != "[DONE]"), "cut at {at}");
+    }
+}
+
+/// Reads whatever these bytes are; only a crash is wrong.
+pub(crate) fn read_to_the_end(mut decoder: Decoder, bytes: Vec<u8>) {
+    decoder.push(bytes.into());
+    while let Ok(Some(_)) = decoder.next_event() {}
+    drop(decoder.finish());
+}
+
+/// Events that are nearly those of a provider, as a pattern.
+pub(crate) const NEARLY_EVENTS: &str = "(data: (\\{\"(type|candidates|index|delta|content_block|error|usage)\":(\"(message_delta|content_block_start|error|tool_use)\"|[0-9]{1,12}|\\[\\{\\}\\]|\\{\\}|null)\\}|[a-z\\{\\}\\[\\]\":]{0,20})\n{1,2}){0,12}";
 
 /// Checks that a stream reads the same wherever it is cut in two, and byte by byte.
 pub(crate) fn reads_the_same_however_it_is_cut(decoder: impl Fn() -> Decoder, stream: &[u8]) {

@@ -27,19 +27,19 @@ impl Quirks {
             return body;
         }
         let has = |wanted: &str| fields.iter().any(|(name, raw)| name == wanted && raw.get() != "null");
-        let mut kept = Vec::with_capacity(fields.len());
-        for (name, raw) in fields.iter().filter(|(name, _)| !self.is_dropped(name)) {
-            match self.renamed(name) {
-                Some(own) if has(own) => {}
-                Some(own) => {
-                    kept.retain(|(name, _): &(&str, &RawValue)| *name != own);
-                    kept.push((own, raw));
-                }
-                None => kept.push((name, raw)),
-            }
-        }
+        // Of a field and the one that it is renamed to, one is sent: its own, unless that says nothing.
+        let is_replaced = |name: &str, raw: &RawValue| {
+            let sources = self.renames.iter().filter(|(_, to)| *to == name).map(|(from, _)| *from);
+            raw.get() == "null" && sources.into_iter().any(|from| fields.iter().any(|(name, _)| name == from))
+        };
+        let kept = fields.iter().filter(|(name, raw)| !self.is_dropped(name) && !is_replaced(name, raw));
+        let kept = kept.filter_map(|(name, raw)| match self.renamed(name) {
+            Some(own) if has(own) => None,
+            Some(own) => Some((own, raw)),
+            None => Some((name.as_ref(), raw)),
+        });
         let mut bytes = Vec::with_capacity(body.len());
-        for (at, (name, raw)) in kept.into_iter().enumerate() {
+        for (at, (name, raw)) in kept.enumerate() {
             bytes.push(if at == 0 { b'{' } else { b',' });
             bytes.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
             bytes.push(b':');
@@ -85,6 +85,9 @@ mod tests {
 
         assert_eq!(told, r#"{"model":"m","max_tokens":5,"x":{ "a" : 1e400 }}"#);
         assert_eq!(twice, r#"{"max_tokens":7}"#);
+        let null_behind = apply(&quirks, r#"{"max_completion_tokens":5,"max_tokens":null}"#);
+
         assert_eq!(null, r#"{"max_tokens":5}"#);
+        assert_eq!(null_behind, r#"{"max_tokens":5}"#, "no field appears twice");
     }
 }

@@ -105,7 +105,7 @@ pub enum Thought {
 /// A tool call of an earlier turn.
 #[derive(Debug)]
 pub struct Called<'a> {
-    /// Its id.
+    /// Its id, of letters, digits, `_` and `-`.
     pub id: Cow<'a, str>,
     /// The tool.
     pub name: Cow<'a, str>,
@@ -122,8 +122,6 @@ pub struct ToolResult<'a> {
     pub id: Cow<'a, str>,
     /// The result.
     pub parts: Vec<Part<'a>>,
-    /// Where the message stands, for errors.
-    pub at: usize,
 }
 
 /// A piece of a message.
@@ -231,7 +229,23 @@ pub enum Effort {
     Max,
 }
 
+/// Up to how many tokens of thinking an effort is low, and medium.
+pub(crate) const LOW_BUDGET: u64 = 4_096;
+pub(crate) const MEDIUM_BUDGET: u64 = 16_384;
+
 impl Effort {
+    /// The effort that a budget of tokens amounts to.
+    #[must_use]
+    pub const fn of_budget(tokens: u64) -> Self {
+        if tokens <= LOW_BUDGET {
+            Self::Low
+        } else if tokens <= MEDIUM_BUDGET {
+            Self::Medium
+        } else {
+            Self::High
+        }
+    }
+
     /// The tokens that Google's own translation of the words gives to thinking; others take them too.
     #[must_use]
     pub const fn budget(self) -> u64 {

@@ -35,6 +35,16 @@ fn every_kind_knows_its_address() {
 }
 
 #[test]
+fn bedrock_takes_several_keys() {
+    let keys = "kind = \"bedrock\"\nregion = \"eu-west-1\"\napi_keys = [{ env = \"OPENAI_API_KEY\" }, { env = \"OPENAI_API_KEY\" }]";
+
+    let bedrock = upstream(keys);
+
+    assert!(matches!(bedrock.kind, UpstreamKind::Bedrock { keys: None, .. }), "{bedrock:?}");
+    assert_eq!((bedrock.api_key.is_some(), bedrock.more_keys.len()), (true, 1));
+}
+
+#[test]
 fn every_preset_has_a_word_of_its_own() {
     for (word, preset) in Preset::WORDS {
         let toml = format!("preset = \"{word}\"\nbase_url = \"http://x/v1\"");
@@ -52,6 +62,10 @@ fn what_a_kind_needs_is_asked_for_and_what_it_has_not_is_refused() {
         ("kind = \"bedrock\"\napi_key = { env = \"OPENAI_API_KEY\" }", "region"),
         ("kind = \"bedrock\"\nregion = \"evil.example/\"\napi_key = { env = \"OPENAI_API_KEY\" }", "region"),
         ("kind = \"bedrock\"\nregion = \"eu-west-1\"", "access_key_id"),
+        (
+            "kind = \"bedrock\"\nregion = \"eu-west-1\"\naccess_key_id = { env = \"OPENAI_API_KEY\" }\nsecret_access_key = { env = \"OPENAI_API_KEY\" }\napi_keys = [{ env = \"OPENAI_API_KEY\" }]",
+            "api_keys",
+        ),
         ("kind = \"anthropic\"\nproxy = \"http://me:canary@proxy:3128\"", "proxy"),
         ("kind = \"anthropic\"\nproxy = \"proxy:3128\"", "proxy"),
         ("kind = \"anthropic\"\ndrop_fields = [\"messages\"]", "drop_fields"),

@@ -117,3 +117,16 @@ fn blame_falls_on_whoever_failed() {
         assert_eq!(trouble.blame(), blame, "{trouble}");
     }
 }
+
+#[test]
+fn what_one_provider_has_no_words_for_is_asked_of_the_next_and_a_mistake_of_nobody() {
+    let field = || "tools[0]".to_owned();
+    let cases = [
+        (Untranslatable::Unsupported { field: field(), provider: "X", problem: "p" }, Advice::MoveOn),
+        (Untranslatable::Elsewhere { field: field(), problem: "p" }, Advice::MoveOn),
+        (Untranslatable::Wrong { field: field(), expected: "e" }, Advice::GiveUp),
+    ];
+    for (problem, advice) in cases {
+        assert_eq!(Trouble::from(problem.clone()).advice(), advice, "{problem}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::upstream::client::Sizes;
+use crate::upstream::dialect::Dialect;
 use crate::upstream::fake::{garbage, hang, json, raw_stream, refused_url, sse, status, whole};
 
 #[tokio::test]
@@ -50,9 +51,9 @@ async fn sends_what_the_upstream_needs_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn sends_the_key_in_a_header_of_its_own_where_told() {
+async fn sends_the_key_in_a_header_of_its_own_where_the_dialect_has_one() {
     let fake = FakeUpstream::script([json(ANSWER)]).await;
-    let settings = UpstreamSettings { key_header: Some("api-key".to_owned()), ..settings("a", fake.base_url()) };
+    let settings = UpstreamSettings { dialect: Dialect::Azure { api_version: None }, ..settings("a", fake.base_url()) };
 
     drop(call(plan(vec![target_of(settings)]), WHOLE).await.result.unwrap());
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::clients::claude::{Settings, plain, spoken};
 use crate::clients::scripts::{
     CALLS, Checked, SIGNATURE, Scene, THOUGHT, arguments, body, ensure, halves, list, matched, only,
 };
@@ -90,6 +91,8 @@ fn gemini_scene(received: &Received, body: &Value) -> Checked<Scene> {
     let config = &body["generationConfig"];
     let has_schema = ["responseJsonSchema", "responseSchema"].iter().any(|name| config[*name].is_object());
     ensure(!has_schema || config["responseMimeType"] == "application/json", "a schema needs application/json")?;
+    let mixes = received.path.contains("gemini-2") && scene.has_tools && !config["responseMimeType"].is_null();
+    ensure(!mixes, "Function calling with a response mime type: 'application/json' is unsupported")?;
     Ok(Scene { has_schema, ..scene })
 }
 
@@ -141,7 +144,10 @@ pub(in crate::clients) fn bedrock(received: &Received) -> Reply {
 
 fn bedrock_scene(received: &Received, body: &Value) -> Checked<Scene> {
     let is_known = received.path.ends_with("/converse") || received.path.ends_with("/converse-stream");
-    ensure(is_known && received.path.contains("/model/anthropic.claude-x/"), format!("no path {}", received.path))?;
+    ensure(
+        is_known && received.path.contains("/model/anthropic.claude-haiku-4-5/"),
+        format!("no path {}", received.path),
+    )?;
     let key = received.header("authorization").unwrap_or_default();
     ensure(key.starts_with("AWS4-HMAC-SHA256 Credential="), "Missing Authentication Token")?;
     only(
@@ -149,7 +155,18 @@ fn bedrock_scene(received: &Received, body: &Value) -> Checked<Scene> {
         &["messages", "system", "inferenceConfig", "toolConfig", "outputConfig", "additionalModelRequestFields"],
     )?;
     only(&body["inferenceConfig"], &["maxTokens", "temperature", "topP", "stopSequences"])?;
-    let thinks = body["additionalModelRequestFields"]["thinking"]["type"] == "enabled";
+    let (config, fields) = (&body["inferenceConfig"], &body["additionalModelRequestFields"]);
+    let choice = &body["toolConfig"]["toolChoice"];
+    let settings = Settings {
+        model: &received.path,
+        temperature: &config["temperature"],
+        top_p: &config["topP"],
+        top_k: &fields["top_k"],
+        thinking: &fields["thinking"],
+        insists: ["any", "tool"].iter().any(|kind| choice.get(kind).is_some()),
+    };
+    let thinks = settings.thinks()?;
+    let has_tool_config = !list(&body["toolConfig"], "tools").is_empty();
     let mut scene = Scene { thinks, ..Scene::default() };
     let is_point = |block: &Value| block["cachePoint"]["type"] == "default";
     let mut open: Vec<&Value> = Vec::new();
@@ -167,6 +184,15 @@ fn bedrock_scene(received: &Received, body: &Value) -> Checked<Scene> {
         }
         open = of("toolUse").map(|call| &call["toolUseId"]).collect();
         ensure(of("toolUse").all(|call| call["input"].is_object()), "toolUse.input is not an object")?;
+        let problem = "The toolConfig field must be defined when using toolUse and toolResult content blocks.";
+        ensure(has_tool_config || of("toolUse").chain(of("toolResult")).next().is_none(), problem)?;
+        of("toolUse").chain(of("toolResult")).try_for_each(|block| plain(&block["toolUseId"]))?;
+        of("text").try_for_each(spoken)?;
+        for result in of("toolResult") {
+            let texts = list(result, "content").into_iter().filter_map(|part| part.get("text"));
+            ensure(!list(result, "content").is_empty(), "The content field in the ToolResult object is empty")?;
+            texts.into_iter().try_for_each(spoken)?;
+        }
         for thought in of("reasoningContent") {
             scene.remembers = thought["reasoningText"] == json!({ "text": THOUGHT, "signature": SIGNATURE });
             ensure(scene.remembers, "Invalid signature in reasoningContent")?;

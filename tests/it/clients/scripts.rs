@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 
+use crate::clients::claude::{Settings, plain, spoken};
 use crate::support::fake::{Received, Reply, json as whole_json, raw_stream, whole};
 
 /// What a thought is signed with.
@@ -241,11 +242,18 @@ fn anthropic_scene(received: &Received, body: &Value) -> Checked<Scene> {
         output_config service_tier";
     only(body, &known.split_whitespace().collect::<Vec<_>>())?;
     let limit = body["max_tokens"].as_u64().ok_or("max_tokens: Field required")?;
-    let thinks = body["thinking"]["type"] == "enabled";
-    if thinks {
-        let budget = body["thinking"]["budget_tokens"].as_u64().unwrap_or(0);
+    let settings = Settings {
+        model: body["model"].as_str().ok_or("model: Field required")?,
+        temperature: &body["temperature"],
+        top_p: &body["top_p"],
+        top_k: &body["top_k"],
+        thinking: &body["thinking"],
+        insists: ["any", "tool"].iter().any(|kind| body["tool_choice"]["type"] == *kind),
+    };
+    let thinks = settings.thinks()?;
+    if let Some(budget) = body["thinking"].get("budget_tokens") {
+        let budget = budget.as_u64().unwrap_or(0);
         ensure((1_024..limit).contains(&budget), "max_tokens must be greater than thinking.budget_tokens")?;
-        ensure(body.get("temperature").is_none_or(|temperature| *temperature == 1), "temperature may only be 1")?;
     }
     let mut scene = Scene { thinks, has_tools: body["tools"].is_array(), ..Scene::default() };
     let mut open: Vec<&Value> = Vec::new();
@@ -271,8 +279,17 @@ fn anthropic_scene(received: &Received, body: &Value) -> Checked<Scene> {
             ensure(is_whole, "Invalid `signature` in `thinking` block")?;
             scene.remembers = true;
         }
-        ensure(of("text").all(|block| block["text"] != ""), "text content blocks must be non-empty")?;
+        for result in of("tool_result") {
+            plain(&result["tool_use_id"])?;
+            list(result, "content")
+                .into_iter()
+                .filter(|part| part["type"] == "text")
+                .try_for_each(|part| spoken(&part["text"]))?;
+        }
+        of("tool_use").try_for_each(|call| plain(&call["id"]))?;
+        of("text").try_for_each(|block| spoken(&block["text"]))?;
     }
+    list(body, "system").into_iter().try_for_each(|block| spoken(&block["text"]))?;
     for tool in list(body, "tools") {
         only(tool, &["name", "description", "input_schema", "strict", "type", "cache_control"])?;
         ensure(tool["input_schema"]["type"] == "object", "tools.0.input_schema.type: Field required")?;

@@ -1,14 +1,16 @@
 //! From bytes to [`Asked`].
 
 mod options;
+mod shapes;
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::chat::native::Untranslatable;
 use crate::chat::native::request::read::options::{choice, effort, format, stop, tools};
+use crate::chat::native::request::read::shapes::{arguments_object, plain_id, source};
 use crate::chat::native::request::{Asked, Called, Content, Part, Said, Sampling, Source, Thought, ToolResult, Turn};
 
 /// Every field that is read. All others have no equivalent in any other dialect.
@@ -48,15 +50,15 @@ struct WireMessage<'a> {
     role: Cow<'a, str>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     refusal: Option<Cow<'a, str>>,
     #[serde(borrow)]
     tool_calls: Option<Vec<WireCall<'a>>>,
     #[serde(borrow)]
     function_call: Option<WireFunction<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     tool_call_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     thinking_blocks: Option<Vec<WireThought<'a>>>,
@@ -66,20 +68,21 @@ struct WireMessage<'a> {
 
 #[derive(Deserialize)]
 struct WireThought<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     thinking: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     signature: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     data: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
 struct WireCall<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     id: Option<Cow<'a, str>>,
+    /// Absent in calls of tools that are no functions.
     #[serde(borrow)]
-    function: WireFunction<'a>,
+    function: Option<WireFunction<'a>>,
     extra_content: Option<ExtraContent>,
 }
 
@@ -98,9 +101,9 @@ struct GoogleContent {
 struct WireFunction<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     arguments: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     description: Option<Cow<'a, str>>,
     #[serde(borrow)]
     parameters: Option<&'a RawValue>,
@@ -111,9 +114,9 @@ struct WireFunction<'a> {
 struct WirePart<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     text: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     refusal: Option<Cow<'a, str>>,
     #[serde(borrow)]
     image_url: Option<&'a RawValue>,
@@ -133,9 +136,11 @@ struct WireUrl<'a> {
 
 #[derive(Deserialize)]
 struct WireFile<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     file_data: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
+    file_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     filename: Option<Cow<'a, str>>,
 }
 
@@ -148,6 +153,14 @@ struct WireAudio<'a> {
 }
 
 type Read<T> = Result<T, Untranslatable>;
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A text that stays where it is unless it holds escapes. Without this serde copies every text that may be absent.
+fn borrowed<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    Ok(Option::<Text<'a>>::deserialize(from)?.map(|Text(text)| text))
+}
 
 pub(super) fn request(body: &[u8]) -> Read<Asked<'_>> {
     let wire: Wire<'_> = serde_json::from_slice(body).map_err(|_| wrong("body", "a JSON object"))?;
@@ -197,6 +210,10 @@ fn wrong(field: &str, expected: &'static str) -> Untranslatable {
     Untranslatable::Wrong { field: field.to_owned(), expected }
 }
 
+fn elsewhere(field: &str, problem: &'static str) -> Untranslatable {
+    Untranslatable::Elsewhere { field: field.to_owned(), problem }
+}
+
 fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, field: &str, expected: &'static str) -> Read<Option<T>> {
     raw.map(|raw| serde_json::from_str(raw.get()).map_err(|_| wrong(field, expected))).transpose()
 }
@@ -215,14 +232,14 @@ fn messages<'a>(raw: Option<&'a RawValue>) -> Read<(Vec<Part<'a>>, Vec<Turn<'a>>
         match message.role.as_ref() {
             "system" | "developer" => system.extend(parts),
             "user" => turns.push(Turn::User(parts)),
-            "assistant" => turns.push(Turn::Assistant(said(parts, message, &path))),
+            "assistant" => turns.push(Turn::Assistant(said(parts, message, &path)?)),
             "tool" => {
                 let id = message.tool_call_id.ok_or_else(|| wrong(&format!("{path}.tool_call_id"), "a text"))?;
-                turns.push(Turn::Tool(ToolResult { id, parts, at }));
+                turns.push(Turn::Tool(ToolResult { id: plain_id(id), parts }));
             }
             "function" => {
                 let id = message.name.ok_or_else(|| wrong(&format!("{path}.name"), "a text"))?;
-                turns.push(Turn::Tool(ToolResult { id, parts, at }));
+                turns.push(Turn::Tool(ToolResult { id: plain_id(id), parts }));
             }
             _ => {
                 let expected = "one of `system`, `developer`, `user`, `assistant`, `tool`";
@@ -233,7 +250,7 @@ fn messages<'a>(raw: Option<&'a RawValue>) -> Read<(Vec<Part<'a>>, Vec<Turn<'a>>
     Ok((system, turns))
 }
 
-fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> Said<'a> {
+fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> Read<Said<'a>> {
     if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
         parts.push(Part { path: format!("{path}.refusal"), content: Content::Text(refusal), cache: None });
     }
@@ -251,30 +268,20 @@ fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> S
     // The older form has no ids; its result names the function, so that the name stands for the id.
     let legacy = message.function_call.map(|function| WireCall {
         id: Some(function.name.clone()),
-        function,
+        function: Some(function),
         extra_content: None,
     });
-    let calls = message.tool_calls.unwrap_or_default().into_iter().chain(legacy).map(|call| Called {
-        id: call.id.unwrap_or_else(|| call.function.name.clone()),
-        arguments: arguments_object(call.function.arguments.as_deref().unwrap_or_default()),
-        name: call.function.name,
-        signature: call.extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature),
+    let calls = message.tool_calls.unwrap_or_default().into_iter().chain(legacy).enumerate().map(|(at, call)| {
+        let problem = "calls of tools that are no functions are known to OpenAI alone";
+        let function = call.function.ok_or_else(|| elsewhere(&format!("{path}.tool_calls[{at}]"), problem))?;
+        Ok(Called {
+            id: plain_id(call.id.unwrap_or_else(|| function.name.clone())),
+            arguments: arguments_object(function.arguments.as_deref().unwrap_or_default()),
+            name: function.name,
+            signature: call.extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature),
+        })
     });
-    Said { parts, thinking, calls: calls.collect() }
-}
-
-/// The arguments of a call as the object that every other dialect wants. A model may have written something else; that is wrapped, so that
-/// the conversation can go on.
-fn arguments_object(text: &str) -> Box<RawValue> {
-    let text = text.trim();
-    let given = if text.is_empty() { "{}" } else { text };
-    match serde_json::from_str::<Box<RawValue>>(given) {
-        Ok(raw) if raw.get().starts_with('{') => raw,
-        Ok(_) | Err(_) => {
-            let wrapped = std::collections::BTreeMap::from([("invalid_arguments", text)]);
-            to_raw_value(&wrapped).unwrap_or_default()
-        }
-    }
+    Ok(Said { parts, thinking, calls: calls.collect::<Read<_>>()? })
 }
 
 fn parts<'a>(raw: Option<&'a RawValue>, path: &str) -> Read<Vec<Part<'a>>> {
@@ -286,9 +293,6 @@ fn parts<'a>(raw: Option<&'a RawValue>, path: &str) -> Read<Vec<Part<'a>>> {
     let list: Vec<&RawValue> = read(Some(raw), path, "a text or a list of parts")?.unwrap_or_default();
     list.into_iter().enumerate().map(|(at, raw)| part(raw, format!("{path}[{at}]"))).collect()
 }
-
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn part(raw: &RawValue, path: String) -> Read<Part<'_>> {
     let expected = "a part of a message with its `type`";
@@ -302,10 +306,15 @@ fn part(raw: &RawValue, path: String) -> Read<Part<'_>> {
             Content::Image(source(url(raw).ok_or_else(|| missing("a part with `image_url.url`"))?))
         }
         "file" => {
-            let problem = "a file with `file_data`; files by id are known to one provider alone";
+            let problem = "a file with `file_data`";
             let file = wire.file.ok_or_else(|| missing(problem))?;
-            let data = file.file_data.ok_or_else(|| missing(problem))?;
-            Content::File(source(data), file.filename)
+            match (file.file_data, file.file_id) {
+                (Some(data), _) => Content::File(source(data), file.filename),
+                (None, Some(_)) => {
+                    return Err(elsewhere(&path, "files by id are known to who keeps them alone; send `file_data`"));
+                }
+                (None, None) => return Err(missing(problem)),
+            }
         }
         "input_audio" => {
             let audio = wire.input_audio.ok_or_else(|| missing("a part with `input_audio`"))?;
@@ -321,24 +330,4 @@ fn url(raw: &RawValue) -> Option<Cow<'_, str>> {
         return serde_json::from_str(raw.get()).ok().map(|Text(url)| url);
     }
     serde_json::from_str::<WireUrl<'_>>(raw.get()).ok().map(|image| image.url)
-}
-
-/// An address, or the bytes in it where it is a `data:` address in base64.
-fn source(url: Cow<'_, str>) -> Source<'_> {
-    let split = |url: &str| {
-        let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-        let media_type = head.strip_suffix(";base64")?;
-        let media_type = media_type.split(';').next().unwrap_or_default().to_ascii_lowercase();
-        Some((media_type, url.len() - data.len()))
-    };
-    match (split(&url), url) {
-        (None, url) => Source::Url(url),
-        (Some((media_type, at)), Cow::Borrowed(url)) => {
-            Source::Base64 { media_type, data: Cow::Borrowed(url.get(at..).unwrap_or_default()) }
-        }
-        (Some((media_type, at)), Cow::Owned(mut url)) => {
-            url.drain(..at);
-            Source::Base64 { media_type, data: Cow::Owned(url) }
-        }
-    }
 }

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::chat::native::request::read::{Read, WireFunction, read, wrong};
+use crate::chat::native::request::read::{Read, WireFunction, borrowed, elsewhere, read, wrong};
 use crate::chat::native::request::{Choice, Effort, Format, Tool};
 
 #[derive(Deserialize)]
 struct WireTool<'a> {
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, deserialize_with = "borrowed", rename = "type")]
     kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
     function: Option<WireFunction<'a>>,
@@ -39,10 +39,12 @@ pub(super) fn tools<'a>(tools: Option<&'a RawValue>, functions: Option<&'a RawVa
     let mut found = Vec::with_capacity(list.len());
     for (at, raw) in list.into_iter().enumerate() {
         let path = format!("tools[{at}]");
-        let expected = "a tool of type `function`; other types are known to one provider alone";
+        let expected = "a tool of type `function` with a `function`";
         let wire: WireTool<'_> = serde_json::from_str(raw.get()).map_err(|_| wrong(&path, expected))?;
-        let is_function = wire.kind.as_deref().is_none_or(|kind| kind == "function");
-        let function = wire.function.filter(|_| is_function).ok_or_else(|| wrong(&path, expected))?;
+        if wire.kind.as_deref().is_some_and(|kind| kind != "function") {
+            return Err(elsewhere(&path, "tools of other types than `function` are known to OpenAI alone"));
+        }
+        let function = wire.function.ok_or_else(|| wrong(&path, expected))?;
         found.push(of(function, wire.cache_control));
     }
     let legacy: Vec<WireFunction<'_>> = read(functions, "functions", "a list of functions")?.unwrap_or_default();
@@ -98,9 +100,9 @@ pub(super) fn format(raw: Option<&RawValue>) -> Read<Format<'_>> {
     }
     #[derive(Deserialize)]
     struct WireSchema<'a> {
-        #[serde(borrow)]
+        #[serde(borrow, default, deserialize_with = "borrowed")]
         name: Option<Cow<'a, str>>,
-        #[serde(borrow)]
+        #[serde(borrow, default, deserialize_with = "borrowed")]
         description: Option<Cow<'a, str>>,
         #[serde(borrow)]
         schema: Option<&'a RawValue>,
