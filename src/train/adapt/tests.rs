@@ -5,10 +5,10 @@ use super::*;
 use crate::domain::calibration::{Calibrator, Dial};
 use crate::domain::probability::logit;
 use crate::model::manifest::{Calibration, EncoderRef, HeadsRef, Manifest, TrainedOn};
-use crate::train::features::signals_of;
 use crate::train::graph::{HeadOutputs, HeadsGraph, Output, SIGNALS};
 use crate::train::metrics::{auc, ece};
 use crate::train::progress::Silent;
+use crate::train::testing::signals_of;
 
 const DIMENSION: usize = 8;
 
