@@ -40,6 +40,7 @@ pub mod progress;
 pub mod publish;
 pub mod report;
 mod retrain;
+mod rows;
 pub mod scorer;
 pub mod split;
 mod table;
