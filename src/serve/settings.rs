@@ -73,6 +73,7 @@ pub fn prepare_settings(config: &Config, bundle: &Path) -> PrepareSettings {
             ..careful
         }),
         candidates: config.candidates(),
+        caller_share: config.feedback.caller_share,
         ..usual
     }
 }

@@ -17,7 +17,7 @@ use crate::model::error::{InferenceError, PrepareError, panic_text};
 use crate::model::fast::{Reading, Slot, SlotPool};
 use crate::model::generation::{Careful, CarefulStatus, Generation};
 use crate::model::heads::{Heads, HeadsShape};
-use crate::model::index::{NeighbourIndex, SearchScratch};
+use crate::model::index::{CALLER_SHARE, NeighbourIndex, SearchScratch};
 use crate::model::manifest::{Calibration, CarefulRef, GoldenRow, HeadsRef};
 use crate::model::session::Device;
 use crate::model::tokenize::{TokenBuffer, Tokenizer};
@@ -41,6 +41,8 @@ pub struct PrepareSettings {
     pub slots: NonZeroUsize,
     /// The careful scorer, unless it is switched off.
     pub careful: Option<EngineSettings>,
+    /// The most of the fresh feedback in the index that one caller's may be, as a share of all, above 0 and at most 1.
+    pub caller_share: f64,
     /// The models that will be chosen among, for which the dial is made. Without any the dial is the bundle's own.
     pub candidates: Vec<Candidate>,
 }
@@ -55,6 +57,7 @@ impl PrepareSettings {
             device: Device::Cpu,
             slots: SlotPool::default_size(),
             careful: Some(EngineSettings::default()),
+            caller_share: CALLER_SHARE,
             candidates: Vec::new(),
         }
     }
@@ -91,6 +94,7 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
         Some(index) => NeighbourIndex::open(&bundle, index, labels.len())?,
         None => NeighbourIndex::empty(manifest.encoder.dimension),
     };
+    let index = index.with_caller_share(settings.caller_share);
     let tokenizer = Tokenizer::open(&encoder)?;
     let slots = scorer.sessions(settings.slots)?.map(|session| {
         let (encoder, heads) = session?;
