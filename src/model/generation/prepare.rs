@@ -4,13 +4,13 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use crate::domain::baseline::Baseline;
 use crate::domain::candidate::Candidate;
 use crate::domain::familiarity::Known;
+use crate::domain::operating::OperatingPoints;
 use crate::domain::signals::Signals;
 use crate::domain::task::Task;
 use crate::domain::unknown::Market;
-use crate::model::bundle::{BASELINE_FILE, Bundle, EncoderDirectory, GOLDEN_FILE, MARKET_FILE};
+use crate::model::bundle::{Bundle, EncoderDirectory, GOLDEN_FILE, MARKET_FILE};
 use crate::model::encoder::{Encoder, GRAPH_FILE};
 use crate::model::engine::{Engine, EngineSettings, Worker};
 use crate::model::error::{InferenceError, PrepareError, panic_text};
@@ -108,7 +108,8 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
         warm(&tokenizer, slot, &index)?;
     }
     let careful = careful(&bundle, settings)?;
-    let baseline = baseline(&bundle)?;
+    let baseline = bundle.baseline()?;
+    let operating = operating(&bundle);
     let known = Known::of(baseline.as_ref());
     let manifest = manifest.clone();
     let mut generation = Generation {
@@ -116,6 +117,7 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
         labels,
         calibration,
         baseline,
+        operating,
         known,
         tokenizer,
         slots: SlotPool::new(slots),
@@ -126,16 +128,10 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
     Ok(generation)
 }
 
-/// The baseline, where the bundle has one that this build understands: an older server must be able to serve a newer bundle.
-fn baseline(bundle: &Bundle) -> Result<Option<Baseline>, PrepareError> {
-    if bundle.digest(BASELINE_FILE).is_err() {
-        return Ok(None);
-    }
-    let baseline: Baseline = bundle.read_json(BASELINE_FILE)?;
-    if !baseline.is_usable() {
-        tracing::warn!(bundle = %bundle.manifest().id, "the bundle's baseline is not of this build; going on without it");
-    }
-    Ok(Some(baseline).filter(Baseline::is_usable))
+/// The operating points. They decide nothing, so that a bundle serves without those that cannot be read.
+fn operating(bundle: &Bundle) -> Option<OperatingPoints> {
+    let read = bundle.operating();
+    read.inspect_err(|error| tracing::warn!(%error, "going on without the bundle's operating points")).ok().flatten()
 }
 
 /// The points of comparison for models without labels, where the bundle has some.
