@@ -47,7 +47,14 @@ fn base() -> Base {
         dial: Dial::from_gains(&[0.0, 0.1]).unwrap(),
         sample: DialSample::default(),
     };
-    Base { manifest, heads, calibration, content: IndexContent::empty(DIMENSION), learned: HashSet::new() }
+    Base {
+        manifest,
+        heads,
+        calibration,
+        content: IndexContent::empty(DIMENSION),
+        careful: None,
+        learned: HashSet::new(),
+    }
 }
 
 /// Prompts scattered around two directions, easy and hard, and verdicts on two models by a chance for each.
