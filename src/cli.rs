@@ -104,7 +104,7 @@ pub struct TrainArgs {
     /// The directory of the encoder. Without it, the base's, or the only static one of the model directory.
     #[arg(long)]
     pub encoder: Option<PathBuf>,
-    /// The directory of a transformer encoder, to train the careful scorer too.
+    /// The directory of a transformer encoder, to train the careful scorer too. With --base the base's is found by itself where it is installed.
     #[arg(long)]
     pub careful_encoder: Option<PathBuf>,
     /// Keep only rows whose column has this value, as in `use=train`. Repeat for more.

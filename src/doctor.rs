@@ -1,7 +1,8 @@
 //! What is found where, and what to do about what is not: the checks behind `trimtab doctor`.
 //!
-//! Every check only looks, apart from a temporary file that shows whether the store can be written. Imports `config`, `domain` and `model`.
+//! Every check only looks, apart from a temporary file that shows whether the store can be written. Imports `config`, `domain`, `drift`, `model` and `serve`'s settings.
 
+mod drift;
 mod learned;
 mod surroundings;
 

@@ -44,7 +44,7 @@ use crate::model::watch::{Watch, Watcher};
 use crate::pipeline::{App, Call, Told};
 use crate::retrain::Retrainer;
 use crate::retrain::bundles::Bundles;
-use crate::serve::drift::{drift_file, look_for_drift, watch_drift};
+use crate::serve::drift::{look_for_drift, watch_drift};
 use crate::serve::settings::prepare_settings;
 use crate::sessions::Sessions;
 use crate::store::{Journal, Store, StoreError, StoreHealth};
@@ -147,7 +147,7 @@ pub async fn serve(
     if let Some(journal) = journal {
         tasks.spawn(report_store(journal, metrics, over.clone()));
     }
-    tasks.spawn(look_for_drift(drift, drift_file(&config), over.clone()));
+    tasks.spawn(look_for_drift(drift, settings::drift_file(&config), over.clone()));
     tasks.spawn(look_after_clients(Arc::clone(&server.app.traffic), over.clone()));
     tasks.spawn(hold_drills(Arc::clone(&server), stop.clone()));
     tasks.spawn(announce_drain(Arc::clone(&server), stop.clone()));

@@ -121,5 +121,6 @@ pub(crate) fn adapting(plan: &Plan, (out, seed): (&Path, u64)) -> TrainOptions {
         seed,
         threads: 2,
         device: Device::Cpu,
+        caller_share: 0.2,
     }
 }

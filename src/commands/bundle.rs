@@ -37,6 +37,9 @@ pub(super) fn run(settings: &Settings, command: BundleCommand) -> anyhow::Result
 
 fn list(shelf: &Shelf, as_json: bool) -> anyhow::Result<()> {
     for bundle in shelf.list()? {
+        // A bundle whose files are damaged is listed all the same; `bundle verify` says what is wrong with it.
+        let opened = Bundle::open(&shelf.models().join(&bundle.path));
+        let operating = opened.and_then(|bundle| bundle.operating()).ok().flatten();
         let status = match bundle.status {
             ShelfStatus::Serving => "serving",
             ShelfStatus::Earlier => "earlier",
@@ -46,7 +49,7 @@ fn list(shelf: &Shelf, as_json: bool) -> anyhow::Result<()> {
             let summary = bundle.summary.as_ref().map(|summary| {
                 json!({ "id": summary.id, "created": summary.created, "parent": summary.parent, "rows": summary.rows })
             });
-            say(&json!({ "path": bundle.path, "status": status, "bundle": summary, "problem": bundle.problem })
+            say(&json!({ "path": bundle.path, "status": status, "bundle": summary, "operating": operating, "problem": bundle.problem })
                 .to_string())?;
             continue;
         }
@@ -56,6 +59,9 @@ fn list(shelf: &Shelf, as_json: bool) -> anyhow::Result<()> {
             (None, None) => String::new(),
         };
         say(&format!("{status:<9} {:<40} {about}", bundle.path))?;
+        for point in operating.iter().flat_map(|operating| &operating.points) {
+            say(&format!("          {:<10} {}", point.name, point.words()))?;
+        }
     }
     Ok(())
 }

@@ -121,8 +121,8 @@ fn for_people(view: &Value, routed: &Routed) -> String {
             .map_or("–".to_owned(), |usd| format!("${usd:.6}"));
         let excluded =
             candidate.get("excluded_by").and_then(Value::as_str).map_or(String::new(), |why| format!("  ({why})"));
-        text +=
-            &format!("{chosen} {:<28} {:<8} success {success}  cost {cost}{excluded}\n", field("model"), field("tier"));
+        let (model, tier, utility) = (field("model"), field("tier"), utility(candidate, view));
+        text += &format!("{chosen} {model:<28} {tier:<8} success {success}  cost {cost:<10}  {utility}{excluded}\n");
     }
     let signals = view.get("signals").cloned().unwrap_or_default();
     if let Some(task) = signals.get("task").and_then(Value::as_str) {
@@ -136,4 +136,40 @@ fn for_people(view: &Value, routed: &Routed) -> String {
         );
     }
     text.trim_end().to_owned()
+}
+
+/// What a candidate is worth, in points, and how that comes about: success, less what is charged for its cost (or its tier, where the
+/// threshold is below zero), less what leaving the session's model costs. A dash where nothing was weighed.
+fn utility(candidate: &Value, view: &Value) -> String {
+    let points = |value: Option<&Value>| value.and_then(Value::as_f64).map(|number| 100.0 * number);
+    let field = |name: &str| points(candidate.get(name));
+    let (Some(success), Some(utility)) = (field("success"), field("utility")) else {
+        return "utility     –".to_owned();
+    };
+    let switching = field("switching_cost").unwrap_or(0.0);
+    let charged = success - switching - utility;
+    let below_zero = points(view.get("threshold")).is_some_and(|threshold| threshold < 0.0);
+    let what = if below_zero { "tier" } else { "cost" };
+    let sign = if charged < -0.05 { "+" } else { "−" };
+    let leaving = if switching.abs() < 0.05 { String::new() } else { format!(" − {switching:.1} for leaving") };
+    format!("utility {utility:5.1} = {success:.1} {sign} {:.1} for {what}{leaving}", charged.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utility_is_told_as_success_less_cost_less_switching() {
+        let candidate = json!({ "success": 0.812, "utility": 0.692, "switching_cost": 0.02, "relative_cost": 1.0 });
+        let free = json!({ "success": 0.6, "utility": 0.6, "switching_cost": 0.0 });
+        let raised = json!({ "success": 0.6, "utility": 0.65, "switching_cost": 0.0 });
+
+        let told = |candidate: &Value, threshold: Value| utility(candidate, &json!({ "threshold": threshold }));
+
+        assert_eq!(told(&candidate, json!(0.1)), "utility  69.2 = 81.2 − 10.0 for cost − 2.0 for leaving");
+        assert_eq!(told(&free, json!(0.1)), "utility  60.0 = 60.0 − 0.0 for cost");
+        assert_eq!(told(&raised, json!(-0.05)), "utility  65.0 = 60.0 + 5.0 for tier");
+        assert_eq!(told(&json!({ "success": 0.6, "utility": null }), Value::Null), "utility     –");
+    }
 }

@@ -15,6 +15,7 @@ use crate::model::bundle::{EncoderDirectory, EncoderKind};
 use crate::model::session::Device;
 use crate::model::shelf::Shelf;
 use crate::serve::start_runtime;
+use crate::train::adapt::careful::CarefulFate;
 use crate::train::build::{TrainOptions, train};
 use crate::train::dataset::Unseen;
 use crate::train::held_out::HeldOut;
@@ -132,6 +133,7 @@ fn for_people(report: &TrainReport) -> String {
     }
     text += &held_out_for_people("", report.held_out.as_ref());
     text += &held_out_for_people("the careful scorer, ", report.careful_held_out.as_ref());
+    text += &report.careful.as_ref().map(careful_for_people).unwrap_or_default();
     if report.left_out > 0 {
         text += &format!("\nleft out {} prompts that must stay unseen, or are nearly the same as one", report.left_out);
     }
@@ -160,6 +162,19 @@ fn held_out_for_people(scorer: &str, held_out: Option<&HeldOut>) -> String {
         errors / f64::max(labels, 1.0),
         rounded(held_out.task_macro_f1)
     )
+}
+
+/// What became of the careful scorer of the base.
+fn careful_for_people(fate: &CarefulFate) -> String {
+    match fate {
+        CarefulFate::Moved(moved) => format!(
+            "\ncareful  the careful scorer moved too, on {} prompts: log-loss {:.3} on verdicts it was not fitted on, the base's {:.3}",
+            moved.prompts, moved.log_loss, moved.base_log_loss
+        ),
+        CarefulFate::LeftOut { why } => {
+            format!("\ncareful  the new bundle is without the careful scorer of its base: {why}")
+        }
+    }
 }
 
 /// What was merged and ignored while reading.

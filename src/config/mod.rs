@@ -96,6 +96,8 @@ pub struct Config {
     pub cache: Cache,
     /// The records.
     pub store: Store,
+    /// Feedback that the running router learns from at once.
+    pub feedback: LiveFeedback,
     /// Retraining.
     pub training: Training,
     /// The watch over drift.
@@ -168,6 +170,13 @@ pub enum FeedbackScope {
     Own,
     /// Everybody's.
     Any,
+}
+
+/// `[feedback]`: feedback that the running router learns from at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LiveFeedback {
+    /// The most that one caller's prompts may be of those that joined the running index, as a share of all.
+    pub caller_share: f64,
 }
 
 /// `[training]`: retraining by the running server.

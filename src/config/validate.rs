@@ -17,8 +17,8 @@ use crate::config::recovery;
 use crate::config::routing::{self, Defaults, Routing};
 use crate::config::secret::{BadSecret, Secret};
 use crate::config::{
-    CallerKey, Config, Device, Drift, FeedbackScope, KeptPrompts, Log, LogFormat, Model, Secrets, Server, Sessions,
-    Sources, Store, Training,
+    CallerKey, Config, Device, Drift, FeedbackScope, KeptPrompts, LiveFeedback, Log, LogFormat, Model, Secrets, Server,
+    Sessions, Sources, Store, Training,
 };
 use crate::domain::drift::ReferenceKind;
 use crate::domain::policy::SessionMode;
@@ -45,6 +45,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let sessions = sessions(root.section("sessions"));
     let cache = cache::read(root.section("cache"));
     let store = store(root.section("store"));
+    let feedback = feedback(root.section("feedback"));
     let training = training(root.section("training"));
     let drift = drift(root.section("drift"));
     let drills = drills::read(root.section("drills"));
@@ -62,6 +63,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         sessions: sessions?,
         cache: cache?,
         store: store?,
+        feedback: feedback?,
         training: training?,
         drift: drift?,
         drills: drills?,
@@ -209,6 +211,12 @@ fn callers(server: &Section<'_>, entries: Vec<Section<'_>>, keys: &Keys<'_>) -> 
     }
     debug_assert!(keys.are_read() || callers.is_empty(), "{}", server.path("keys"));
     callers
+}
+
+fn feedback(mut section: Section<'_>) -> Option<LiveFeedback> {
+    let caller_share = section.number("caller_share", 0.01..=1.0);
+    section.finish();
+    Some(LiveFeedback { caller_share: caller_share? })
 }
 
 fn training(mut section: Section<'_>) -> Option<Training> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::env::Environment;
 use crate::config::{Config, Device};
-use crate::doctor::Check;
+use crate::doctor::{Check, drift};
 use crate::domain::ids::TierId;
 use crate::model::bundle::Bundle;
 use crate::model::runtime::{self, PATH_VARIABLE, Search};
@@ -82,6 +82,7 @@ fn bundle_checks(bundle: &Bundle, config: &Config) -> Vec<Check> {
         Err(error) => Check::fail("encoder", error.to_string(), "restore models/encoders from the repository"),
     });
     checks.push(careful(bundle, config));
+    checks.push(drift::check(bundle, config));
     checks
 }
 

@@ -20,6 +20,7 @@ pub mod language;
 pub mod look;
 pub mod money;
 pub mod neighbour;
+pub mod operating;
 pub mod outcome;
 pub mod policy;
 pub mod probability;

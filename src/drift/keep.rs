@@ -81,6 +81,14 @@ impl Drift {
         kept.map(drop)
     }
 
+    /// Which bundle the counts in a file are of. `None` where there is no file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn kept_of(file: &Path) -> Result<Option<BundleId>, KeepError> {
+        Ok(read(file)?.map(|kept| kept.bundle))
+    }
+
     /// Writes the counts so that the file is the old one or the new one. Blocks for as long as the disk takes.
     ///
     /// # Errors

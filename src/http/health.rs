@@ -43,6 +43,7 @@ pub async fn bundle(State(server): State<Arc<Server>>) -> Json<serde_json::Value
     Json(json!(current.as_ref().map(|generation| json!({
         "id": generation.id(),
         "careful": careful(&generation.careful_status()),
+        "operating": generation.operating(),
         "manifest": generation.manifest(),
     }))))
 }

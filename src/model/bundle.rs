@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::domain::baseline::Baseline;
+use crate::domain::operating::OperatingPoints;
 use crate::domain::scores::LabelSpace;
 use crate::domain::signals::SIGNALS_VERSION;
 use crate::domain::task::Task;
@@ -20,6 +22,10 @@ pub const GOLDEN_FILE: &str = "golden.jsonl";
 
 /// The name of the optional description of the calibration prompts inside a bundle.
 pub const BASELINE_FILE: &str = "baseline.json";
+
+/// The name of the operating points inside a bundle. Optional.
+pub const OPERATING_FILE: &str = "operating.json";
+
 /// The name of the points of comparison for models without labels inside a bundle. Optional.
 pub const MARKET_FILE: &str = "market.json";
 
@@ -95,6 +101,30 @@ impl Bundle {
     #[must_use]
     pub fn lists(&self, relative: &str) -> bool {
         self.manifest.files.iter().any(|file| file.path == relative)
+    }
+
+    /// What its calibration prompts looked like. `None` where it does not say, or says it in a way that is not of this build: an older server
+    /// must be able to serve a newer bundle.
+    ///
+    /// # Errors
+    /// The file is listed and is not what it should be.
+    pub fn baseline(&self) -> Result<Option<Baseline>, PrepareError> {
+        if !self.lists(BASELINE_FILE) {
+            return Ok(None);
+        }
+        let baseline: Baseline = self.read_json(BASELINE_FILE)?;
+        if !baseline.is_usable() {
+            tracing::warn!(bundle = %self.manifest.id, "the bundle's baseline is not of this build; going on without it");
+        }
+        Ok(Some(baseline).filter(Baseline::is_usable))
+    }
+
+    /// Its operating points, where training measured some.
+    ///
+    /// # Errors
+    /// The file is listed and is not what it should be.
+    pub fn operating(&self) -> Result<Option<OperatingPoints>, PrepareError> {
+        if self.lists(OPERATING_FILE) { self.read_json(OPERATING_FILE).map(Some) } else { Ok(None) }
     }
 
     /// The bytes of a file that the manifest lists.

@@ -153,7 +153,7 @@ pub enum PrepareError {
     #[error("there is no earlier bundle to go back to; see `trimtab bundle list`")]
     NoEarlier,
     /// A file or directory cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), room(source))]
     Io {
         /// Which one.
         path: PathBuf,
@@ -168,6 +168,16 @@ pub enum PrepareError {
         /// What was said.
         problem: String,
     },
+}
+
+/// What to do where a disk is full.
+fn room(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    if matches!(source.kind(), FileTooLarge | QuotaExceeded | StorageFull) {
+        "; nothing is left of what was begun, so make room there and start again"
+    } else {
+        ""
+    }
 }
 
 impl PrepareError {

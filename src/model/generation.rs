@@ -14,6 +14,7 @@ use crate::domain::familiarity::{Familiarity, Known};
 use crate::domain::ids::BundleId;
 use crate::domain::language::Language;
 use crate::domain::neighbour::Neighbour;
+use crate::domain::operating::OperatingPoints;
 use crate::domain::prompt::Prompt;
 use crate::domain::scores::{LabelSpace, ScoreFailure, ScoreTimings, Scorer, Scores};
 use crate::model::blend;
@@ -35,6 +36,7 @@ pub struct Generation {
     labels: LabelSpace,
     calibration: Calibration,
     baseline: Option<Baseline>,
+    operating: Option<OperatingPoints>,
     known: Known,
     tokenizer: Tokenizer,
     slots: SlotPool,
@@ -99,6 +101,12 @@ impl Generation {
     #[must_use]
     pub const fn baseline(&self) -> Option<&Baseline> {
         self.baseline.as_ref()
+    }
+
+    /// What settings of the dial bought on prompts that training never saw, where the bundle says so.
+    #[must_use]
+    pub const fn operating(&self) -> Option<&OperatingPoints> {
+        self.operating.as_ref()
     }
 
     /// What a decision needs to know of it.

@@ -97,6 +97,12 @@ impl NeighbourIndex {
         Ok(Self { onboarded, ..Self::new(IndexParts { vectors, items, graph, ef_search: index.ef_search }) })
     }
 
+    /// The same with another bound on what one caller's fresh items may be of all, above 0 and at most 1; [`CALLER_SHARE`] where nothing is said.
+    #[must_use]
+    pub fn with_caller_share(self, share: f64) -> Self {
+        Self { fresh: self.fresh.bounded(share), ..self }
+    }
+
     /// How many items there are, fresh ones not counted.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::drift::{Drift, DriftSettings};
+use crate::drift::Drift;
 use crate::http::admission::now_unix_ms;
 use crate::model::registry::Registry;
+use crate::serve::settings::{drift_file, drift_settings};
 
 /// How often the watch looks by itself, so that a shift is logged while nobody asks.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -19,11 +20,7 @@ const KEEP_EVERY: u32 = 5;
 
 /// Begins to watch the serving bundle, going on with what was kept of it.
 pub(super) fn watch_drift(config: &Config, models: &Registry) -> Arc<Drift> {
-    let drift = Arc::new(Drift::new(DriftSettings {
-        reference: config.drift.reference,
-        reference_decisions: config.drift.reference_decisions,
-        window_hours: config.drift.window.as_secs().div_ceil(3600),
-    }));
+    let drift = Arc::new(Drift::new(drift_settings(config)));
     if let Some(generation) = models.current() {
         match drift_file(config) {
             Some(file) => {
@@ -35,11 +32,6 @@ pub(super) fn watch_drift(config: &Config, models: &Registry) -> Arc<Drift> {
         }
     }
     drift
-}
-
-/// Where the counts are kept: beside the database. `None` where nothing is stored.
-pub(super) fn drift_file(config: &Config) -> Option<PathBuf> {
-    config.store.enabled.then(|| config.store.path.with_extension("drift.json"))
 }
 
 /// Looks once a minute, and keeps the counts now and then and at the end.

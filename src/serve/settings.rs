@@ -1,13 +1,14 @@
 //! The configuration, as each room wants it.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cache::{Cache, CacheSettings, Matching, Rules, Temperatures, ToolCalls};
 use crate::catalog::{Catalog, CatalogParts};
 use crate::config::{self, CachedResponses, CachedTemperatures, Config, KeptPrompts};
 use crate::domain::candidate::Candidate;
+use crate::drift::DriftSettings;
 use crate::model::engine::EngineSettings;
 use crate::model::generation::PrepareSettings;
 use crate::model::session::Device;
@@ -72,9 +73,26 @@ pub fn prepare_settings(config: &Config, bundle: &Path) -> PrepareSettings {
             waiting: NonZeroUsize::new(config.model.careful_queue).unwrap_or(careful.waiting),
             ..careful
         }),
+        caller_share: config.feedback.caller_share,
         candidates: config.candidates(),
         ..usual
     }
+}
+
+/// How drift is watched under this configuration.
+#[must_use]
+pub fn drift_settings(config: &Config) -> DriftSettings {
+    DriftSettings {
+        reference: config.drift.reference,
+        reference_decisions: config.drift.reference_decisions,
+        window_hours: config.drift.window.as_secs().div_ceil(3600),
+    }
+}
+
+/// Where a server keeps the counts of drift: beside the database. `None` where nothing is stored.
+#[must_use]
+pub fn drift_file(config: &Config) -> Option<PathBuf> {
+    config.store.enabled.then(|| config.store.path.with_extension("drift.json"))
 }
 
 pub(super) fn retrainer(config: &Config, bundles: Bundles, store: Option<&Store>) -> Retrainer {

@@ -1,6 +1,7 @@
 //! Moving a bundle towards what its users say: the base is the prior, their verdicts move it as far as they carry.
 
 mod basis;
+pub mod careful;
 mod correction;
 mod dials;
 mod evidence;
@@ -19,7 +20,7 @@ use crate::domain::scores::LabelSpace;
 use crate::domain::steps::DialSample;
 use crate::domain::task::Task;
 use crate::model::index::SearchScratch;
-use crate::train::adapt::correction::Correction;
+use crate::train::adapt::correction::{Correction, Fitted};
 use crate::train::adapt::placed::{Placed, place};
 use crate::train::base::Base;
 use crate::train::calibrate::blend::{self, BlendCase, MAX_K};
@@ -217,7 +218,8 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
         dial: base.calibration.dial.clone(),
         sample: DialSample::default(),
     };
-    let cases = cases((known, labelled), (&scorer, &fitted.held_out), (&content, seed));
+    let seen = Known { experience: known, near: &known.features, placed: labelled };
+    let cases = cases(seen, (&scorer, &fitted.held_out), (&content, seed));
     let tiers = placed.space.tiers().len();
     if known.ids.len() >= LEAST_FOR_BLEND {
         scorer.blend = blend::choose((&cases, &[]), tiers.saturating_sub(1), progress)?.0;
@@ -229,10 +231,15 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
     let then: Vec<usize> =
         rungs.iter().map(|&position| labelled.like.get(position).copied().unwrap_or(position)).collect();
     scorer.dial = anew.unwrap_or_else(|| dials::carried((base, &then), (known, &cases), (&scorer, &rungs), seed));
+    let report = report(experience, &placed, &fitted);
+    Ok(Adapted { scorer, space: placed.space, content, report })
+}
+
+fn report(experience: &Experience, placed: &Placed, fitted: &Fitted) -> AdaptReport {
     let name = |position: usize| position_name(&placed.space, position);
     let moved =
         placed.counts.iter().enumerate().filter(|(_, count)| fitted.penalty.is_some() && **count >= LEAST_VERDICTS);
-    let report = AdaptReport {
+    AdaptReport {
         prompts: experience.ids.len(),
         verdicts: experience.rows(),
         skipped: experience.skipped.clone(),
@@ -241,8 +248,7 @@ pub fn adapt(base: &Base, experience: &Experience, seed: u64, progress: &dyn Pro
         base_log_loss: fitted.base_loss,
         log_loss: fitted.loss,
         penalty: fitted.penalty,
-    };
-    Ok(Adapted { scorer, space: placed.space, content, report })
+    }
 }
 
 /// As many prompts as are fitted on, drawn by the seed; `None` where all are.
@@ -258,9 +264,19 @@ pub(crate) fn position_name(space: &LabelSpace, position: usize) -> String {
     tier.or_else(model).unwrap_or_default()
 }
 
+/// Prompts with verdicts as one scorer reads them.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// The prompts, with what the scorer's heads read.
+    experience: &'a Experience,
+    /// What neighbours are looked up by: the fast encoder's embeddings.
+    near: &'a Features,
+    placed: &'a Placed,
+}
+
 /// Cases for the blend: held-out head probabilities and the neighbours of every prompt but itself.
 fn cases(
-    (experience, placed): (&Experience, &Placed),
+    Known { experience, near: near_by, placed }: Known<'_>,
     (scorer, held_out): (&Scorer, &[Vec<f64>]),
     (content, seed): (&IndexContent, u64),
 ) -> Vec<BlendCase> {
@@ -286,7 +302,7 @@ fn cases(
     };
     let mut case = |prompt: usize| {
         let own = experience.stems.get(prompt);
-        let near = neighbours(&index, (&experience.features, 2 * MAX_K), prompt, &mut scratch);
+        let near = neighbours(&index, (near_by, 2 * MAX_K), prompt, &mut scratch);
         let other = |near: &Neighbour| stem_of.get(&near.item) != own;
         let observed = placed.labels.get(prompt).into_iter().flatten();
         BlendCase {

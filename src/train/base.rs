@@ -8,7 +8,7 @@ use crate::domain::scores::LabelSpace;
 use crate::model::bundle::Bundle;
 use crate::model::index::Vectors;
 use crate::model::index::onboarded::read_onboarded;
-use crate::model::manifest::{Calibration, IndexItem, Manifest};
+use crate::model::manifest::{Calibration, EncoderRef, HeadsRef, IndexItem, Manifest};
 use crate::train::error::TrainError;
 use crate::train::graph::HeadsGraph;
 use crate::train::index_build::{IndexContent, IndexSettings};
@@ -26,8 +26,21 @@ pub struct Base {
     pub calibration: Calibration,
     /// Its index.
     pub content: IndexContent,
+    /// Its careful heads, where it has some.
+    pub careful: Option<CarefulBase>,
     /// Digests of the questions that it and its ancestors learned. Empty for a bundle that does not say.
     pub learned: HashSet<u64>,
+}
+
+/// The careful scorer of a base.
+#[derive(Clone, Debug)]
+pub struct CarefulBase {
+    /// The encoder that its heads read.
+    pub encoder: EncoderRef,
+    /// Its heads.
+    pub heads: HeadsGraph,
+    /// Its calibration.
+    pub calibration: Calibration,
 }
 
 impl Base {
@@ -38,8 +51,18 @@ impl Base {
     pub fn open(bundle: &Bundle) -> Result<Self, TrainError> {
         let wrap = |error| TrainError::model("reading the base bundle")(error);
         let manifest = bundle.manifest().clone();
-        let heads = onnx::decode(&bundle.read(&manifest.heads.path).map_err(wrap)?)?;
-        let calibration: Calibration = bundle.read_json(&manifest.heads.calibration).map_err(wrap)?;
+        let scorer = |files: &HeadsRef| -> Result<(HeadsGraph, Calibration), TrainError> {
+            let heads = onnx::decode(&bundle.read(&files.path).map_err(wrap)?)?;
+            Ok((heads, bundle.read_json(&files.calibration).map_err(wrap)?))
+        };
+        let (heads, calibration) = scorer(&manifest.heads)?;
+        let careful = match &manifest.careful {
+            Some(careful) => {
+                let (heads, calibration) = scorer(&careful.heads)?;
+                Some(CarefulBase { encoder: careful.encoder.clone(), heads, calibration })
+            }
+            None => None,
+        };
         let content = match &manifest.index {
             None => IndexContent::empty(IndexSettings::seeded(0).dimension.min(heads.dimension)),
             Some(index) => {
@@ -67,7 +90,7 @@ impl Base {
             // Bundles from before there was this file.
             Err(_) => HashSet::new(),
         };
-        Ok(Self { manifest, heads, calibration, content, learned })
+        Ok(Self { manifest, heads, calibration, content, careful, learned })
     }
 
     /// Opens a bundle directory.

@@ -53,7 +53,7 @@ pub struct TrainOptions {
     pub tiers: Option<PathBuf>,
     /// The directory of the fast encoder. Without one the base's is used.
     pub encoder: Option<PathBuf>,
-    /// The directory of the careful encoder, if careful heads are wanted. Not used when adapting.
+    /// The directory of the careful encoder, if careful heads are wanted. When adapting, the base's is found by itself where it is installed.
     pub careful_encoder: Option<PathBuf>,
     /// The models directory, where encoders are looked for last.
     pub models: PathBuf,
@@ -151,6 +151,7 @@ fn from_nothing(options: &TrainOptions, progress: &dyn Progress) -> Result<Train
         held_out: Some(held_out),
         careful_held_out: careful.as_ref().map(|(_, _, held_out)| held_out.clone()),
         adapted: None,
+        careful: None,
         influence: None,
         moved: None,
         index: None,

@@ -14,6 +14,7 @@ use crate::model::publish::BundleWriter;
 use crate::train::clock;
 use crate::train::error::TrainError;
 use crate::train::progress::{Phase, Progress, step};
+use crate::train::rows::Rows;
 
 /// What is different in the new bundle.
 #[derive(Clone, Debug, Default)]
@@ -73,9 +74,11 @@ pub(crate) fn derive(
     Ok((id, path))
 }
 
-/// A value as a JSON file.
+/// A value as a JSON file, with a line for every field and for every row of a table.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, TrainError> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(TrainError::model("writing the bundle"))?;
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Rows::default());
+    value.serialize(&mut serializer).map_err(TrainError::model("writing the bundle"))?;
     bytes.push(b'\n');
     Ok(bytes)
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::operating::OperatingPoints;
 use crate::domain::probability::logit;
 use crate::domain::unknown::{KnownModel, Market};
-use crate::model::bundle::{BASELINE_FILE, Bundle, MARKET_FILE};
+use crate::model::bundle::{BASELINE_FILE, Bundle, MARKET_FILE, OPERATING_FILE};
 use crate::train::build::TrainOptions;
 use crate::train::dataset::Dataset;
 use crate::train::derive::json;
@@ -12,7 +13,7 @@ use crate::train::directions::{DIRECTIONS_FILE, Directions};
 use crate::train::error::TrainError;
 use crate::train::fit::gain::Part;
 use crate::train::held_out::HeldOut;
-use crate::train::operating::{OPERATING_FILE, OperatingPoints, with_costs};
+use crate::train::operating::with_costs;
 use crate::train::progress::Progress;
 use crate::train::scorer::{Scorer, apply};
 use crate::train::tiers::Tiers;

@@ -2,8 +2,6 @@
 
 use half::f16;
 
-use crate::domain::embedding::Embedding;
-use crate::domain::signals::Signals;
 use crate::train::graph::SIGNALS;
 
 /// Embeddings and signals of prompts, row after row. Half precision halves the memory of millions of prompts.
@@ -61,23 +59,9 @@ impl Features {
         self.signals.get(row).copied().unwrap_or([0.0; SIGNALS])
     }
 
-    /// The leading numbers of a row's embedding scaled to length one again, as the index holds them. `None` if there is none.
-    #[must_use]
-    pub fn index_vector(&self, row: usize, dimension: usize) -> Option<Embedding> {
-        let mut vector = self.embedding(row);
-        vector.truncate(dimension);
-        Embedding::normalise(vector)
-    }
-
     /// Appends the rows of another set of the same dimension.
     pub fn append(&mut self, mut other: Self) {
         self.embeddings.append(&mut other.embeddings);
         self.signals.append(&mut other.signals);
     }
-}
-
-/// The signals of a text as the heads read them.
-#[must_use]
-pub fn signals_of(text: &str) -> [f32; SIGNALS] {
-    Signals::of(text).features()
 }

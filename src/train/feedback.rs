@@ -18,6 +18,7 @@ use crate::train::influence::Voices;
 use crate::train::outcomes::stem_of;
 use crate::train::progress::{Phase, Progress, Silent, step};
 use crate::train::table::{self, Cell};
+use crate::train::texts::Texts;
 
 const COLUMNS: [&str; 14] = [
     "prompt_id",
@@ -58,6 +59,8 @@ pub struct Told {
     pub experience: Experience,
     /// Who gave them.
     pub voices: Voices,
+    /// The texts of its prompts, where they were exported.
+    pub texts: Texts,
     /// Usable rows by the bundle that decided: feedback for an older bundle's decisions counts like any other.
     pub bundles: BTreeMap<String, u64>,
 }
@@ -140,7 +143,8 @@ impl Gathered {
     }
 
     fn keep(&mut self, row: Row) {
-        let Told { experience, voices, bundles } = &mut self.told;
+        let Told { experience, voices, texts, bundles } = &mut self.told;
+        texts.push(row.text.as_deref());
         experience.stems.push(row.text.as_deref().map_or_else(|| digest_of(&row.embedding), stem_of));
         experience.ids.push(row.id);
         experience.tasks.push(row.task);

@@ -46,14 +46,6 @@ impl Matrix {
         self.values.extend_from_slice(row);
     }
 
-    /// The columns at these places, in this order. Places beyond the last are left out.
-    #[must_use]
-    pub fn select_columns(&self, columns: &[usize]) -> Self {
-        let chosen = self.values.chunks_exact(self.columns.max(1));
-        let values = chosen.flat_map(|row| columns.iter().filter_map(|&at| row.get(at).copied())).collect();
-        Self { columns: columns.iter().filter(|&&at| at < self.columns).count(), values }
-    }
-
     /// The rows at these places, in this order.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {

@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
+use crate::domain::operating::OperatingPoint;
 use crate::domain::task::Task;
 use crate::model::index::SearchScratch;
 use crate::train::calibrate::blend::MAX_K;
 use crate::train::features::Features;
 use crate::train::fit::gain::Part;
 use crate::train::metrics::{Pair, PgrCurve, auc, bootstrap, brier, ece, ece_by_chance, macro_f1, random_apgr};
-use crate::train::operating::{self, OperatingPoint};
+use crate::train::operating;
 use crate::train::scorer::{Scorer, Surroundings, apply, neighbours};
 
 /// Rounds of the bootstrap in the training report.

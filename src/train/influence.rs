@@ -7,9 +7,6 @@ use serde::Serialize;
 use crate::train::adapt::Experience;
 use crate::train::outcomes::digest;
 
-/// The most that one caller's feedback may weigh where nothing else is said, as a share of all.
-pub const DEFAULT_CALLER_SHARE: f64 = 0.2;
-
 /// Callers that a report lists at most, the heaviest first.
 const MOST_LISTED: usize = 50;
 

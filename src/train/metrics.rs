@@ -64,16 +64,6 @@ impl PgrCurve {
         let first = self.points.iter().position(|&point| point >= recovered - 1e-12);
         first.unwrap_or(steps) as f64 / steps as f64
     }
-
-    /// The curve at evenly spaced shares, for plots: `(share, recovered)`.
-    #[must_use]
-    pub fn sampled(&self, points: usize) -> Vec<(f64, f64)> {
-        let last = self.points.len().saturating_sub(1);
-        let steps = points.max(2) - 1;
-        let at = |step: usize| (step as f64 / steps as f64 * last as f64).round() as usize;
-        let point = |step| self.points.get(at(step)).map(|&y| (step as f64 / steps as f64, y));
-        (0..=steps).filter_map(point).collect()
-    }
 }
 
 /// Positions from the largest value to the smallest; equal values in an order drawn from the seed, never in file order.
@@ -82,13 +72,6 @@ fn order_by(count: usize, seed: u64, value: impl Fn(usize) -> f64) -> Vec<usize>
     order.shuffle(&mut StdRng::seed_from_u64(seed));
     order.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
     order
-}
-
-/// The area of a router that knows both scores.
-#[must_use]
-pub fn oracle_apgr(pairs: &[Pair], seed: u64) -> Option<f64> {
-    let knowing: Vec<Pair> = pairs.iter().map(|pair| Pair { gain: pair.strong - pair.weak, ..*pair }).collect();
-    PgrCurve::of(&knowing, seed).map(|curve| curve.apgr())
 }
 
 /// The mean area of routers that shuffle, over this many shuffles.

@@ -40,10 +40,13 @@ pub mod progress;
 pub mod publish;
 pub mod report;
 mod retrain;
+mod rows;
 pub mod scorer;
+mod second;
 pub mod split;
 mod table;
 pub mod tasks;
+pub mod texts;
 pub mod tiers;
 pub mod traffic;
 

@@ -1,42 +1,10 @@
 //! Operating points: what a share of calls sent to the strongest tier buys, on prompts that training never saw.
 
-use serde::{Deserialize, Serialize};
-
+use crate::domain::operating::OperatingPoint;
 use crate::train::metrics::{Pair, bootstrap};
-
-/// The file of a bundle that holds its operating points. Optional.
-pub const OPERATING_FILE: &str = "operating.json";
 
 /// Rounds of the bootstrap.
 const ROUNDS: usize = 200;
-
-/// What one setting of the dial did on the held-out prompts. Intervals are at 95 %, by bootstrap over prompts at a fixed threshold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OperatingPoint {
-    /// `share-30` for a share of 0.3.
-    pub name: String,
-    /// The share of prompts sent to the strongest tier, 0..1.
-    pub share: f64,
-    /// The least gain that was sent up.
-    pub threshold: f64,
-    /// The mean score relative to that of the strongest tier alone.
-    pub quality: f64,
-    /// Its interval.
-    pub quality_interval: [f64; 2],
-    /// The cost relative to that of the strongest tier alone, by list prices of output; `None` where a tier has no priced model.
-    pub cost: Option<f64>,
-    /// Its interval: that of the share, since prices are known.
-    pub cost_interval: Option<[f64; 2]>,
-}
-
-/// The points of a bundle.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OperatingPoints {
-    /// What they were measured on.
-    pub measured_on: String,
-    /// The points, by share.
-    pub points: Vec<OperatingPoint>,
-}
 
 /// The points at shares of a tenth to nine tenths. Empty without prompts, or where the strongest tier is never right.
 #[must_use]

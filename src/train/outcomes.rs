@@ -284,19 +284,6 @@ impl Outcomes {
         }
         Ok(Self { models, rows, ..self }.keep(&prompts))
     }
-
-    /// The mean score of every model, weighted as the rows are.
-    #[must_use]
-    pub fn model_means(&self) -> Vec<f64> {
-        let mut sums = vec![(0.0_f64, 0.0_f64); self.models.len()];
-        for row in &self.rows {
-            if let Some((sum, weight)) = sums.get_mut(row.model as usize) {
-                *sum += f64::from(row.score) * f64::from(row.weight);
-                *weight += f64::from(row.weight);
-            }
-        }
-        sums.into_iter().map(|(sum, weight)| if weight > 0.0 { sum / weight } else { 0.5 }).collect()
-    }
 }
 
 #[cfg(test)]

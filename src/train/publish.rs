@@ -22,6 +22,7 @@ use crate::model::manifest::{
 use crate::model::publish::BundleWriter;
 use crate::model::verdict::REPORT_FILE;
 use crate::train::adapt::AdaptReport;
+use crate::train::adapt::careful::CarefulFate;
 use crate::train::clock;
 use crate::train::derive::{json, json_lines};
 use crate::train::embed::TextEncoder;
@@ -106,6 +107,8 @@ pub struct TrainReport {
     pub careful_held_out: Option<HeldOut>,
     /// What adapting changed.
     pub adapted: Option<AdaptReport>,
+    /// What became of the careful scorer of the base; nothing where it has none.
+    pub careful: Option<CarefulFate>,
     /// How much every caller's feedback weighed.
     pub influence: Option<Influence>,
     /// What changed against the parent.

@@ -23,6 +23,8 @@ use crate::train::outcomes::{self, LEAST_PROPENSITY, Outcomes, ReadReport};
 use crate::train::progress::Progress;
 use crate::train::publish::{Parent, PartSizes, Parts, TrainReport, write};
 use crate::train::scorer::Scorer;
+use crate::train::second::Second;
+use crate::train::texts::Texts;
 
 /// Up to this many prompts, what ships is fitted once more with the prompts that judged. Beyond it a fifth less is no loss.
 const FITTED_AGAIN: usize = 20_000;
@@ -40,7 +42,7 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
     let models = models_with(&directory, (&options.models, &base));
     let mut encoder = TextEncoder::open(&directory, (options.device, options.threads))?;
     let parent_index = index_of(&bundle, &base)?;
-    let Lesson { experience, voices, read, rows, influence } = gather(options, (&base, &mut encoder), progress)?;
+    let Lesson { experience, voices, texts, read, rows, influence } = gather(options, (&base, &mut encoder), progress)?;
     make_room(&mut base, &experience);
 
     let trial = Trial::of(&experience, &base.learned, options.seed);
@@ -59,6 +61,8 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
         let (_, moved) = contest.judge(&shipped, &some, progress)?;
         (shipped, gates::against_parent(&[], base.manifest.tiers.len(), options.seed), Moved { unseen: false, ..moved })
     };
+    let second = Second { options, bundle: &bundle, base: &base, experience: &experience, texts: &texts };
+    let (careful, fate) = second.look(&adapted, progress)?;
     let all = experience.ids.len();
     let fitted = if judged && all > FITTED_AGAIN { trial.fit.len() } else { all };
     let learned = base.learned.iter().copied().chain(experience.stems.iter().copied());
@@ -73,6 +77,7 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
         held_out: None,
         careful_held_out: None,
         adapted: Some(adapted.report.clone()),
+        careful: fate,
         influence,
         moved: Some(moved),
         index: None,
@@ -82,7 +87,7 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
     report.prompts.test = if judged { trial.held_out.len() } else { 0 };
     let parts = Parts {
         scorer: &adapted.scorer,
-        careful: None,
+        careful: careful.as_ref().map(|(scorer, encoder)| (scorer, encoder.clone())),
         space: &adapted.space,
         content: &adapted.content,
         settings: index_settings(&base, options.seed),
@@ -133,6 +138,7 @@ fn index_of(bundle: &Bundle, base: &Base) -> Result<NeighbourIndex, TrainError> 
 struct Lesson {
     experience: Experience,
     voices: Voices,
+    texts: Texts,
     read: Option<ReadReport>,
     rows: TrainedOn,
     influence: Option<Influence>,
@@ -146,6 +152,7 @@ fn gather(
     let mut lesson = Lesson {
         experience: Experience::default(),
         voices: Voices::default(),
+        texts: Texts::default(),
         read: None,
         rows: TrainedOn::default(),
         influence: None,
@@ -154,6 +161,7 @@ fn gather(
         let outcomes: Outcomes = outcomes::read(&options.outcomes, &options.outcome_options, progress)?;
         let texts: Vec<&str> = outcomes.prompts.iter().map(|prompt| &*prompt.text).collect();
         let features = encoder.features(&texts, progress)?;
+        texts.iter().for_each(|text| lesson.texts.push(Some(text)));
         lesson.rows = trained_on(&outcomes);
         lesson.read = Some(outcomes.report.clone());
         lesson.experience.append(Experience::of(&outcomes, features));
@@ -174,6 +182,7 @@ fn gather(
         lesson.rows.datasets.push(("feedback".to_owned(), told.experience.rows() as u64));
         lesson.voices.propensities.extend(told.voices.propensities);
         lesson.experience.append(told.experience);
+        lesson.texts.append(told.texts);
         lesson.influence = Some(Influence { bundles: told.bundles, ..influence });
     }
     if lesson.experience.ids.is_empty() {

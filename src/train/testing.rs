@@ -6,11 +6,13 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+use crate::domain::signals::Signals;
 use crate::model::generation::Generation;
 use crate::model::session::Device;
 use crate::model::testing::TinyModels;
 use crate::train::build::{TrainOptions, train};
 use crate::train::dataset::Unseen;
+use crate::train::graph::SIGNALS;
 use crate::train::outcomes::OutcomeOptions;
 use crate::train::progress::Silent;
 
@@ -88,4 +90,9 @@ pub(crate) fn trained() -> (TinyModels, PathBuf) {
 /// Loads a bundle as a server does.
 pub(crate) fn generation(tiny: &TinyModels, bundle: &Path) -> Generation {
     Generation::prepare(&tiny.settings(bundle)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The signals of a text as the heads read them.
+pub(crate) fn signals_of(text: &str) -> [f32; SIGNALS] {
+    Signals::of(text).features()
 }

@@ -82,7 +82,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("doctor", &["domain", "config", "model"]),
+    ("doctor", &["domain", "config", "drift", "model", "serve"]),
     ("cli", &[]),
     (
         "commands",

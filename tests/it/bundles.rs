@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use crate::support::app::{PATIENCE, chat, copy_tree, fixtures, install_tiny_models, trimtab};
+use crate::support::app::{PATIENCE, chat, copy_tree, fixtures, install_default_models, install_tiny_models, trimtab};
 use crate::support::{Setup, TestApp};
 
 fn home() -> tempfile::TempDir {
@@ -159,4 +159,21 @@ async fn wait_until(happened: impl AsyncFn() -> bool) {
         }
     });
     waited.await.expect("it happens in time");
+}
+
+#[tokio::test]
+async fn operating_points_are_shown_on_the_command_line_and_to_administration() {
+    let directory = tempfile::tempdir().unwrap();
+    install_default_models(&directory.path().join("models"));
+    let (_, listed, error) = trimtab(directory.path(), &["bundle", "list"], "");
+    let (_, for_programs, _) = trimtab(directory.path(), &["bundle", "list", "--json"], "");
+    let app = TestApp::start_in(directory, Setup::default()).await.unwrap();
+
+    let serving = app.send(app.client.get(format!("{}/admin/bundle", app.admin_url))).await.json();
+
+    assert!(listed.contains("share-30") && listed.contains("% of prompts to the strongest tier: "), "{listed}{error}");
+    assert!(listed.contains("of its quality at "), "{listed}");
+    let for_programs: Value = serde_json::from_str(for_programs.lines().next().unwrap()).unwrap();
+    assert_eq!(serving["operating"]["points"][2]["name"], "share-30");
+    assert_eq!(serving["operating"], for_programs["operating"]);
 }

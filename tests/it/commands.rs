@@ -31,6 +31,9 @@ fn route_prints_a_sentence_for_people() {
 
     assert_eq!(code, Some(0), "{error}");
     assert!(out.contains("was chosen") && out.contains("demo-small") && out.contains("µs"), "{out}");
+    let lines = || out.lines().skip(1).filter(|line| line.contains("demo-"));
+    assert!(lines().count() == 3 && lines().all(|line| line.contains("utility ")), "{out}");
+    assert!(lines().any(|line| line.starts_with('→') && line.contains(" = ") && line.contains(" for cost")), "{out}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 
-use crate::support::app::chat;
+use crate::support::app::{chat, load_config};
 use crate::support::{Reply, Setup, TestApp};
 
 const ASK: &str = "Which of these numbers is prime?";
@@ -139,7 +139,7 @@ async fn two_servers_on_one_store_are_refused() {
     let second = tempfile::tempdir().unwrap();
     // A directory of its own, but the same store.
     let setup = Setup::default();
-    let mut config = crate::support::app::load_config(second.path(), &setup);
+    let mut config = load_config(second.path(), &setup);
     config.store.path = first.directory.path().join("trimtab.db");
 
     let error = trimtab::serve::serve(config, tokio_util::sync::CancellationToken::new(), |_| {}).await.unwrap_err();
@@ -202,4 +202,16 @@ async fn callers_report_on_their_own_decisions_and_judges_on_everybodys() {
     let directory = app.stop().await;
     let rows = crate::commands::export(directory.path(), &[]);
     assert_eq!(rows[0]["judges"], json!("{\"alice\":0.0,\"judge\":0.0}"));
+}
+
+#[test]
+fn the_share_of_one_caller_in_the_running_index_is_configured() {
+    let directory = tempfile::tempdir().unwrap();
+    let share = |toml: &str| {
+        let config = load_config(directory.path(), &Setup::default().with(toml));
+        trimtab::serve::settings::prepare_settings(&config, Path::new("")).caller_share
+    };
+
+    assert!((share("") - 0.2).abs() < 1e-12);
+    assert!((share("[feedback]\ncaller_share = 0.5\n") - 0.5).abs() < 1e-12);
 }

@@ -17,6 +17,8 @@ mod chat_completions;
 mod choice;
 mod clients;
 mod commands;
+#[cfg(target_os = "linux")]
+mod cut_short;
 mod dialects;
 mod drift;
 mod drills;

@@ -73,6 +73,8 @@ fn wrong_words_and_ranges_are_named() {
         ("[breaker]\nfailures = 0", "breaker.failures"),
         ("[breaker]\ncooling = '5m'", "breaker.longest_cooling"),
         ("[hedge]\nshare = 2", "hedge.share"),
+        ("[feedback]\ncaller_share = 0", "feedback.caller_share"),
+        ("[feedback]\ncaller_share = 1.5", "feedback.caller_share"),
         ("[policies.chat]\nquality = 1\nfallback_on = ['sadness']", "policies.chat.fallback_on"),
     ];
     for (wrong, path) in cases {

@@ -4,20 +4,20 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use crate::domain::baseline::Baseline;
 use crate::domain::candidate::Candidate;
 use crate::domain::familiarity::Known;
+use crate::domain::operating::OperatingPoints;
 use crate::domain::signals::Signals;
 use crate::domain::task::Task;
 use crate::domain::unknown::Market;
-use crate::model::bundle::{BASELINE_FILE, Bundle, EncoderDirectory, GOLDEN_FILE, MARKET_FILE};
+use crate::model::bundle::{Bundle, EncoderDirectory, GOLDEN_FILE, MARKET_FILE};
 use crate::model::encoder::{Encoder, GRAPH_FILE};
 use crate::model::engine::{Engine, EngineSettings, Worker};
 use crate::model::error::{InferenceError, PrepareError, panic_text};
 use crate::model::fast::{Reading, Slot, SlotPool};
 use crate::model::generation::{Careful, CarefulStatus, Generation};
 use crate::model::heads::{Heads, HeadsShape};
-use crate::model::index::{NeighbourIndex, SearchScratch};
+use crate::model::index::{CALLER_SHARE, NeighbourIndex, SearchScratch};
 use crate::model::manifest::{Calibration, CarefulRef, GoldenRow, HeadsRef};
 use crate::model::session::Device;
 use crate::model::tokenize::{TokenBuffer, Tokenizer};
@@ -41,6 +41,8 @@ pub struct PrepareSettings {
     pub slots: NonZeroUsize,
     /// The careful scorer, unless it is switched off.
     pub careful: Option<EngineSettings>,
+    /// The most of the fresh feedback in the index that one caller's may be, as a share of all, above 0 and at most 1.
+    pub caller_share: f64,
     /// The models that will be chosen among, for which the dial is made. Without any the dial is the bundle's own.
     pub candidates: Vec<Candidate>,
 }
@@ -55,6 +57,7 @@ impl PrepareSettings {
             device: Device::Cpu,
             slots: SlotPool::default_size(),
             careful: Some(EngineSettings::default()),
+            caller_share: CALLER_SHARE,
             candidates: Vec::new(),
         }
     }
@@ -91,6 +94,7 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
         Some(index) => NeighbourIndex::open(&bundle, index, labels.len())?,
         None => NeighbourIndex::empty(manifest.encoder.dimension),
     };
+    let index = index.with_caller_share(settings.caller_share);
     let tokenizer = Tokenizer::open(&encoder)?;
     let slots = scorer.sessions(settings.slots)?.map(|session| {
         let (encoder, heads) = session?;
@@ -104,7 +108,8 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
         warm(&tokenizer, slot, &index)?;
     }
     let careful = careful(&bundle, settings)?;
-    let baseline = baseline(&bundle)?;
+    let baseline = bundle.baseline()?;
+    let operating = operating(&bundle);
     let known = Known::of(baseline.as_ref());
     let manifest = manifest.clone();
     let mut generation = Generation {
@@ -112,6 +117,7 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
         labels,
         calibration,
         baseline,
+        operating,
         known,
         tokenizer,
         slots: SlotPool::new(slots),
@@ -122,16 +128,10 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
     Ok(generation)
 }
 
-/// The baseline, where the bundle has one that this build understands: an older server must be able to serve a newer bundle.
-fn baseline(bundle: &Bundle) -> Result<Option<Baseline>, PrepareError> {
-    if bundle.digest(BASELINE_FILE).is_err() {
-        return Ok(None);
-    }
-    let baseline: Baseline = bundle.read_json(BASELINE_FILE)?;
-    if !baseline.is_usable() {
-        tracing::warn!(bundle = %bundle.manifest().id, "the bundle's baseline is not of this build; going on without it");
-    }
-    Ok(Some(baseline).filter(Baseline::is_usable))
+/// The operating points. They decide nothing, so that a bundle serves without those that cannot be read.
+fn operating(bundle: &Bundle) -> Option<OperatingPoints> {
+    let read = bundle.operating();
+    read.inspect_err(|error| tracing::warn!(%error, "going on without the bundle's operating points")).ok().flatten()
 }
 
 /// The points of comparison for models without labels, where the bundle has some.

@@ -21,11 +21,11 @@ pub struct FreshItem {
     pub embedding: Embedding,
     /// Scores by position of the label space.
     pub labels: Labels,
-    /// Who said so. One caller's items are bounded by [`CALLER_SHARE`].
+    /// Who said so. One caller's items are bounded.
     pub caller: CallerId,
 }
 
-/// The most of the fresh items that one caller's may be, as a share of all. Where there are too few callers for it, all may have the
+/// The most of the fresh items that one caller's may be where nothing else is said, as a share of all. Where there are too few callers for it, all may have the
 /// same. A caller at its bound replaces its own oldest item, so that it crowds nobody out.
 pub const CALLER_SHARE: f64 = 0.2;
 
@@ -38,6 +38,7 @@ const ALWAYS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Fresh {
     ring: RwLock<Ring>,
+    share: f64,
 }
 
 #[derive(Debug)]
@@ -53,7 +54,12 @@ struct Ring {
 impl Fresh {
     pub(super) fn new(dimension: usize) -> Self {
         let ring = Ring { vectors: Vectors::new(dimension), items: Vec::new(), ages: VecDeque::new(), dropped: 0 };
-        Self { ring: RwLock::new(ring) }
+        Self { ring: RwLock::new(ring), share: CALLER_SHARE }
+    }
+
+    /// The same with another share for one caller.
+    pub(super) fn bounded(self, share: f64) -> Self {
+        Self { share, ..self }
     }
 
     /// Adds an item, in place of one of the same name if there is one. False if its embedding does not fit.
@@ -66,7 +72,7 @@ impl Fresh {
                 ring.ages.retain(|&row| row != at);
                 at
             }
-            None if let Some(own) = ring.own_oldest_at_bound(&item.caller) => {
+            None if let Some(own) = ring.own_oldest_at_bound(&item.caller, self.share) => {
                 ring.dropped += 1;
                 ring.ages.retain(|&row| row != own);
                 own
@@ -122,11 +128,11 @@ impl Fresh {
 
 impl Ring {
     /// The row of the oldest item of a caller who has as many as it may have.
-    fn own_oldest_at_bound(&self, caller: &CallerId) -> Option<usize> {
+    fn own_oldest_at_bound(&self, caller: &CallerId, share: f64) -> Option<usize> {
         let callers: HashSet<&CallerId> = self.items.iter().map(|item| &item.caller).chain([caller]).collect();
         let is_own = |item: &FreshItem| item.caller == *caller;
         let own = self.items.iter().filter(|item| is_own(item)).count();
-        let share = CALLER_SHARE.max(1.0 / callers.len() as f64);
+        let share = share.max(1.0 / callers.len() as f64);
         let most = ((self.items.len() + 1) as f64 * share).floor() as usize;
         // A lone caller has nobody to crowd out.
         if callers.len() == 1 || own < most.max(ALWAYS) {

@@ -166,6 +166,25 @@ fn one_caller_cannot_fill_the_fresh_items() {
 }
 
 #[test]
+fn the_share_of_one_caller_is_a_setting() {
+    let kept = |share: f64| {
+        let index = NeighbourIndex::empty(2).with_caller_share(share);
+        let point = Embedding::normalise(vec![1.0, 0.0]).unwrap();
+        for n in 0..400 {
+            assert!(index.add(by(&format!("honest-{}", n / 100), n, &point)));
+        }
+        for n in 0..2_000 {
+            assert!(index.add(by("flood", 100_000 + n, &point)));
+        }
+        index.fresh_items().iter().filter(|item| item.caller.as_str() == "flood").count()
+    };
+
+    assert_eq!(kept(0.2), 100);
+    assert_eq!(kept(0.5), 400);
+    assert_eq!(kept(1.0), 2_000);
+}
+
+#[test]
 fn a_damaged_graph_is_built_again_from_the_vectors() {
     let models = crate::model::testing::TinyModels::new();
     for content in [&b"damaged"[..], b"TTGRAPH1", b""] {

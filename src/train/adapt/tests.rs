@@ -5,10 +5,10 @@ use super::*;
 use crate::domain::calibration::{Calibrator, Dial};
 use crate::domain::probability::logit;
 use crate::model::manifest::{Calibration, EncoderRef, HeadsRef, Manifest, TrainedOn};
-use crate::train::features::signals_of;
 use crate::train::graph::{HeadOutputs, HeadsGraph, Output, SIGNALS};
 use crate::train::metrics::{auc, ece};
 use crate::train::progress::Silent;
+use crate::train::testing::signals_of;
 
 const DIMENSION: usize = 8;
 
@@ -47,7 +47,14 @@ fn base() -> Base {
         dial: Dial::from_gains(&[0.0, 0.1]).unwrap(),
         sample: DialSample::default(),
     };
-    Base { manifest, heads, calibration, content: IndexContent::empty(DIMENSION), learned: HashSet::new() }
+    Base {
+        manifest,
+        heads,
+        calibration,
+        content: IndexContent::empty(DIMENSION),
+        careful: None,
+        learned: HashSet::new(),
+    }
 }
 
 /// Prompts scattered around two directions, easy and hard, and verdicts on two models by a chance for each.

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::domain::language::Language;
 use crate::domain::prompt::Prompt;
 use crate::domain::scores::LabelSpace;
 use crate::model::generation::{Generation, PrepareSettings};
@@ -218,10 +219,11 @@ impl Field {
         let dataset = prompt.and_then(|prompt| self.outcomes.datasets.get(prompt.dataset as usize));
         let column = self.extras.languages.get(at).and_then(Option::as_deref);
         let text = self.text(at);
+        let believed = seen.scores.as_ref().map_or_else(|_| Language::of(text), |scores| scores.familiarity.language);
         Facts {
             dataset: dataset.cloned().unwrap_or_default(),
             task: seen.scores.as_ref().map_or("not scored", |scores| scores.task().0.as_str()),
-            language: language_of(column, text),
+            language: language_of(column, believed),
             characters: text.trim().chars().count(),
         }
     }

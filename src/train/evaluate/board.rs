@@ -1,7 +1,7 @@
 //! The figures of some prompts: what every round of the bootstrap computes.
 
 use crate::train::evaluate::arena::Arena;
-use crate::train::evaluate::sheet::Recorder;
+use crate::train::evaluate::sheet::{Chance, Recorder};
 use crate::train::evaluate::sweep::{self, Choices};
 use crate::train::metrics::frontier::{Frontier, Point};
 use crate::train::metrics::weighted::{Predictions, Ranking};
@@ -148,14 +148,15 @@ impl<'a> Board<'a> {
             to.put(|| format!("score {at}"), Some(point.quality));
             to.put(|| format!("cost {at}"), Some(point.cost));
             to.put(|| format!("auc {at}"), predictions.auc(weights));
-            to.put(|| format!("ece {at}"), Some(error));
+            to.put_with(|| format!("ece {at}"), Some(error), || Some(by_chance(&[predictions], weights)));
             to.put(|| format!("brier {at}"), Some(square));
             ece += error;
             brier += square;
             singles.push(point);
         }
         let models = singles.len().max(1) as f64;
-        to.put(|| "ece".to_owned(), Some(ece / models));
+        let all = || self.predictions.iter().collect::<Vec<&Predictions>>();
+        to.put_with(|| "ece".to_owned(), Some(ece / models), || Some(by_chance(&all(), weights)));
         to.put(|| "brier".to_owned(), Some(brier / models));
         to.put(|| "auc".to_owned(), self.gap_predictions.auc(weights));
         singles
@@ -270,6 +271,12 @@ impl<'a> Board<'a> {
         let is_strong = |at: &usize| choices.get(*at).is_some_and(|&model| usize::from(model) == self.arena.strong);
         self.rows.iter().zip(weights).filter(|(at, _)| is_strong(at)).map(|(_, weight)| weight).sum::<f64>() / total
     }
+}
+
+/// What chance adds to the mean calibration error of these models.
+fn by_chance(predictions: &[&Predictions], weights: &[f64]) -> Chance {
+    let added: f64 = predictions.iter().map(|predictions| predictions.ece_by_chance(weights)).sum();
+    Chance { added: added / predictions.len().max(1) as f64, taken: 0.0 }
 }
 
 impl Sweep {

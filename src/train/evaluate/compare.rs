@@ -7,7 +7,7 @@ use crate::train::evaluate::EvalOptions;
 use crate::train::evaluate::arena::Arena;
 use crate::train::evaluate::board::{Board, Detail, task_means};
 use crate::train::evaluate::costs::CostNote;
-use crate::train::evaluate::sheet::{Figure, Recorder, Rounds, Sheet};
+use crate::train::evaluate::sheet::{Chance, Figure, Recorder, Rounds, Sheet};
 
 /// What can be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -72,9 +72,15 @@ pub(super) fn report((a, b): (&Arena, &Arena), options: &EvalOptions) -> Result<
         let (mut before, mut after) = (Recorder::naming(), Recorder::naming());
         first.record(weights, &mut before);
         second.record(weights, &mut after);
-        for ((name, before), after) in before.names().iter().zip(before.values()).zip(after.values()) {
-            // Named apart from the figures themselves: the interval of a difference needs no reflection.
-            to.put(|| format!("change of {name}"), Some(after - before));
+        let values = before.values().iter().zip(after.values());
+        let chances = before.chances().iter().zip(after.chances());
+        for ((name, (before, after)), chances) in before.names().iter().zip(values).zip(chances) {
+            // What chance adds to the first, it takes from the difference.
+            let chance = || {
+                let (before, after) = (chances.0.as_ref()?, chances.1.as_ref()?);
+                Some(Chance { added: after.added + before.taken, taken: after.taken + before.added })
+            };
+            to.put_with(|| format!("change of {name}"), Some(after - before), chance);
         }
     };
     let sheet = Sheet::fill(n, Rounds { count: options.bootstrap, seed: options.seed }, &record);

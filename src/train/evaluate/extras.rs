@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::domain::language::Language;
 use crate::train::error::TrainError;
 use crate::train::evaluate::block::Block;
 use crate::train::outcomes::{Filter, Outcomes};
@@ -98,34 +99,12 @@ fn amount(cell: &Cell<'_>, (path, row): (&Path, u64)) -> Result<f64, TrainError>
     })
 }
 
-/// The language a prompt is sliced by: what the column says, else the script of most of its letters.
-///
-/// One function, so that a better notion of language has one place to go.
-pub(super) fn language_of(column: Option<&str>, text: &str) -> String {
-    if let Some(language) = column.map(str::trim).filter(|language| !language.is_empty()) {
-        return language.to_lowercase();
-    }
-    let mut counts: HashMap<&'static str, usize> = HashMap::new();
-    for letter in text.chars().filter(|letter| letter.is_alphabetic()).take(2_000) {
-        *counts.entry(script_of(letter)).or_default() += 1;
-    }
-    let most = counts.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(a.0)));
-    most.map_or("no letters", |(script, _)| script).to_owned()
-}
-
-fn script_of(letter: char) -> &'static str {
-    match letter as u32 {
-        0x0000..=0x024F | 0x1E00..=0x1EFF => "latin script",
-        0x0370..=0x03FF | 0x1F00..=0x1FFF => "greek script",
-        0x0400..=0x052F => "cyrillic script",
-        0x0590..=0x05FF => "hebrew script",
-        0x0600..=0x06FF | 0x0750..=0x077F => "arabic script",
-        0x0900..=0x0DFF => "indic script",
-        0x0E00..=0x0E7F => "thai script",
-        0x3040..=0x30FF => "japanese script",
-        0x3400..=0x4DBF | 0x4E00..=0x9FFF => "chinese script",
-        0x1100..=0x11FF | 0xAC00..=0xD7AF => "korean script",
-        _ => "other script",
+/// The language a prompt is sliced by: what the column says, else what the router itself takes it for.
+pub(super) fn language_of(column: Option<&str>, believed: Language) -> String {
+    match column.map(str::trim).filter(|language| !language.is_empty()) {
+        Some(language) => language.to_lowercase(),
+        None if believed == Language::UNKNOWN => Language::bin_name(believed.bin()).to_owned(),
+        None => believed.code().to_owned(),
     }
 }
 
@@ -134,11 +113,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_column_wins_over_the_script() {
-        assert_eq!(language_of(Some("EN"), "你好"), "en");
-        assert_eq!(language_of(Some(" "), "你好,世界 ok"), "chinese script");
-        assert_eq!(language_of(None, "Wie geht es dir?"), "latin script");
-        assert_eq!(language_of(None, "Привет, мир"), "cyrillic script");
-        assert_eq!(language_of(None, "12 + 3 = ?"), "no letters");
+    fn the_column_wins_over_what_the_router_believes() {
+        let language = |column, text| language_of(column, Language::of(text));
+
+        assert_eq!(language(Some("EN"), "你好,世界,今天天气很好"), "en");
+        assert_eq!(language(Some(" "), "你好,世界,今天天气很好"), "zh");
+        assert_eq!(language(None, "Привет, мир, как у тебя дела сегодня?"), "ru");
+        assert_eq!(language(None, "Wie geht es dir heute, und was machst du am Wochenende?"), "de");
+        assert_eq!(language(None, "What is the capital of France?"), "en");
+        assert_eq!(language(None, "12 + 3 = ?"), "unknown");
     }
 }

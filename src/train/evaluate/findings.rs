@@ -52,7 +52,7 @@ pub struct EvalReport {
     pub auc_ci: Option<[f64; 2]>,
     /// Expected calibration error of the success probabilities, the mean over models.
     pub ece: f64,
-    /// Its interval, reflected about the figure, since resampling only adds to a calibration error.
+    /// Its interval, in which what chance adds to a calibration error is allowed for at the lower end.
     pub ece_ci: Option<[f64; 2]>,
     /// Brier score of the success probabilities, the mean over models.
     pub brier: f64,

@@ -50,7 +50,7 @@ fn arena(bundle: &str, (weak, strong): (&[f64], &[f64]), wishes: &[f64]) -> Aren
     let facts = |at: usize| Facts {
         dataset: ["one", "two", "three"][at % 3].to_owned(),
         task: ["open_qa", "other"][at % 2],
-        language: "latin script".to_owned(),
+        language: "en".to_owned(),
         characters: 100 + (at * 37) % 900,
     };
     Arena {

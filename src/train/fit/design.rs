@@ -154,7 +154,7 @@ impl Design {
 mod tests {
     use super::*;
     use crate::domain::embedding::dot;
-    use crate::train::features::signals_of;
+    use crate::train::testing::signals_of;
 
     #[test]
     fn folded_weights_give_the_same_score_on_raw_inputs() {

@@ -2,7 +2,7 @@
 //!
 //! Orders are made once and walked in every round, which makes a thousand rounds as cheap as a thousand sums.
 
-use crate::train::metrics::order_by;
+use crate::train::metrics::{self, order_by};
 
 /// Prompts from the one that wants the strong model most to the one that wants it least.
 #[derive(Clone, Debug)]
@@ -190,6 +190,14 @@ impl Predictions {
     #[must_use]
     pub fn ece(&self, weights: &[f64]) -> f64 {
         self.bins(weights).iter().map(|bin| bin.share * (bin.predicted - bin.observed).abs()).sum()
+    }
+
+    /// The part of the [`Predictions::ece`] that predictions without any error would show on as many prompts: see [`metrics::ece_by_chance`].
+    #[must_use]
+    pub fn ece_by_chance(&self, weights: &[f64]) -> f64 {
+        let times = |at: usize| weights.get(at).copied().unwrap_or(0.0).round().max(0.0) as usize;
+        let items = self.sorted.iter().flat_map(|&(at, p, y, _)| std::iter::repeat_n((p, y), times(at)));
+        metrics::ece_by_chance(&items.collect::<Vec<(f64, f64)>>())
     }
 
     /// The mean squared distance of predicted and observed.

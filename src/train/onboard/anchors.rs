@@ -167,8 +167,8 @@ fn learn(inverse: &mut [f64], (v, weight): (&[f64], f64)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::features::signals_of;
     use crate::train::progress::Silent;
+    use crate::train::testing::signals_of;
 
     #[test]
     fn the_most_telling_prompt_comes_first_and_no_kind_twice_while_another_is_open() {

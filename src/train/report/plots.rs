@@ -8,7 +8,7 @@ use plotters::prelude::{
     RGBColor,
 };
 
-use crate::train::evaluate::{CostSource, EvalReport, ModelFigures};
+use crate::train::evaluate::{CostSource, DialPoint, EvalReport, ModelFigures};
 use crate::train::metrics::frontier::{Frontier, Point};
 use crate::train::report::ink::{GRID, INK, LENGTH, MIX, MUTED, ORACLE, PAPER, ROUTER, Scale};
 
@@ -195,20 +195,36 @@ pub(super) fn cost_quality<DB: DrawingBackend>(area: &Area<DB>, report: &EvalRep
         let words = if named { short(&model.model) } else { String::new() };
         dot(&mut chart, at(point), (if named { INK } else { MUTED }, &words, side), s)?;
     }
-    for (point, words) in marks(report, (x[1] - x[0]) / factor) {
-        dot(&mut chart, at(&point), (ROUTER, &words, Side::Below), s)?;
+    let settings: Vec<Mark> = report.dial.iter().map(|point| mark(point, factor)).collect();
+    for (point, words) in marks(&settings, [x[1] - x[0], y[1] - y[0]]) {
+        dot(&mut chart, point, (ROUTER, &words, Side::Below), s)?;
     }
     Ok(())
 }
 
-/// The marks of the dial; those that fall together share their words.
-fn marks(report: &EvalReport, width: f64) -> Vec<(Point, String)> {
-    let mut marks: Vec<(Point, String)> = Vec::new();
-    for point in report.dial.iter().filter(|point| MARKED.iter().any(|mark| (mark - point.dial).abs() < 1e-9)) {
-        let here = Point { cost: point.cost.value, quality: point.quality.value };
-        match marks.last_mut().filter(|(last, _)| (here.cost - last.cost).abs() < width * 0.08) {
-            Some((_, words)) => *words += &format!(", {:.1}", point.dial),
-            None => marks.push((here, format!("dial {:.1}", point.dial))),
+/// A setting of the dial and where it stands in the plot.
+type Mark = (f64, (f64, f64));
+
+fn mark(point: &DialPoint, factor: f64) -> Mark {
+    (point.dial, (point.cost.value * factor, point.quality.value))
+}
+
+/// How much of the plot's width and height the words of a mark take.
+const WORDS: [f64; 2] = [0.08, 0.05];
+
+/// A dot for every marked setting of the dial, with its words. Where words would cover those of the marks before, they are joined to them.
+fn marks(settings: &[Mark], [width, height]: [f64; 2]) -> Vec<((f64, f64), String)> {
+    let mut marks: Vec<((f64, f64), String)> = Vec::new();
+    let is_marked = |dial: f64| MARKED.iter().any(|mark| (mark - dial).abs() < 1e-9);
+    for &(dial, at) in settings.iter().filter(|(dial, _)| is_marked(*dial)) {
+        let covers =
+            |other: (f64, f64)| (at.0 - other.0).abs() < width * WORDS[0] && (at.1 - other.1).abs() < height * WORDS[1];
+        match marks.iter_mut().find(|(other, words)| !words.is_empty() && covers(*other)) {
+            Some((_, words)) => {
+                *words += &format!(", {dial:.1}");
+                marks.push((at, String::new()));
+            }
+            None => marks.push((at, format!("dial {dial:.1}"))),
         }
     }
     marks
@@ -286,4 +302,36 @@ fn padded(values: impl Iterator<Item = f64>, room: f64) -> [f64; 2] {
 fn number(value: f64, span: f64) -> String {
     let digits = (1.0 - span.max(1e-12).log10()).ceil().clamp(0.0, 8.0) as usize;
     format!("{value:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(settings: &[Mark]) -> Vec<String> {
+        marks(settings, [1.0, 1.0]).into_iter().map(|mark| mark.1).collect()
+    }
+
+    #[test]
+    fn settings_that_cost_the_same_and_do_differently_well_are_marked_apart() {
+        let steep = [(0.2, (0.50, 0.2)), (0.5, (0.52, 0.5)), (0.8, (0.54, 0.8))];
+
+        assert_eq!(words(&steep), ["dial 0.2", "dial 0.5", "dial 0.8"]);
+    }
+
+    #[test]
+    fn settings_that_fall_together_share_their_words_and_keep_their_dots() {
+        let together = [(0.2, (0.50, 0.60)), (0.35, (0.9, 0.9)), (0.5, (0.50, 0.60)), (0.8, (0.51, 0.61))];
+
+        assert_eq!(words(&together), ["dial 0.2, 0.5, 0.8", "", ""]);
+        assert_eq!(marks(&together, [1.0, 1.0])[2].0, (0.51, 0.61));
+    }
+
+    #[test]
+    fn words_are_joined_to_those_that_they_would_cover_and_to_no_others() {
+        // The cost falls again at the last one, which stands on the first.
+        let back = [(0.2, (0.50, 0.60)), (0.5, (0.70, 0.62)), (0.8, (0.51, 0.61))];
+
+        assert_eq!(words(&back), ["dial 0.2, 0.8", "dial 0.5", ""]);
+    }
 }

@@ -253,6 +253,6 @@ pub(crate) fn trimtab(directory: &Path, arguments: &[&str], input: &str) -> (Opt
 }
 
 /// A program that runs in a temporary directory does not find `.runtime/` there, so it is told where ours is.
-fn runtime_for_children() -> Option<(&'static str, PathBuf)> {
+pub(crate) fn runtime_for_children() -> Option<(&'static str, PathBuf)> {
     trimtab::model::runtime::locate().ok().map(|library| (trimtab::model::runtime::PATH_VARIABLE, library))
 }
