@@ -18,6 +18,7 @@ pub mod messages;
 pub mod native;
 mod object;
 pub mod openai;
+pub mod openai_responses;
 pub mod options;
 mod parts;
 pub mod replay;

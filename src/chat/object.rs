@@ -43,6 +43,11 @@ impl<'a> Object<'a> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
     }
 
+    /// Every field that is not null, as sent and in order.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.fields.iter().filter(|(_, raw)| raw.get() != "null").map(|(name, raw)| (name.as_str(), *raw))
+    }
+
     /// An error about one of the fields.
     pub(crate) fn wrong(&self, name: &str, expected: &'static str) -> ChatError {
         ChatError::Wrong { field: self.path_of(name), expected }

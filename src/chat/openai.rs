@@ -16,6 +16,13 @@ use crate::domain::prompt::{Prompt, Shape, estimate_tokens};
 /// What an image is taken to cost in input tokens, about what providers charge for a small one.
 const IMAGE_TOKENS: u64 = 800;
 
+/// How the names of fields begin that only Trimtab itself sets, for its translations. A client's are left out.
+const OWN: &str = "trimtab.";
+/// Holds the words of a client of Responses that the rest of the request says too.
+pub(in crate::chat) const RESPONSES: &str = "trimtab.responses";
+/// Holds its words for what nothing else says.
+pub(in crate::chat) const RESPONSES_MORE: &str = "trimtab.responses.more";
+
 /// A chat completions request.
 #[derive(Debug)]
 pub struct ChatRequest {
@@ -76,7 +83,7 @@ impl ChatRequest {
         let prompt = Prompt::new(&ask(&messages.turns), shape);
         let fields = entries
             .into_iter()
-            .filter(|(key, _)| key != "model" && key != "trimtab")
+            .filter(|(key, _)| key != "model" && key != "trimtab" && !key.starts_with(OWN))
             .map(|(key, raw)| (key, raw.to_owned()))
             .collect();
         Ok(Self { fields, aside: Vec::new(), model, stream, wants_usage, options, prompt })

@@ -29,6 +29,12 @@ pub enum NotAnAnswer {
     /// An object without a choice.
     #[error("JSON without `choices`")]
     NoChoices,
+    /// A success that says that the model failed.
+    #[error("a report of a failure that amounts to status {status}")]
+    Failed {
+        /// The status that the failure amounts to.
+        status: u16,
+    },
 }
 
 /// The model name that callers are to read, ready to be written into answers.

@@ -16,14 +16,16 @@ use crate::domain::provider::Preset;
 enum Word {
     OpenAi,
     Azure,
+    Responses,
     Anthropic,
     Gemini,
     Bedrock,
 }
 
-const WORDS: [(&str, Word); 5] = [
+const WORDS: [(&str, Word); 6] = [
     ("openai", Word::OpenAi),
     ("azure", Word::Azure),
+    ("responses", Word::Responses),
     ("anthropic", Word::Anthropic),
     ("gemini", Word::Gemini),
     ("bedrock", Word::Bedrock),
@@ -44,6 +46,7 @@ pub(super) fn kind(section: &mut Section<'_>, keys: Option<&Keys<'_>>) -> Upstre
                 section.parsed(key, "a version such as \"2024-10-21\"", version)
             }),
         },
+        Word::Responses => UpstreamKind::Responses,
         Word::Anthropic => UpstreamKind::Anthropic,
         Word::Gemini => UpstreamKind::Gemini,
         Word::Bedrock => {
@@ -59,6 +62,7 @@ impl UpstreamKind {
         match self {
             Self::OpenAi(preset) => preset.and_then(Preset::base_url).map(str::to_owned),
             Self::Azure { .. } => None,
+            Self::Responses => Some("https://api.openai.com/v1".to_owned()),
             Self::Anthropic => Some("https://api.anthropic.com".to_owned()),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta".to_owned()),
             Self::Bedrock { region, keys: _ } => Some(format!("https://bedrock-runtime.{region}.amazonaws.com")),

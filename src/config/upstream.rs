@@ -40,6 +40,8 @@ pub enum UpstreamKind {
         /// The value of `api-version`, where the operator names one.
         api_version: Option<String>,
     },
+    /// OpenAI's Responses.
+    Responses,
     /// Anthropic's Messages.
     Anthropic,
     /// Google's Gemini.

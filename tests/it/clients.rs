@@ -1,6 +1,7 @@
 //! The official clients and the best known frameworks, pointed at the server.
 
 mod clouds;
+mod responses;
 mod scripts;
 
 use std::process::{Command, Stdio};
@@ -44,12 +45,18 @@ async fn check_dialects(interpreter: &str, client: &str) {
         [FakeUpstream::answering(scripts::openai).await, FakeUpstream::answering(scripts::anthropic).await];
     let [gemini, bedrock] =
         [FakeUpstream::answering(clouds::gemini).await, FakeUpstream::answering(clouds::bedrock).await];
+    let responses = FakeUpstream::answering(responses::responses).await;
+    let responses_url = responses.base_url();
     let (openai_url, anthropic_url) = (openai.base_url(), anthropic.base_url());
     let (gemini_url, bedrock_url) = (gemini.base_url(), bedrock.base_url());
     let toml = format!(
         r#"
         [upstreams.openai]
         base_url = "{openai_url}"
+        api_key = {{ env = "UPSTREAM_KEY" }}
+        [upstreams.responses]
+        kind = "responses"
+        base_url = "{responses_url}"
         api_key = {{ env = "UPSTREAM_KEY" }}
         [upstreams.anthropic]
         kind = "anthropic"
@@ -69,6 +76,7 @@ async fn check_dialects(interpreter: &str, client: &str) {
         id = "small"
         models = [
             {{ name = "at-openai", upstream = "openai", price = {{ input = 0.1, output = 0.4 }} }},
+            {{ name = "at-responses", upstream = "responses", price = {{ input = 0.1, output = 0.4 }} }},
             {{ name = "at-gemini", upstream = "gemini", price = {{ input = 0.2, output = 0.8 }} }},
         ]
         [[tiers]]

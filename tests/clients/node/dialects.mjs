@@ -1,7 +1,7 @@
 // Checks one client for Node with models at upstreams of every dialect, through a running trimtab.
 //
-// Environment: TRIMTAB_URL and TRIMTAB_KEY as in check.mjs; TRIMTAB_CLIENT, one of openai, anthropic, ai-sdk. The models `at-openai`,
-// `at-anthropic`, `at-gemini` and `at-bedrock` are scripted: offered a tool they call `get_weather` for Paris and Rome, given the results
+// Environment: TRIMTAB_URL and TRIMTAB_KEY as in check.mjs; TRIMTAB_CLIENT, one of openai, anthropic, ai-sdk. The models in
+// `models` are scripted: offered a tool they call `get_weather` for Paris and Rome, given the results
 // they tell them, asked for a schema they follow it, else they greet. Prints one line a check; exits 1 if any failed, and 77 where the
 // client is not installed.
 
@@ -13,7 +13,7 @@ globalThis.AI_SDK_LOG_WARNINGS = false;
 const { TRIMTAB_URL, TRIMTAB_KEY, TRIMTAB_CLIENT } = process.env;
 const url = TRIMTAB_URL.replace(/\/+$/, "");
 const key = TRIMTAB_KEY ?? "unused";
-const models = ["at-openai", "at-anthropic", "at-gemini", "at-bedrock"];
+const models = ["at-openai", "at-responses", "at-anthropic", "at-gemini", "at-bedrock"];
 const signing = ["at-anthropic", "at-bedrock"];
 const question = "What is the weather in Paris and in Rome?";
 const greeting = "Hello from afar.";
