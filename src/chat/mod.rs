@@ -24,6 +24,7 @@ mod parts;
 pub mod replay;
 pub mod responses;
 pub mod schema;
+mod signed_id;
 pub mod sse;
 pub mod usage;
 pub mod worth;

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use crate::chat::canonical::{Called, Content, File, ImageUrl, Message, Part, ToolCall};
 use crate::chat::error::ChatError;
 use crate::chat::object::{Object, Shape, elements, shape};
+use crate::chat::signed_id;
 
 /// The messages of a request.
 pub(super) fn messages(body: &Object<'_>) -> Result<Vec<Message>, ChatError> {
@@ -160,7 +161,7 @@ fn call(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError>
     let id = item.needed_text("call_id", "repeat the id of the call")?;
     let name = item.needed_text("name", "repeat the name of the function")?;
     let arguments = item.text("arguments")?.unwrap_or_else(|| "{}".to_owned());
-    let call = ToolCall::Function { id, function: Called { name, arguments } };
+    let call = ToolCall::new(&id, Called { name, arguments });
     match messages.last_mut() {
         Some(Message::Assistant { tool_calls, .. }) => tool_calls.push(call),
         Some(Message::System { .. } | Message::User { .. } | Message::Tool { .. }) | None => {
@@ -174,6 +175,7 @@ fn call(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError>
 /// The output of a call. Its images and files follow in a message of the user's, since a tool message of chat completions is text.
 fn output(item: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), ChatError> {
     let tool_call_id = item.needed_text("call_id", "name the `function_call` that it answers")?;
+    let tool_call_id = signed_id::split(&tool_call_id).0.to_owned();
     let raw = item.raw("output").ok_or_else(|| item.missing("output", "send what the function gave"))?;
     let (mut texts, mut others) = (Vec::new(), Vec::new());
     match given(&item.path_of("output"), raw)? {

@@ -7,6 +7,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::chat::error::ChatError;
 use crate::chat::object::{Object, Shape, elements, shape};
+use crate::chat::signed_id;
 
 /// What the translation says too, or what changes no answer.
 const KNOWN: [&str; 20] = [
@@ -79,15 +80,22 @@ fn input(path: &str, given: &RawValue) -> Result<Box<RawValue>, ChatError> {
 }
 
 /// An item as sent. A thought counts by what is encrypted in it, which is bound to another name than the one that Trimtab gave it; without
-/// that it names something that nobody keeps.
+/// that it names something that nobody keeps. A call is called as its provider called it.
 fn item(item: &Object<'_>, given: &RawValue) -> Result<Option<Box<RawValue>>, ChatError> {
-    if item.text("type")?.as_deref() != Some("reasoning") {
-        return Ok(Some(given.to_owned()));
+    match item.text("type")?.as_deref() {
+        Some("reasoning") if item.raw("encrypted_content").is_none() => Ok(None),
+        Some("reasoning") => {
+            raw(&item.fields().filter(|(name, _)| *name != "id").collect::<BTreeMap<_, _>>()).map(Some)
+        }
+        Some("function_call" | "function_call_output") => {
+            let given_id = item.text("call_id")?.unwrap_or_default();
+            let (call_id, Some(_)) = signed_id::split(&given_id) else { return Ok(Some(given.to_owned())) };
+            let (call_id, mut fields) = (raw(&call_id)?, item.fields().collect::<BTreeMap<_, _>>());
+            fields.insert("call_id", &call_id);
+            raw(&fields).map(Some)
+        }
+        Some(_) | None => Ok(Some(given.to_owned())),
     }
-    if item.raw("encrypted_content").is_none() {
-        return Ok(None);
-    }
-    raw(&item.fields().filter(|(name, _)| *name != "id").collect::<BTreeMap<_, _>>()).map(Some)
 }
 
 fn raw(value: &impl Serialize) -> Result<Box<RawValue>, ChatError> {

@@ -87,7 +87,7 @@ async function anthropic() {
         const answers = calls.map((call) => ({ type: "tool_result", tool_use_id: call.id, content: results[call.input.city] }));
         messages.push({ role: "assistant", content }, { role: "user", content: answers });
         const last = (await ask(more)).content.at(-1).text;
-        assert.equal(last, signing.includes(model) ? `${told} I remember why.` : told);
+        assert.equal(last, model === "at-openai" ? told : `${told} I remember why.`);
       }
     },
     async "structured output"(model) {
@@ -132,10 +132,11 @@ async function aiSdk() {
     checks[`${dialect}: tool round trip`] = async (name) => {
       const ask = { model: provider(name), prompt: question, tools: { get_weather: tool }, stopWhen: ai.stepCountIs(3), ...more };
       const whole = await ai.generateText(ask);
-      assert.deepEqual([whole.text, whole.steps.length], [told, 2]);
+      // A model that sees its signature again adds that it remembers.
+      assert.deepEqual([whole.text.startsWith(told), whole.steps.length], [true, 2]);
       const stream = ai.streamText(ask);
       await stream.consumeStream();
-      assert.equal(await stream.text, told);
+      assert.ok((await stream.text).startsWith(told));
     };
     checks[`${dialect}: structured output`] = async (name) => {
       const output = ai.Output.object({ schema: ai.jsonSchema(schema) });

@@ -118,7 +118,9 @@ def openai_checks():
         expect([json.loads(call.arguments)["city"] for call in calls], ["Paris", "Rome"])
         items += [item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in answer.output]
         items += [{"type": "function_call_output", "call_id": call.call_id, "output": "Rain"} for call in calls]
-        expect(client.responses.create(model=model, input=items, tools=[function]).output_text, TOLD)
+        # Gemini signs its calls, whose ids carry that.
+        told = REMEMBERED if model == "at-gemini" else TOLD
+        expect(client.responses.create(model=model, input=items, tools=[function]).output_text, told)
         wanted = {"format": {"type": "json_schema", "name": "weather", "strict": True, "schema": SCHEMA}}
         answer = client.responses.create(model=model, input="Weather?", text=wanted)
         expect(json.loads(answer.output_text), {"city": "Paris", "degrees": 21})
@@ -161,7 +163,7 @@ def anthropic_checks():
             results = [{"type": "tool_result", "tool_use_id": call.id, "content": RESULTS[call.input["city"]]} for call in calls]
             messages += [{"role": "assistant", "content": message.content}, {"role": "user", "content": results}]
             told = gathered(model, streams, messages=messages, **ask).content[-1].text
-            expect(told, REMEMBERED if model in SIGNATURES else TOLD)
+            expect(told, TOLD if model == "at-openai" else REMEMBERED)
 
     def what_is_marked_is_cached(model):
         mark = {"cache_control": {"type": "ephemeral"}}
