@@ -273,7 +273,13 @@ fn candidates(count: usize) -> Vec<Candidate> {
                 cached_input_per_mtok: None,
                 output_per_mtok: NanoUsd(400_000_000 * (1 + at as u64)),
             }),
-            capability: Capability { context_tokens: None, tools: true, images: true, json_schema: true },
+            capability: Capability {
+                context_tokens: None,
+                tools: true,
+                images: true,
+                image_urls: true,
+                json_schema: true,
+            },
         }
     };
     (0..count).map(candidate).collect()

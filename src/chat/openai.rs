@@ -74,6 +74,7 @@ impl ChatRequest {
             input_tokens: messages.tokens + estimate_tokens(field("tools").map_or(0, |raw| raw.get().len())),
             max_output_tokens: output_limit(field("max_completion_tokens")).or(output_limit(field("max_tokens"))),
             images: messages.images,
+            remote_images: messages.remote_images,
             tools: length(field("tools")) + length(field("functions")),
             json_schema: field("response_format").is_some_and(is_json_schema),
             system_digest: messages.system_digest(),
@@ -190,6 +191,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 struct Messages {
     turns: Vec<Turn>,
     images: usize,
+    remote_images: usize,
     tokens: u64,
 }
 
@@ -209,6 +211,8 @@ struct WirePart<'a> {
     kind: Option<std::borrow::Cow<'a, str>>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    image_url: Option<&'a RawValue>,
 }
 
 impl Messages {
@@ -275,6 +279,7 @@ impl Messages {
                 }
                 (Some("image_url" | "image" | "input_image"), _) => {
                     self.images += 1;
+                    self.remote_images += usize::from(part.image_url.is_some_and(is_elsewhere));
                     self.tokens += IMAGE_TOKENS;
                 }
                 (Some(_), _) => self.tokens += estimate_tokens(raw.get().len()),
@@ -341,6 +346,18 @@ fn is_json_schema(raw: &RawValue) -> bool {
         kind: std::borrow::Cow<'a, str>,
     }
     serde_json::from_str::<Format<'_>>(raw.get()).is_ok_and(|format| format.kind == "json_schema")
+}
+
+/// Whether an image is an address, and not the image itself in one.
+fn is_elsewhere(image: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Image<'a> {
+        #[serde(borrow)]
+        url: std::borrow::Cow<'a, str>,
+    }
+    let url = serde_json::from_str::<Image<'_>>(image.get()).map(|image| image.url);
+    let url = url.or_else(|_| serde_json::from_str::<String>(image.get()).map(Into::into));
+    url.is_ok_and(|url| !url.starts_with("data:"))
 }
 
 /// The elements of a list; zero for anything else, which the upstream will judge.

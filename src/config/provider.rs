@@ -8,7 +8,8 @@ use url::Url;
 use crate::config::reader::Section;
 use crate::config::secret::Secret;
 use crate::config::validate::Keys;
-use crate::config::{AwsKeys, Transport, UpstreamKind};
+use crate::config::{AwsKeys, Tier, Transport, Upstream, UpstreamKind};
+use crate::domain::ids::UpstreamId;
 use crate::domain::provider::Preset;
 
 /// The words of `kind`.
@@ -69,11 +70,29 @@ impl UpstreamKind {
         }
     }
 
+    /// Whether images may be addresses: Converse of AWS takes bytes alone, and Trimtab fetches none.
+    const fn takes_addresses(&self) -> bool {
+        match self {
+            Self::OpenAi(_) | Self::Azure { .. } | Self::Responses | Self::Anthropic | Self::Gemini => true,
+            Self::Bedrock { .. } => false,
+        }
+    }
+
     /// The version of Azure's API in use at this address; none under `/openai/v1` unless the operator names one.
     #[must_use]
     pub fn azure_version(given: Option<&str>, base_url: &str) -> Option<String> {
         let usual = (!base_url.ends_with("/openai/v1")).then_some(AZURE_VERSION);
         given.or(usual).map(str::to_owned)
+    }
+}
+
+/// Notes which models take images by address: those that answer at one upstream that does.
+pub(super) fn note_addresses(tiers: &mut [Tier], upstreams: &[Option<Upstream>]) {
+    for model in tiers.iter_mut().flat_map(|tier| &mut tier.models) {
+        let takes = |name: &UpstreamId| {
+            upstreams.iter().flatten().find(|one| one.id == *name).is_none_or(|one| one.kind.takes_addresses())
+        };
+        model.candidate.capability.image_urls = model.deployments.iter().any(|place| takes(&place.upstream));
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) 
     let longest = defaults.longest;
     let sections = root.named("upstreams");
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
-    let tiers = tiers(root, &names);
+    let mut tiers = tiers(root, &names);
     let models = tiers.iter().flat_map(|tier| &tier.models);
     let taken: Vec<&str> = models.map(|model| model.candidate.model.as_str()).collect();
     let embeddings = embeddings::read(root, &names, &taken);
@@ -75,6 +75,7 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) 
             upstream(&name, section, &Call { keys, longest, use_of })
         })
         .collect();
+    provider::note_addresses(&mut tiers, &upstreams);
     let sections = root.named("policies");
     let default_policy = default_policy(root, &sections);
     let known = Known { tiers: &tiers, sessions: defaults.sessions };
@@ -223,6 +224,7 @@ fn target(mut section: Section<'_>, place: &Place<'_>, names: &mut BTreeSet<Stri
         context_tokens: section.optional("context", |section, key| section.integer(key, 1..=1_000_000_000)),
         tools: section.optional("tools", Section::flag).unwrap_or(true),
         images: section.optional("images", Section::flag).unwrap_or(false),
+        image_urls: true,
         json_schema: section.optional("json_schema", Section::flag).unwrap_or(true),
     };
     if let Some(name) = &name {

@@ -535,3 +535,49 @@ async fn fields_that_an_operator_leaves_out_never_reach_responses() {
     }
     assert_eq!(first.requests().len(), 2);
 }
+
+#[tokio::test]
+async fn pictures_by_address_keep_bedrock_from_being_asked_and_those_in_the_request_are_sent() {
+    let image = |url: &str| {
+        let parts =
+            json!([{ "type": "text", "text": "What is this?" }, { "type": "image_url", "image_url": { "url": url } }]);
+        json!([{ "role": "user", "content": parts }])
+    };
+    for (url, model, asked) in [
+        ("https://example.com/a.png", "dear", 0),
+        ("http://127.0.0.1:1/a.png", "dear", 0),
+        ("data:image/png;base64,AA==", "cheap", 1),
+    ] {
+        let first = FakeUpstream::script([whole_answer(bedrock().answer)]).await;
+        let last = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+        let mut setup = Setup::tiers(&[first.base_url(), last.base_url()]);
+        setup.toml = setup.toml.replacen("[upstreams.first]", &format!("[upstreams.first]\n{}", bedrock().toml), 1);
+        for name in ["cheap", "dear"] {
+            let (old, new) = (format!("name = \"{name}\""), format!("name = \"{name}\"\nimages = true"));
+            setup.toml = setup.toml.replacen(&old, &new, 1);
+        }
+        for (name, value) in [("KEY", KEY), ("AWS_ID", "AKIDCANARY"), ("AWS_TOKEN", "canary-token")] {
+            setup.environment.push((name.to_owned(), value.to_owned()));
+        }
+        let app = TestApp::start(setup).await;
+        let mut body = cheap();
+        body["messages"] = image(url);
+
+        let decision = app.post("/v1/route", &body).await.json();
+        let reply = app.post("/v1/chat/completions", &body).await;
+        body["model"] = json!("cheap");
+        let named = app.post("/v1/chat/completions", &body).await;
+
+        let reason = if asked == 0 { json!("needs_image_urls") } else { Value::Null };
+        assert_eq!(decision["candidates"][0]["excluded_by"], reason, "{url}: {decision}");
+        assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, model), "{url}: {}", reply.text);
+        let sent = first.requests();
+        assert_eq!(sent.len(), 2 * asked, "{url}");
+        if asked == 0 {
+            assert_eq!(named.error(), (400, "invalid_request".to_owned(), Some("messages[0].content[1]".to_owned())));
+        } else {
+            let sent = String::from_utf8(sent[0].body.clone()).unwrap();
+            assert!(sent.contains(r#"{"image":{"format":"png","source":{"bytes":"AA=="}}}"#), "{sent}");
+        }
+    }
+}

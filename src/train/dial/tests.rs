@@ -25,7 +25,7 @@ fn candidate(model: &str, rank: usize, class: &str) -> Candidate {
             cached_input_per_mtok: None,
             output_per_mtok: price(2.0 * usd),
         }),
-        capability: Capability { context_tokens: None, tools: true, images: true, json_schema: true },
+        capability: Capability { context_tokens: None, tools: true, images: true, image_urls: true, json_schema: true },
     }
 }
 
