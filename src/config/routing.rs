@@ -266,8 +266,14 @@ pub(super) fn price(target: &mut Section<'_>, key: &'static str) -> Option<Price
     let input = usd(&mut section, "input");
     let output = usd(&mut section, "output");
     let cached = section.optional("cached_input", usd);
+    let written = section.optional("cache_write", usd);
     section.finish();
-    Some(Price { input_per_mtok: input?, cached_input_per_mtok: cached, output_per_mtok: output? })
+    Some(Price {
+        input_per_mtok: input?,
+        cached_input_per_mtok: cached,
+        cache_write_per_mtok: written,
+        output_per_mtok: output?,
+    })
 }
 
 /// Reads the one aim of a policy.

@@ -171,6 +171,7 @@ mod tests {
         let price = NanoUsd::from_usd(usd).map(|price| Price {
             input_per_mtok: price,
             cached_input_per_mtok: None,
+            cache_write_per_mtok: None,
             output_per_mtok: price,
         });
         let capability =

@@ -300,7 +300,7 @@ impl Books {
             Class::Unauthorised | Class::Garbage | Class::TooLong | Class::Unfit | Class::Skipped => false,
         };
         let output_tokens = u64::try_from(self.output_bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
-        is_partial.then_some(Usage { input_tokens: self.prompt_tokens, cached_input_tokens: 0, output_tokens })
+        is_partial.then_some(Usage { input_tokens: self.prompt_tokens, output_tokens, ..Usage::default() })
     }
 }
 

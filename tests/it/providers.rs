@@ -581,3 +581,26 @@ async fn pictures_by_address_keep_bedrock_from_being_asked_and_those_in_the_requ
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_written_to_a_cache_is_billed_at_its_own_price() {
+    let answer = r#"{"id":"m","model":"x","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":100,"cache_read_input_tokens":200,"cache_creation_input_tokens":700,"output_tokens":100}}"#;
+    let converse = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":100,"cacheReadInputTokens":200,"cacheWriteInputTokens":700,"outputTokens":100}}"#;
+    for (provider, answer) in [(anthropic(), answer), (bedrock(), converse)] {
+        for (price, cost) in [("", "0.000140000"), (", cached_input = 0.01, cache_write = 0.2", "0.000192000")] {
+            let first = FakeUpstream::script([whole_answer(answer)]).await;
+            let mut setup = Setup::tiers(&[first.base_url(), first.base_url()]);
+            setup.toml = setup.toml.replacen("[upstreams.first]", &format!("[upstreams.first]\n{}", provider.toml), 1);
+            setup.toml = setup.toml.replacen("output = 0.4", &format!("output = 0.4{price}"), 1);
+            for (name, value) in [("KEY", KEY), ("AWS_ID", "AKIDCANARY"), ("AWS_TOKEN", "canary-token")] {
+                setup.environment.push((name.to_owned(), value.to_owned()));
+            }
+            let app = TestApp::start(setup).await;
+
+            let reply = app.post("/v1/chat/completions", &cheap()).await;
+
+            assert_eq!(reply.header("x-trimtab-cost-usd"), cost, "{}: {}", provider.name, reply.text);
+            assert_eq!(reply.json()["usage"]["prompt_tokens_details"]["cache_write_tokens"], 700, "{}", reply.text);
+        }
+    }
+}

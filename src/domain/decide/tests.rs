@@ -25,6 +25,7 @@ fn candidates() -> Vec<Candidate> {
             price: NanoUsd::from_usd(10_f64.powi(rank as i32)).map(|price| Price {
                 input_per_mtok: price,
                 cached_input_per_mtok: None,
+                cache_write_per_mtok: None,
                 output_per_mtok: price,
             }),
             capability: ALL_ROUND,
