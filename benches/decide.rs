@@ -271,9 +271,16 @@ fn candidates(count: usize) -> Vec<Candidate> {
             price: Some(Price {
                 input_per_mtok: NanoUsd(100_000_000 * (1 + at as u64)),
                 cached_input_per_mtok: None,
+                cache_write_per_mtok: None,
                 output_per_mtok: NanoUsd(400_000_000 * (1 + at as u64)),
             }),
-            capability: Capability { context_tokens: None, tools: true, images: true, json_schema: true },
+            capability: Capability {
+                context_tokens: None,
+                tools: true,
+                images: true,
+                image_urls: true,
+                json_schema: true,
+            },
         }
     };
     (0..count).map(candidate).collect()

@@ -9,6 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
+use crate::chat::signed_id;
 
 /// A chat completions request being written.
 #[derive(Debug, Default, Serialize)]
@@ -153,7 +154,44 @@ pub(crate) struct File {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum ToolCall {
-    Function { id: String, function: Called },
+    Function {
+        id: String,
+        function: Called,
+        /// Gemini's signature. Only translations read it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        extra_content: Option<ExtraContent>,
+    },
+}
+
+/// Where Google's own compatible endpoint puts the signature of a thought.
+#[derive(Debug, Serialize)]
+pub(crate) struct ExtraContent {
+    google: GoogleContent,
+}
+
+#[derive(Debug, Serialize)]
+struct GoogleContent {
+    thought_signature: String,
+}
+
+impl ToolCall {
+    /// A call of a function, whose id may carry a signature.
+    pub(crate) fn new(id: &str, function: Called) -> Self {
+        let (id, signature) = signed_id::split(id);
+        let extra_content =
+            signature.map(|thought_signature| ExtraContent { google: GoogleContent { thought_signature } });
+        Self::Function { id: id.to_owned(), function, extra_content }
+    }
+
+    const fn is_signed(&self) -> bool {
+        let Self::Function { id: _, function: _, extra_content } = self;
+        extra_content.is_some()
+    }
+
+    fn unsigned(self) -> Self {
+        let Self::Function { id, function, extra_content: _ } = self;
+        Self::Function { id, function, extra_content: None }
+    }
 }
 
 /// The function called, its arguments as JSON in a text.
@@ -290,8 +328,9 @@ impl Message {
     fn is_rich(&self) -> bool {
         match self {
             Self::System { content } | Self::User { content } => content.is_marked(),
-            Self::Assistant { content, thinking_blocks, refusal: _, tool_calls: _ } => {
-                !thinking_blocks.is_empty() || content.as_ref().is_some_and(Content::is_marked)
+            Self::Assistant { content, thinking_blocks, refusal: _, tool_calls } => {
+                let is_signed = !thinking_blocks.is_empty() || tool_calls.iter().any(ToolCall::is_signed);
+                is_signed || content.as_ref().is_some_and(Content::is_marked)
             }
             Self::Tool { cache_control, .. } => cache_control.is_some(),
         }
@@ -305,7 +344,7 @@ impl Message {
             Self::Assistant { content, refusal, tool_calls, thinking_blocks: _ } => Self::Assistant {
                 content: content.map(Content::joined),
                 refusal,
-                tool_calls,
+                tool_calls: tool_calls.into_iter().map(ToolCall::unsigned).collect(),
                 thinking_blocks: Vec::new(),
             },
             Self::Tool { tool_call_id, content, cache_control: _ } => {

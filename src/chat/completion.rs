@@ -128,11 +128,29 @@ pub(crate) struct Call {
     #[serde(default, deserialize_with = "text")]
     pub(crate) id: Option<String>,
     function: Option<Function>,
+    #[serde(default, deserialize_with = "or_none")]
+    extra_content: Option<ExtraContent>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ExtraContent {
+    google: GoogleContent,
+}
+
+#[derive(Debug, Deserialize)]
+struct GoogleContent {
+    thought_signature: String,
 }
 
 impl Call {
     pub(crate) fn name(&self) -> &str {
         self.function.as_ref().and_then(|function| function.name.as_deref()).unwrap_or_default()
+    }
+
+    /// Gemini's signature of the thought behind the call.
+    pub(crate) fn signature(&self) -> Option<&str> {
+        let signature = &self.extra_content.as_ref()?.google.thought_signature;
+        (!signature.is_empty()).then_some(signature.as_str())
     }
 
     pub(crate) fn arguments(&self) -> &str {

@@ -134,11 +134,15 @@ impl Gather {
 /// A usage as OpenAI writes it.
 #[must_use]
 pub fn usage_json(usage: Usage) -> Value {
+    let written = Some(usage.cache_write_tokens).filter(|tokens| *tokens > 0);
+    let details = [("cached_tokens", Some(usage.cached_input_tokens)), ("cache_write_tokens", written)];
+    let details: Map<String, Value> =
+        details.into_iter().filter_map(|(name, tokens)| Some((name.to_owned(), json!(tokens?)))).collect();
     json!({
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens.saturating_add(usage.output_tokens),
-        "prompt_tokens_details": { "cached_tokens": usage.cached_input_tokens },
+        "prompt_tokens_details": details,
     })
 }
 
@@ -233,7 +237,7 @@ mod tests {
         for data in data {
             gather.push(&Bytes::from(format!("data: {data}\n\n")));
         }
-        gather.finish(Some(Usage { input_tokens: 9, cached_input_tokens: 4, output_tokens: 2 }))
+        gather.finish(Some(Usage { input_tokens: 9, cached_input_tokens: 4, output_tokens: 2, ..Usage::default() }))
     }
 
     #[test]

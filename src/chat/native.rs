@@ -1,7 +1,7 @@
 //! What the translations to providers' own dialects share: the request as they read it, the answers as they write them.
 //!
 //! A provider that does not speak OpenAI's chat completions is asked in its own words, and its answers are put back into OpenAI's before
-//! anything else reads them. Everything here and in `chat/anthropic`, `chat/gemini` and `chat/bedrock` is pure. `docs/providers.md` lists
+//! anything else reads them. Everything here and in `chat/anthropic`, `chat/gemini`, `chat/bedrock` and `chat/openai_responses` is pure. `docs/providers.md` lists
 //! what is lost on the way.
 
 pub mod answer;

@@ -19,6 +19,12 @@ const IMAGE_TOKENS: u64 = 800;
 /// How many bytes of a file or a recording are taken to cost one input token, with [`IMAGE_TOKENS`] as the least. They are base64: a page
 /// of a document is tens of thousands of them and about a thousand tokens.
 const MEDIA_BYTES_PER_TOKEN: u64 = 64;
+/// How the names of fields begin that only Trimtab itself sets, for its translations. A client's are left out.
+const OWN: &str = "trimtab.";
+/// Holds the words of a client of Responses that the rest of the request says too.
+pub(in crate::chat) const RESPONSES: &str = "trimtab.responses";
+/// Holds its words for what nothing else says.
+pub(in crate::chat) const RESPONSES_MORE: &str = "trimtab.responses.more";
 
 /// A chat completions request.
 #[derive(Debug)]
@@ -71,6 +77,7 @@ impl ChatRequest {
             input_tokens: messages.tokens + estimate_tokens(field("tools").map_or(0, |raw| raw.get().len())),
             max_output_tokens: output_limit(field("max_completion_tokens")).or(output_limit(field("max_tokens"))),
             images: messages.images,
+            remote_images: messages.remote_images,
             tools: length(field("tools")) + length(field("functions")),
             json_schema: field("response_format").is_some_and(is_json_schema),
             system_digest: messages.system_digest(),
@@ -80,7 +87,7 @@ impl ChatRequest {
         let prompt = Prompt::new(&ask(&messages.turns), shape);
         let fields = entries
             .into_iter()
-            .filter(|(key, _)| key != "model" && key != "trimtab")
+            .filter(|(key, _)| key != "model" && key != "trimtab" && !key.starts_with(OWN))
             .map(|(key, raw)| (key, raw.to_owned()))
             .collect();
         Ok(Self { fields, aside: Vec::new(), model, stream, wants_usage, options, prompt })
@@ -187,6 +194,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 struct Messages {
     turns: Vec<Turn>,
     images: usize,
+    remote_images: usize,
     tokens: u64,
 }
 
@@ -206,6 +214,8 @@ struct WirePart<'a> {
     kind: Option<std::borrow::Cow<'a, str>>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    image_url: Option<&'a RawValue>,
 }
 
 impl Messages {
@@ -272,6 +282,7 @@ impl Messages {
                 }
                 (Some("image_url" | "image" | "input_image"), _) => {
                     self.images += 1;
+                    self.remote_images += usize::from(part.image_url.is_some_and(is_elsewhere));
                     self.tokens += IMAGE_TOKENS;
                 }
                 (Some("file" | "input_file" | "input_audio" | "audio_url" | "video_url"), _) => {
@@ -341,6 +352,18 @@ fn is_json_schema(raw: &RawValue) -> bool {
         kind: std::borrow::Cow<'a, str>,
     }
     serde_json::from_str::<Format<'_>>(raw.get()).is_ok_and(|format| format.kind == "json_schema")
+}
+
+/// Whether an image is an address, and not the image itself in one.
+fn is_elsewhere(image: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Image<'a> {
+        #[serde(borrow)]
+        url: std::borrow::Cow<'a, str>,
+    }
+    let url = serde_json::from_str::<Image<'_>>(image.get()).map(|image| image.url);
+    let url = url.or_else(|_| serde_json::from_str::<String>(image.get()).map(Into::into));
+    url.is_ok_and(|url| !url.starts_with("data:"))
 }
 
 /// The elements of a list; zero for anything else, which the upstream will judge.

@@ -2,6 +2,7 @@
 //! open, grow and close each part by itself.
 
 use crate::chat::completion::{Call, Proof, Said};
+use crate::chat::signed_id;
 
 /// What a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +179,9 @@ impl Assembler {
             self.bytes += call.name().len();
             self.next += 1;
             slot.state = State::Open(next);
-            parts.open(Opening { at: next, kind: Kind::Tool, id: &slot.id, name: call.name() });
+            let signed = call.signature().map(|signature| signed_id::join(&slot.id, signature));
+            let id = signed.as_deref().unwrap_or(&slot.id);
+            parts.open(Opening { at: next, kind: Kind::Tool, id, name: call.name() });
             let held = std::mem::take(&mut slot.held);
             slot.grow(&held, parts);
         }

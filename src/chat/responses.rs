@@ -3,6 +3,7 @@
 
 mod answer;
 mod input;
+mod own;
 mod request;
 mod stream;
 mod tools;

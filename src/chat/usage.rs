@@ -29,6 +29,12 @@ pub enum NotAnAnswer {
     /// An object without a choice.
     #[error("JSON without `choices`")]
     NoChoices,
+    /// A success that says that the model failed.
+    #[error("a report of a failure that amounts to status {status}")]
+    Failed {
+        /// The status that the failure amounts to.
+        status: u16,
+    },
 }
 
 /// The model name that callers are to read, ready to be written into answers.
@@ -320,14 +326,18 @@ fn read_usage(raw: &RawValue) -> Option<Usage> {
     #[derive(Deserialize)]
     struct Details {
         cached_tokens: Option<u64>,
+        #[serde(alias = "cache_creation_tokens")]
+        cache_write_tokens: Option<u64>,
     }
     let wire: WireUsage = serde_json::from_str(raw.get()).ok()?;
     if wire.prompt_tokens.is_none() && wire.completion_tokens.is_none() {
         return None;
     }
+    let details = wire.prompt_tokens_details;
     Some(Usage {
         input_tokens: wire.prompt_tokens.unwrap_or(0),
-        cached_input_tokens: wire.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0),
+        cached_input_tokens: details.as_ref().and_then(|details| details.cached_tokens).unwrap_or(0),
+        cache_write_tokens: details.and_then(|details| details.cache_write_tokens).unwrap_or(0),
         output_tokens: wire.completion_tokens.unwrap_or(0),
     })
 }

@@ -119,7 +119,13 @@ fn candidates(config: &Config, bundle: &Path, named: (Option<&str>, Option<&str>
             rank,
             class,
             price: None,
-            capability: Capability { context_tokens: None, tools: true, images: true, json_schema: true },
+            capability: Capability {
+                context_tokens: None,
+                tools: true,
+                images: true,
+                image_urls: true,
+                json_schema: true,
+            },
         };
         Candidate { rank, ..known.unwrap_or(plain) }
     };

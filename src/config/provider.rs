@@ -8,7 +8,8 @@ use url::Url;
 use crate::config::reader::Section;
 use crate::config::secret::Secret;
 use crate::config::validate::Keys;
-use crate::config::{AwsKeys, Transport, UpstreamKind};
+use crate::config::{AwsKeys, Tier, Transport, Upstream, UpstreamKind};
+use crate::domain::ids::UpstreamId;
 use crate::domain::provider::Preset;
 
 /// The words of `kind`.
@@ -16,14 +17,16 @@ use crate::domain::provider::Preset;
 enum Word {
     OpenAi,
     Azure,
+    Responses,
     Anthropic,
     Gemini,
     Bedrock,
 }
 
-const WORDS: [(&str, Word); 5] = [
+const WORDS: [(&str, Word); 6] = [
     ("openai", Word::OpenAi),
     ("azure", Word::Azure),
+    ("responses", Word::Responses),
     ("anthropic", Word::Anthropic),
     ("gemini", Word::Gemini),
     ("bedrock", Word::Bedrock),
@@ -44,6 +47,7 @@ pub(super) fn kind(section: &mut Section<'_>, keys: Option<&Keys<'_>>) -> Upstre
                 section.parsed(key, "a version such as \"2024-10-21\"", version)
             }),
         },
+        Word::Responses => UpstreamKind::Responses,
         Word::Anthropic => UpstreamKind::Anthropic,
         Word::Gemini => UpstreamKind::Gemini,
         Word::Bedrock => {
@@ -59,9 +63,18 @@ impl UpstreamKind {
         match self {
             Self::OpenAi(preset) => preset.and_then(Preset::base_url).map(str::to_owned),
             Self::Azure { .. } => None,
+            Self::Responses => Some("https://api.openai.com/v1".to_owned()),
             Self::Anthropic => Some("https://api.anthropic.com".to_owned()),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta".to_owned()),
             Self::Bedrock { region, keys: _ } => Some(format!("https://bedrock-runtime.{region}.amazonaws.com")),
+        }
+    }
+
+    /// Whether images may be addresses: Converse of AWS takes bytes alone, and Trimtab fetches none.
+    const fn takes_addresses(&self) -> bool {
+        match self {
+            Self::OpenAi(_) | Self::Azure { .. } | Self::Responses | Self::Anthropic | Self::Gemini => true,
+            Self::Bedrock { .. } => false,
         }
     }
 
@@ -70,6 +83,16 @@ impl UpstreamKind {
     pub fn azure_version(given: Option<&str>, base_url: &str) -> Option<String> {
         let usual = (!base_url.ends_with("/openai/v1")).then_some(AZURE_VERSION);
         given.or(usual).map(str::to_owned)
+    }
+}
+
+/// Notes which models take images by address: those that answer at one upstream that does.
+pub(super) fn note_addresses(tiers: &mut [Tier], upstreams: &[Option<Upstream>]) {
+    for model in tiers.iter_mut().flat_map(|tier| &mut tier.models) {
+        let takes = |name: &UpstreamId| {
+            upstreams.iter().flatten().find(|one| one.id == *name).is_none_or(|one| one.kind.takes_addresses())
+        };
+        model.candidate.capability.image_urls = model.deployments.iter().any(|place| takes(&place.upstream));
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) 
     let sections = root.named("upstreams");
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
     let mut taken = BTreeSet::new();
-    let tiers = tiers(root, &names, &mut taken);
+    let mut tiers = tiers(root, &names, &mut taken);
     let embeddings = embeddings::read(root, &names, &mut taken);
     let is_used = |name: &str| deployments::all(&tiers, &embeddings).any(|one| one.upstream.as_str() == name);
     let upstreams: Vec<Option<Upstream>> = sections
@@ -70,6 +70,7 @@ pub(super) fn read(root: &mut Section<'_>, keys: &Keys<'_>, defaults: Defaults) 
         })
         .collect();
     embeddings::check_kinds(root, &embeddings, &upstreams);
+    provider::note_addresses(&mut tiers, &upstreams);
     let sections = root.named("policies");
     let default_policy = default_policy(root, &sections);
     let known = Known { tiers: &tiers, sessions: defaults.sessions };
@@ -217,6 +218,7 @@ fn target(mut section: Section<'_>, place: &Place<'_>, names: &mut BTreeSet<Stri
         context_tokens: section.optional("context", |section, key| section.integer(key, 1..=1_000_000_000)),
         tools: section.optional("tools", Section::flag).unwrap_or(true),
         images: section.optional("images", Section::flag).unwrap_or(false),
+        image_urls: true,
         json_schema: section.optional("json_schema", Section::flag).unwrap_or(true),
     };
     if let Some(name) = &name {
@@ -257,8 +259,14 @@ pub(super) fn price(target: &mut Section<'_>, key: &'static str) -> Option<Price
     let input = usd(&mut section, "input");
     let output = usd(&mut section, "output");
     let cached = section.optional("cached_input", usd);
+    let written = section.optional("cache_write", usd);
     section.finish();
-    Some(Price { input_per_mtok: input?, cached_input_per_mtok: cached, output_per_mtok: output? })
+    Some(Price {
+        input_per_mtok: input?,
+        cached_input_per_mtok: cached,
+        cache_write_per_mtok: written,
+        output_per_mtok: output?,
+    })
 }
 
 /// Reads the one aim of a policy.

@@ -40,6 +40,8 @@ pub enum UpstreamKind {
         /// The value of `api-version`, where the operator names one.
         api_version: Option<String>,
     },
+    /// OpenAI's Responses.
+    Responses,
     /// Anthropic's Messages.
     Anthropic,
     /// Google's Gemini.
@@ -58,7 +60,7 @@ impl UpstreamKind {
     #[must_use]
     pub const fn key_header(&self) -> &'static str {
         match self {
-            Self::OpenAi(_) | Self::Bedrock { .. } => "authorization",
+            Self::OpenAi(_) | Self::Responses | Self::Bedrock { .. } => "authorization",
             Self::Azure { .. } => "api-key",
             Self::Anthropic => "x-api-key",
             Self::Gemini => "x-goog-api-key",

@@ -32,6 +32,8 @@ pub struct Capability {
     pub tools: bool,
     /// Reads images.
     pub images: bool,
+    /// Takes images by address too, and not only those that are in the request.
+    pub image_urls: bool,
     /// Follows a JSON schema.
     pub json_schema: bool,
 }
@@ -45,6 +47,9 @@ impl Capability {
         }
         if shape.images > 0 && !self.images {
             return Some(Exclusion::NeedsImages);
+        }
+        if shape.remote_images > 0 && !self.image_urls {
+            return Some(Exclusion::NeedsImageUrls);
         }
         if shape.json_schema && !self.json_schema {
             return Some(Exclusion::NeedsJsonSchema);
@@ -65,6 +70,8 @@ pub enum Exclusion {
     NeedsTools,
     /// The request holds images.
     NeedsImages,
+    /// The request holds images by address.
+    NeedsImageUrls,
     /// The request asks for a JSON schema.
     NeedsJsonSchema,
     /// The request is longer than the model's context.
@@ -84,6 +91,7 @@ impl Exclusion {
         match self {
             Self::NeedsTools => "does not call tools",
             Self::NeedsImages => "does not read images",
+            Self::NeedsImageUrls => "takes no images by address",
             Self::NeedsJsonSchema => "does not follow a JSON schema",
             Self::ContextTooSmall => "has too small a context",
             Self::NotInCandidates => "is not among the candidates asked for",
@@ -112,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_wish_for_more_tokens_than_can_be_counted_fits_no_context() {
-        let capability = Capability { context_tokens: Some(1_000), tools: true, images: true, json_schema: true };
+        let capability =
+            Capability { context_tokens: Some(1_000), tools: true, images: true, image_urls: true, json_schema: true };
         let shape = |max_output_tokens| Shape { input_tokens: 10, max_output_tokens, ..Shape::default() };
 
         assert_eq!(capability.lacks(&shape(Some(u64::MAX))), Some(Exclusion::ContextTooSmall));

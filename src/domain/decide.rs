@@ -258,7 +258,9 @@ pub fn expected_cost(candidate: &Candidate, shape: &Shape, tokens: Tokens) -> Op
     let limit = shape.max_output_tokens.map_or(f64::INFINITY, |most| most as f64);
     let cost = |output: f64, cached: u64| {
         let output_tokens = output.min(limit).clamp(0.0, 1e9).round() as u64;
-        price.cost(&Usage { input_tokens: shape.input_tokens, cached_input_tokens: cached, output_tokens })
+        let usage =
+            Usage { input_tokens: shape.input_tokens, cached_input_tokens: cached, output_tokens, ..Usage::default() };
+        price.cost(&usage)
     };
     let mean = tokens.output.mean();
     Some(ExpectedCost {

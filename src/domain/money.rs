@@ -48,6 +48,8 @@ pub struct Price {
     pub input_per_mtok: NanoUsd,
     /// For a million input tokens that the provider had cached; the input price where it is absent.
     pub cached_input_per_mtok: Option<NanoUsd>,
+    /// For a million input tokens that the provider wrote into its cache; the input price where it is absent.
+    pub cache_write_per_mtok: Option<NanoUsd>,
     /// For a million output tokens.
     pub output_per_mtok: NanoUsd,
 }
@@ -61,7 +63,9 @@ impl Price {
             NanoUsd(u64::try_from(product.div_ceil(1_000_000)).unwrap_or(u64::MAX))
         };
         let cached = usage.cached_input_tokens.min(usage.input_tokens);
-        part(usage.input_tokens - cached, self.input_per_mtok)
+        let written = usage.cache_write_tokens.min(usage.input_tokens - cached);
+        part(usage.input_tokens - cached - written, self.input_per_mtok)
+            + part(written, self.cache_write_per_mtok.unwrap_or(self.input_per_mtok))
             + part(cached, self.cached_input_per_mtok.unwrap_or(self.input_per_mtok))
             + part(usage.output_tokens, self.output_per_mtok)
     }
@@ -74,8 +78,16 @@ pub struct Usage {
     pub input_tokens: u64,
     /// The part of the input that the provider served from its prompt cache.
     pub cached_input_tokens: u64,
+    /// The part of the input that the provider wrote into its prompt cache. The store keeps what it cost, not its number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
     /// Every output token, reasoning included.
     pub output_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
 }
 
 #[cfg(test)]
@@ -87,17 +99,36 @@ mod tests {
         let price = Price {
             input_per_mtok: NanoUsd(2_000_000_000),
             cached_input_per_mtok: Some(NanoUsd(500_000_000)),
+            cache_write_per_mtok: None,
             output_per_mtok: NanoUsd(8_000_000_000),
         };
-        let usage = Usage { input_tokens: 1_000, cached_input_tokens: 400, output_tokens: 10 };
+        let usage = Usage { input_tokens: 1_000, cached_input_tokens: 400, output_tokens: 10, ..Usage::default() };
 
         assert_eq!(price.cost(&usage), NanoUsd(600 * 2_000 + 400 * 500 + 10 * 8_000));
     }
 
     #[test]
+    fn bills_what_was_written_to_a_cache_at_its_own_price_or_at_that_of_input() {
+        let plain = Price { input_per_mtok: NanoUsd(4_000_000_000), ..Price::default() };
+        let price = Price { cache_write_per_mtok: Some(NanoUsd(5_000_000_000)), ..plain };
+        let usage =
+            Usage { input_tokens: 1_000, cached_input_tokens: 400, cache_write_tokens: 500, ..Usage::default() };
+        let absurd = Usage { cache_write_tokens: u64::MAX, ..usage };
+
+        assert_eq!(price.cost(&usage), NanoUsd(100 * 4_000 + 400 * 4_000 + 500 * 5_000));
+        assert_eq!(plain.cost(&usage), NanoUsd(1_000 * 4_000));
+        assert_eq!(price.cost(&absurd), NanoUsd(400 * 4_000 + 600 * 5_000), "never more than the input");
+    }
+
+    #[test]
     fn never_overflows_on_absurd_usage() {
         let price = Price { input_per_mtok: NanoUsd(u64::MAX), ..Price::default() };
-        let usage = Usage { input_tokens: u64::MAX, cached_input_tokens: u64::MAX, output_tokens: u64::MAX };
+        let usage = Usage {
+            input_tokens: u64::MAX,
+            cached_input_tokens: u64::MAX,
+            output_tokens: u64::MAX,
+            ..Usage::default()
+        };
 
         assert_eq!(price.cost(&usage), NanoUsd(u64::MAX));
     }

@@ -49,6 +49,8 @@ pub struct Shape {
     pub max_output_tokens: Option<u64>,
     /// Images in the conversation.
     pub images: usize,
+    /// Those of them that are elsewhere: an address stands for them.
+    pub remote_images: usize,
     /// Tools on offer.
     pub tools: usize,
     /// Whether the answer must follow a JSON schema.

@@ -171,9 +171,11 @@ mod tests {
         let price = NanoUsd::from_usd(usd).map(|price| Price {
             input_per_mtok: price,
             cached_input_per_mtok: None,
+            cache_write_per_mtok: None,
             output_per_mtok: price,
         });
-        let capability = Capability { context_tokens: None, tools: true, images: true, json_schema: true };
+        let capability =
+            Capability { context_tokens: None, tools: true, images: true, image_urls: true, json_schema: true };
         let (model, tier) = (ModelName::from(format!("m-{tier}")), TierId::from(tier));
         Candidate { model, class: tier.clone(), tier, rank, price, capability }
     }

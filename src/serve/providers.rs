@@ -14,6 +14,7 @@ pub(super) fn dialect(upstream: &config::Upstream) -> Dialect {
         UpstreamKind::Azure { api_version } => {
             Dialect::Azure { api_version: UpstreamKind::azure_version(api_version.as_deref(), &upstream.base_url) }
         }
+        UpstreamKind::Responses => Dialect::Responses,
         UpstreamKind::Anthropic => Dialect::Anthropic,
         UpstreamKind::Gemini => Dialect::Gemini,
         UpstreamKind::Bedrock { .. } => Dialect::Bedrock,
@@ -23,8 +24,8 @@ pub(super) fn dialect(upstream: &config::Upstream) -> Dialect {
 pub(super) fn quirks(upstream: &config::Upstream) -> Quirks {
     let preset = match upstream.kind {
         UpstreamKind::OpenAi(preset) => preset,
-        UpstreamKind::Azure { .. } | UpstreamKind::Anthropic | UpstreamKind::Gemini => None,
-        UpstreamKind::Bedrock { .. } => None,
+        UpstreamKind::Azure { .. } | UpstreamKind::Responses | UpstreamKind::Anthropic => None,
+        UpstreamKind::Gemini | UpstreamKind::Bedrock { .. } => None,
     };
     let drops = preset.map_or(&[][..], Preset::drops).iter().map(|field| (*field).to_owned());
     Quirks {

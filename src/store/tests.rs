@@ -133,7 +133,7 @@ fn outcome(number: u64) -> OutcomeRecord {
         served_by: Some("large-1".into()),
         tier: Some("large".into()),
         upstream: Some("demo".into()),
-        usage: Some(Usage { input_tokens: 14, cached_input_tokens: 4, output_tokens: 7 }),
+        usage: Some(Usage { input_tokens: 14, cached_input_tokens: 4, output_tokens: 7, ..Usage::default() }),
         cost: Some(NanoUsd(1_500_000)),
         attempts: vec![attempt],
         total_ms: 10,

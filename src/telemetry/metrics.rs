@@ -290,7 +290,13 @@ impl Metrics {
     fn billed(&self, model: &ModelName, usage: &Usage, cost: Option<NanoUsd>) {
         let model = if self.models.contains(model) { Label::Model(model.clone()) } else { Label::Word("other") };
         let cached = usage.cached_input_tokens.min(usage.input_tokens);
-        let kinds = [("input", usage.input_tokens - cached), ("cached_input", cached), ("output", usage.output_tokens)];
+        let written = usage.cache_write_tokens.min(usage.input_tokens - cached);
+        let kinds = [
+            ("input", usage.input_tokens - cached - written),
+            ("cached_input", cached),
+            ("cache_write", written),
+            ("output", usage.output_tokens),
+        ];
         for (kind, tokens) in kinds.into_iter().filter(|(_, tokens)| *tokens > 0) {
             self.tokens.get_or_create(&[("model", model.clone()), ("kind", Label::Word(kind))]).inc_by(tokens);
         }

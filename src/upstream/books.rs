@@ -304,7 +304,7 @@ impl Books {
     /// What an answer of so many bytes is taken to be billed for where nobody counted.
     pub(crate) fn estimate(&self, output_bytes: usize) -> Usage {
         let output_tokens = u64::try_from(output_bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
-        Usage { input_tokens: self.prompt_tokens, cached_input_tokens: 0, output_tokens }
+        Usage { input_tokens: self.prompt_tokens, output_tokens, ..Usage::default() }
     }
 }
 

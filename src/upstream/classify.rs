@@ -51,7 +51,7 @@ pub enum Trouble {
     },
     /// A success that is not an answer.
     #[error("answered with {0}")]
-    NotAnAnswer(#[from] NotAnAnswer),
+    NotAnAnswer(NotAnAnswer),
     /// A success that is not a stream where one was asked for.
     #[error("answered with `{0}` where a stream was asked for")]
     NotAStream(&'static str),
@@ -73,6 +73,18 @@ pub enum Trouble {
     /// The stream reported an error, with its status if it gave one.
     #[error("reported an error inside its stream")]
     Reported(Option<u16>),
+}
+
+impl From<NotAnAnswer> for Trouble {
+    /// A failure that comes as a success counts as what it says it is.
+    fn from(problem: NotAnAnswer) -> Self {
+        match problem {
+            NotAnAnswer::Failed { status } => Self::Status { status, said: Said::default() },
+            NotAnAnswer::Empty | NotAnAnswer::NotJson | NotAnAnswer::NoEmbeddings | NotAnAnswer::NoChoices => {
+                Self::NotAnAnswer(problem)
+            }
+        }
+    }
 }
 
 /// What to do after a failed attempt.

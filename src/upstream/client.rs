@@ -240,6 +240,8 @@ impl Upstream {
         let body = self.quirks.apply((outgoing.body)(model, self.dialect.reader()));
         let Spoken { path, query, body } =
             self.dialect.speak(outgoing, Asking { model, base: self.base.path(), body })?;
+        // Clients of Responses are spoken for in their own words, which may hold what the operator leaves out.
+        let body = if self.dialect == Dialect::Responses { self.quirks.apply(body) } else { body };
         let url = self.url(&path, query);
         let delivery = if outgoing.stream { Delivery::Stream } else { Delivery::Whole };
         let signature = match &self.signer {

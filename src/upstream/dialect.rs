@@ -10,9 +10,10 @@ use crate::chat::gemini::stream::GeminiStream;
 use crate::chat::native::decoder::{Decoder, Framed, Translated};
 use crate::chat::native::request::Asked;
 use crate::chat::native::{Delivery, Refused, Stamp, TOO_LONG, Untranslatable};
+use crate::chat::openai_responses::stream::ResponsesStream;
 use crate::chat::sse::SseDecoder;
 use crate::chat::usage::{NotAnAnswer, is_error_body};
-use crate::chat::{anthropic, bedrock, gemini};
+use crate::chat::{anthropic, bedrock, gemini, openai_responses};
 use crate::upstream::dispatch::{Outgoing, Reader};
 use crate::upstream::said::Clue;
 
@@ -28,6 +29,8 @@ pub enum Dialect {
         /// The value of `api-version`; absent for the paths under `/openai/v1`, which need none.
         api_version: Option<String>,
     },
+    /// OpenAI's Responses.
+    Responses,
     /// Anthropic's Messages.
     Anthropic,
     /// Gemini's `generateContent`.
@@ -62,14 +65,14 @@ impl Dialect {
     pub(crate) const fn reader(&self) -> Reader {
         match self {
             Self::OpenAi | Self::Azure { .. } => Reader::Server,
-            Self::Anthropic | Self::Gemini | Self::Bedrock => Reader::Translation,
+            Self::Responses | Self::Anthropic | Self::Gemini | Self::Bedrock => Reader::Translation,
         }
     }
 
     /// The header that carries the bare key; `None` for `authorization: Bearer`.
     pub(crate) const fn key_header(&self) -> Option<&'static str> {
         match self {
-            Self::OpenAi | Self::Bedrock => None,
+            Self::OpenAi | Self::Responses | Self::Bedrock => None,
             Self::Azure { .. } => Some("api-key"),
             Self::Anthropic => Some("x-api-key"),
             Self::Gemini => Some("x-goog-api-key"),
@@ -80,7 +83,7 @@ impl Dialect {
     pub(crate) const fn header(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Anthropic => Some(("anthropic-version", "2023-06-01")),
-            Self::OpenAi | Self::Azure { .. } | Self::Gemini | Self::Bedrock => None,
+            Self::OpenAi | Self::Azure { .. } | Self::Responses | Self::Gemini | Self::Bedrock => None,
         }
     }
 
@@ -89,9 +92,8 @@ impl Dialect {
         match (delivery, self) {
             (Delivery::Whole, _) => "application/json",
             (Delivery::Stream, Self::Bedrock) => "application/vnd.amazon.eventstream",
-            (Delivery::Stream, Self::OpenAi | Self::Azure { .. } | Self::Anthropic | Self::Gemini) => {
-                "text/event-stream"
-            }
+            (Delivery::Stream, Self::OpenAi | Self::Azure { .. } | Self::Responses) => "text/event-stream",
+            (Delivery::Stream, Self::Anthropic | Self::Gemini) => "text/event-stream",
         }
     }
 
@@ -106,6 +108,11 @@ impl Dialect {
             Self::Azure { api_version } => {
                 let query = api_version.clone().map(|version| ("api-version", version));
                 Ok(Spoken { path: azure_path(base, (model, outgoing.path)), query, body })
+            }
+            Self::Responses => {
+                chat_alone(outgoing, openai_responses::PROVIDER)?;
+                let body = openai_responses::request::request(&Asked::read(&body)?)?;
+                Ok(spoken(openai_responses::PATH.to_owned(), body))
             }
             Self::Anthropic => {
                 chat_alone(outgoing, anthropic::PROVIDER)?;
@@ -129,6 +136,7 @@ impl Dialect {
     pub(crate) fn completion(&self, body: Bytes, request_id: &str) -> Result<Bytes, NotAnAnswer> {
         match self {
             Self::OpenAi | Self::Azure { .. } => Ok(body),
+            Self::Responses => openai_responses::answer::completion(&body, &stamp(request_id)),
             Self::Anthropic => anthropic::answer::completion(&body, &stamp(request_id)),
             Self::Gemini => gemini::answer::completion(&body, &stamp(request_id)),
             Self::Bedrock => bedrock::answer::completion(&body, &stamp(request_id)),
@@ -139,6 +147,10 @@ impl Dialect {
     pub(crate) fn decoder(&self, event_limit: usize, request_id: &str) -> Decoder {
         match self {
             Self::OpenAi | Self::Azure { .. } => Decoder::OpenAi(SseDecoder::new(event_limit)),
+            Self::Responses => {
+                let stream = ResponsesStream::new(stamp(request_id));
+                Decoder::Responses(Box::new(Translated::new(event_limit, stream)))
+            }
             Self::Anthropic => {
                 let stream = AnthropicStream::new(stamp(request_id));
                 Decoder::Anthropic(Box::new(Translated::new(event_limit, stream)))
@@ -157,7 +169,7 @@ impl Dialect {
     pub(crate) fn refused(&self, (status, clue): (u16, Option<Clue>), body: Bytes) -> Refused {
         let code = (clue == Some(Clue::ContextTooLong)).then_some(TOO_LONG);
         match self {
-            Self::OpenAi | Self::Azure { .. } => {
+            Self::OpenAi | Self::Azure { .. } | Self::Responses => {
                 Refused { status, words: Some(body).filter(|body| is_error_body(body)) }
             }
             Self::Anthropic => anthropic::refused(status, &body, code),
@@ -217,6 +229,7 @@ mod tests {
         let version = Some(("api-version", "2024-10-21".to_owned()));
         let cases = [
             (&Dialect::Anthropic, "/", "claude", "/v1/messages", None),
+            (&Dialect::Responses, "/v1", "gpt", "/responses", None),
             (&Dialect::Anthropic, "/v1/", "claude", "/messages", None),
             (
                 &Dialect::Gemini,

@@ -45,6 +45,7 @@ pub(super) fn target_of(settings: UpstreamSettings) -> Target {
     let price = Price {
         input_per_mtok: NanoUsd(1_000_000_000),
         cached_input_per_mtok: None,
+        cache_write_per_mtok: None,
         output_per_mtok: NanoUsd(2_000_000_000),
     };
     Target {

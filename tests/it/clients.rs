@@ -2,6 +2,7 @@
 
 mod claude;
 mod clouds;
+mod responses;
 mod scripts;
 
 use std::process::{Command, Stdio};
@@ -43,7 +44,7 @@ async fn check_tools(interpreter: &str, script: &str) {
 /// A model at a scripted upstream of every dialect. The upstreams live as long as they are held.
 struct Dialects {
     setup: Setup,
-    upstreams: [FakeUpstream; 4],
+    upstreams: [FakeUpstream; 5],
 }
 
 impl Dialects {
@@ -52,12 +53,18 @@ impl Dialects {
             [FakeUpstream::answering(scripts::openai).await, FakeUpstream::answering(scripts::anthropic).await];
         let [gemini, bedrock] =
             [FakeUpstream::answering(clouds::gemini).await, FakeUpstream::answering(clouds::bedrock).await];
+        let responses = FakeUpstream::answering(responses::responses).await;
+        let responses_url = responses.base_url();
         let (openai_url, anthropic_url) = (openai.base_url(), anthropic.base_url());
         let (gemini_url, bedrock_url) = (gemini.base_url(), bedrock.base_url());
         let toml = format!(
             r#"
             [upstreams.openai]
             base_url = "{openai_url}"
+            api_key = {{ env = "UPSTREAM_KEY" }}
+            [upstreams.responses]
+            kind = "responses"
+            base_url = "{responses_url}"
             api_key = {{ env = "UPSTREAM_KEY" }}
             [upstreams.anthropic]
             kind = "anthropic"
@@ -77,6 +84,7 @@ impl Dialects {
             id = "small"
             models = [
                 {{ name = "at-openai", upstream = "openai", price = {{ input = 0.1, output = 0.4 }} }},
+                {{ name = "at-responses", upstream = "responses", price = {{ input = 0.1, output = 0.4 }} }},
                 {{ name = "at-gemini", upstream = "gemini", price = {{ input = 0.2, output = 0.8 }} }},
             ]
             [[tiers]]
@@ -87,7 +95,7 @@ impl Dialects {
             ]
             "#
         );
-        let upstreams = [openai, anthropic, gemini, bedrock];
+        let upstreams = [openai, anthropic, gemini, bedrock, responses];
         let setup = Setup { toml, environment: vec![("UPSTREAM_KEY".to_owned(), "upstream-key".to_owned())] };
         Self { setup, upstreams }
     }
@@ -96,7 +104,7 @@ impl Dialects {
 /// The same with a model at a scripted upstream of every dialect, for one of the clients that the script knows.
 async fn check_dialects(interpreter: &str, client: &str) {
     let Dialects { setup, upstreams } = Dialects::start().await;
-    let [_, _, gemini, _] = &upstreams;
+    let [_, _, gemini, _, _] = &upstreams;
     let script =
         if interpreter == NODE { "tests/clients/node/dialects.mjs" } else { "tests/clients/python/dialects.py" };
     run(interpreter, script, setup, &[("TRIMTAB_CLIENT", client), ("GEMINI_URL", &gemini.base_url())]).await;

@@ -37,3 +37,4 @@ mod route;
 mod sample_data;
 mod sessions;
 mod support;
+mod tls;

@@ -28,8 +28,8 @@ struct Provider {
     refusal: &'static str,
 }
 
-fn providers() -> [Provider; 4] {
-    [anthropic(), gemini(), bedrock(), azure()]
+fn providers() -> [Provider; 5] {
+    [anthropic(), gemini(), bedrock(), azure(), responses()]
 }
 
 fn anthropic() -> Provider {
@@ -155,6 +155,39 @@ fn azure() -> Provider {
     }
 }
 
+fn responses() -> Provider {
+    Provider {
+        name: "responses",
+        toml: r#"kind = "responses"
+            api_key = { env = "KEY" }"#,
+        whole_path: "/v1/responses",
+        stream_path: "/v1/responses",
+        key_header: "authorization",
+        answer: r#"{"id":"resp_1","object":"response","created_at":1,"status":"completed","error":null,"incomplete_details":null,"model":"gpt","output":[{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Hello","annotations":[]}]}],"usage":{"input_tokens":1000,"input_tokens_details":{"cached_tokens":0},"output_tokens":100,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":1100}}"#,
+        tool_answer: r#"{"id":"resp_1","status":"completed","model":"gpt","output":[{"id":"fc_1","type":"function_call","status":"completed","call_id":"t1","name":"weather","arguments":"{\"town\":\"Bonn\"}"}]}"#,
+        stream: || {
+            let text = |text: &str| {
+                format!(
+                    "data: {{\"type\":\"response.output_text.delta\",\"item_id\":\"m\",\"output_index\":0,\"content_index\":0,\"delta\":\"{text}\",\"logprobs\":[]}}\n\n"
+                )
+            };
+            let event = |data: &str| format!("data: {data}\n\n");
+            raw_stream(&[
+                event(r#"{"type":"response.created","response":{"id":"r","status":"in_progress","model":"gpt"}}"#),
+                event(
+                    r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"message","content":[]}}"#,
+                ),
+                text("Hel"),
+                text("lo"),
+                event(
+                    r#"{"type":"response.completed","response":{"id":"r","status":"completed","model":"gpt","usage":{"input_tokens":9,"output_tokens":2,"total_tokens":11}}}"#,
+                ),
+            ])
+        },
+        refusal: r#"{"error":{"message":"Unsupported parameter sk-canary-0123456789","type":"invalid_request_error","param":"x","code":"unsupported_parameter"}}"#,
+    }
+}
+
 /// A server whose cheap model is at the provider and whose dear one is at an upstream of OpenAI's dialect.
 async fn start(provider: &Provider, first: &FakeUpstream, last: &FakeUpstream) -> TestApp {
     let mut setup = Setup::tiers(&[first.base_url(), last.base_url()]);
@@ -277,6 +310,7 @@ async fn overload_and_a_wrong_key_move_on_to_the_next_model() {
         (gemini(), 400, wrong_key),
         (bedrock(), 424, r#"{"message":"the model failed"}"#),
         (azure(), 503, "{}"),
+        (responses(), 200, r#"{"status":"failed","error":{"code":"server_error","message":"x"},"output":[]}"#),
     ];
     for (provider, status, body) in cases {
         let failure = whole(status, "application/json", body.as_bytes());
@@ -307,7 +341,7 @@ async fn a_failure_before_the_first_token_is_never_seen() {
 
 #[tokio::test]
 async fn a_cut_stream_ends_in_one_error_event_and_nothing_is_switched() {
-    for (provider, cut) in [(anthropic(), 4), (gemini(), 1), (azure(), 3)] {
+    for (provider, cut) in [(anthropic(), 4), (gemini(), 1), (azure(), 3), (responses(), 4)] {
         let mut body = cheap();
         body["stream"] = json!(true);
         let (reply, first, last) = ask(&provider, (provider.stream)().cut_after(cut), &body).await;
@@ -437,5 +471,123 @@ async fn a_model_that_lacks_a_capability_is_left_out_before_any_call() {
         assert_eq!(decision["candidates"][0]["excluded_by"], reason, "{decision}");
         assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, "dear"), "{}", reply.text);
         assert_eq!(first.requests().len(), 0, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_responses_reaches_responses_in_its_own_words_and_its_thoughts_come_back() {
+    let sealed = r#"{"id":"resp_1","status":"completed","model":"gpt","output":[{"id":"rs_up","type":"reasoning","summary":[],"encrypted_content":"gAAA"},{"id":"msg_1","type":"message","content":[{"type":"output_text","text":"Hello"}]}],"usage":{"input_tokens":1,"output_tokens":1}}"#;
+    let first = FakeUpstream::script([whole_answer(sealed)]).await;
+    let app = start(&responses(), &first, &first).await;
+    let mut body = json!({
+        "model": "cheap", "input": "Hi", "reasoning": { "effort": "low", "summary": "auto" }, "include": ["reasoning.encrypted_content"],
+        "max_tool_calls": 2, "tools": [{ "type": "function", "name": "a", "novelty": 1 }],
+    });
+
+    let reply = app.post("/v1/responses", &body).await.json();
+    let thought = &reply["output"][0];
+    body["input"] = json!([{ "role": "user", "content": "Hi" }, thought, reply["output"][1], { "role": "user", "content": "Go on" }]);
+    app.post("/v1/responses", &body).await;
+
+    assert_eq!(
+        (&thought["type"], &thought["encrypted_content"], &thought["summary"]),
+        (&json!("reasoning"), &json!("gAAA"), &json!([]))
+    );
+    let sent: Vec<Value> =
+        first.requests().iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect();
+    for field in ["reasoning", "include", "max_tool_calls", "tools"] {
+        assert_eq!(sent[0][field], body[field], "{field}: {}", sent[0]);
+    }
+    assert_eq!((&sent[0]["model"], &sent[0]["store"]), (&json!("vendor/cheap-1"), &json!(false)));
+    assert_eq!((&sent[1]["input"][1]["encrypted_content"], sent[1]["input"][1].get("id")), (&json!("gAAA"), None));
+}
+
+#[tokio::test]
+async fn fields_that_an_operator_leaves_out_never_reach_responses() {
+    let mut provider = responses();
+    provider.toml = "kind = \"responses\"\ndrop_fields = [\"temperature\", \"metadata\"]";
+    let first = FakeUpstream::script([whole_answer(responses().answer)]).await;
+    let app = start(&provider, &first, &first).await;
+    let settings = json!({ "model": "cheap", "temperature": 0.5, "metadata": { "a": "b" } });
+    let (mut own, mut chat) = (settings.clone(), settings);
+    own["input"] = json!("Hi");
+    chat["messages"] = json!([{ "role": "user", "content": "Hi" }]);
+
+    app.post("/v1/responses", &own).await;
+    app.post("/v1/chat/completions", &chat).await;
+
+    for request in first.requests() {
+        let sent: Value = serde_json::from_slice(&request.body).unwrap();
+        assert!(sent.get("temperature").is_none() && sent.get("metadata").is_none(), "{sent}");
+    }
+    assert_eq!(first.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn pictures_by_address_keep_bedrock_from_being_asked_and_those_in_the_request_are_sent() {
+    let image = |url: &str| {
+        let parts =
+            json!([{ "type": "text", "text": "What is this?" }, { "type": "image_url", "image_url": { "url": url } }]);
+        json!([{ "role": "user", "content": parts }])
+    };
+    for (url, model, asked) in [
+        ("https://example.com/a.png", "dear", 0),
+        ("http://127.0.0.1:1/a.png", "dear", 0),
+        ("data:image/png;base64,AA==", "cheap", 1),
+    ] {
+        let first = FakeUpstream::script([whole_answer(bedrock().answer)]).await;
+        let last = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+        let mut setup = Setup::tiers(&[first.base_url(), last.base_url()]);
+        setup.toml = setup.toml.replacen("[upstreams.first]", &format!("[upstreams.first]\n{}", bedrock().toml), 1);
+        for name in ["cheap", "dear"] {
+            let (old, new) = (format!("name = \"{name}\""), format!("name = \"{name}\"\nimages = true"));
+            setup.toml = setup.toml.replacen(&old, &new, 1);
+        }
+        for (name, value) in [("KEY", KEY), ("AWS_ID", "AKIDCANARY"), ("AWS_TOKEN", "canary-token")] {
+            setup.environment.push((name.to_owned(), value.to_owned()));
+        }
+        let app = TestApp::start(setup).await;
+        let mut body = cheap();
+        body["messages"] = image(url);
+
+        let decision = app.post("/v1/route", &body).await.json();
+        let reply = app.post("/v1/chat/completions", &body).await;
+        body["model"] = json!("cheap");
+        let named = app.post("/v1/chat/completions", &body).await;
+
+        let reason = if asked == 0 { json!("needs_image_urls") } else { Value::Null };
+        assert_eq!(decision["candidates"][0]["excluded_by"], reason, "{url}: {decision}");
+        assert_eq!((reply.status, reply.header("x-trimtab-model")), (200, model), "{url}: {}", reply.text);
+        let sent = first.requests();
+        assert_eq!(sent.len(), 2 * asked, "{url}");
+        if asked == 0 {
+            assert_eq!(named.error(), (400, "invalid_request".to_owned(), Some("messages[0].content[1]".to_owned())));
+        } else {
+            let sent = String::from_utf8(sent[0].body.clone()).unwrap();
+            assert!(sent.contains(r#"{"image":{"format":"png","source":{"bytes":"AA=="}}}"#), "{sent}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_to_a_cache_is_billed_at_its_own_price() {
+    let answer = r#"{"id":"m","model":"x","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":100,"cache_read_input_tokens":200,"cache_creation_input_tokens":700,"output_tokens":100}}"#;
+    let converse = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":100,"cacheReadInputTokens":200,"cacheWriteInputTokens":700,"outputTokens":100}}"#;
+    for (provider, answer) in [(anthropic(), answer), (bedrock(), converse)] {
+        for (price, cost) in [("", "0.000140000"), (", cached_input = 0.01, cache_write = 0.2", "0.000192000")] {
+            let first = FakeUpstream::script([whole_answer(answer)]).await;
+            let mut setup = Setup::tiers(&[first.base_url(), first.base_url()]);
+            setup.toml = setup.toml.replacen("[upstreams.first]", &format!("[upstreams.first]\n{}", provider.toml), 1);
+            setup.toml = setup.toml.replacen("output = 0.4", &format!("output = 0.4{price}"), 1);
+            for (name, value) in [("KEY", KEY), ("AWS_ID", "AKIDCANARY"), ("AWS_TOKEN", "canary-token")] {
+                setup.environment.push((name.to_owned(), value.to_owned()));
+            }
+            let app = TestApp::start(setup).await;
+
+            let reply = app.post("/v1/chat/completions", &cheap()).await;
+
+            assert_eq!(reply.header("x-trimtab-cost-usd"), cost, "{}: {}", provider.name, reply.text);
+            assert_eq!(reply.json()["usage"]["prompt_tokens_details"]["cache_write_tokens"], 700, "{}", reply.text);
+        }
     }
 }

@@ -157,6 +157,11 @@ impl Generation {
     }
 }
 
+/// Whether a client's `thinking` object says that there is to be none.
+pub(crate) fn is_off(thinking: &RawValue) -> bool {
+    matches!(Wish::read(thinking), Wish::Off(_))
+}
+
 /// What a client's `thinking` object wants.
 enum Wish<'a> {
     Unsaid,

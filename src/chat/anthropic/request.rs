@@ -156,7 +156,9 @@ pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
     let thinking = claude::thinking(asked);
     let max_tokens = asked.max_tokens.unwrap_or(MAX_TOKENS);
     let schema = match &asked.format {
-        Format::Schema { name: _, description: _, schema } => Some(WireFormat { kind: "json_schema", schema }),
+        Format::Schema { name: _, description: _, schema, strict: _ } => {
+            Some(WireFormat { kind: "json_schema", schema })
+        }
         Format::Text | Format::Json => None,
     };
     let sampling = claude::sampling(asked, &thinking);
@@ -238,6 +240,7 @@ fn block<'a>(part: &'a Part<'a>) -> Result<Block<'a>, Untranslatable> {
         Content::File(source, title) => {
             Ok(Block::Document { source: of(source), title: title.as_deref(), cache_control })
         }
+        Content::Kept(_) => Err(part.is_kept_elsewhere(PROVIDER)),
         Content::Audio(_) => Err(part.unsupported(PROVIDER, "it does not hear sound; send a transcript as text")),
     }
 }

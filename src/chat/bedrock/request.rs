@@ -155,7 +155,7 @@ pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
         system.push(Block::Text(claude::JSON_PLEASE));
     }
     let schema = match &asked.format {
-        Format::Schema { name, description, schema } => {
+        Format::Schema { name, description, schema, strict: _ } => {
             Some(JsonSchema { schema: schema.get(), name, description: description.as_deref() })
         }
         Format::Text | Format::Json => None,
@@ -246,6 +246,7 @@ fn blocks<'a>(parts: &'a [Part<'a>], maker: Maker) -> Result<Vec<Block<'a>>, Unt
             Content::Text(text) => blocks.push(Block::Text(text)),
             Content::Image(source) => blocks.push(Block::Image(image(part, source)?)),
             Content::File(source, name) => blocks.push(Block::Document(document(part, (source, name.as_deref()))?)),
+            Content::Kept(_) => return Err(part.is_kept_elsewhere(PROVIDER)),
             Content::Audio(_) => {
                 return Err(part.unsupported(PROVIDER, "it does not hear sound; send a transcript as text"));
             }

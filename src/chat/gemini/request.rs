@@ -167,7 +167,7 @@ pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
     let (mime_type, schema) = match &asked.format {
         Format::Text => (None, None),
         Format::Json => (Some("application/json"), None),
-        Format::Schema { name: _, description: _, schema } => (Some("application/json"), Some(*schema)),
+        Format::Schema { name: _, description: _, schema, strict: _ } => (Some("application/json"), Some(*schema)),
     };
     let declarations: Vec<Declaration<'_>> = asked
         .tools
@@ -315,6 +315,7 @@ fn wire_parts<'a>(parts: &'a [Part<'a>]) -> Result<Vec<WirePart<'a>>, Untranslat
 fn check(part: &Part<'_>) -> Result<(), Untranslatable> {
     let source = match &part.content {
         Content::Text(_) => return Ok(()),
+        Content::Kept(_) => return Err(part.is_kept_elsewhere(PROVIDER)),
         Content::Image(source) | Content::File(source, _) | Content::Audio(source) => source,
     };
     match source {
@@ -327,6 +328,8 @@ fn check(part: &Part<'_>) -> Result<(), Untranslatable> {
 fn wire_part<'a>(part: &'a Part<'a>) -> WirePart<'a> {
     match &part.content {
         Content::Text(text) => WirePart { text: Some(text), ..WirePart::default() },
+        // Was refused by `check`.
+        Content::Kept(_) => WirePart::default(),
         Content::Image(source) | Content::File(source, _) | Content::Audio(source) => match source {
             Source::Base64 { media_type, data } => {
                 WirePart { inline_data: Some(InlineData { mime_type: media_type, data }), ..WirePart::default() }

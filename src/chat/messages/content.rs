@@ -6,6 +6,7 @@ use crate::chat::canonical::{Called, Content, File, ImageUrl, Mark, Marked, Mess
 use crate::chat::error::ChatError;
 use crate::chat::native::answer::WireThought;
 use crate::chat::object::{Object, Shape, elements, shape};
+use crate::chat::signed_id;
 
 /// How the first line begins that Claude Code puts before its system prompt. It differs from request to request, so that no provider
 /// could cache the prompt and no session would be recognised.
@@ -122,6 +123,7 @@ fn user(blocks: Vec<Block<'_>>, messages: &mut Vec<Message>) -> Result<(), ChatE
 
 fn tool_result(result: &Object<'_>, others: &mut Vec<Marked>) -> Result<Message, ChatError> {
     let tool_call_id = result.needed_text("tool_use_id", "name the `tool_use` that it answers")?;
+    let tool_call_id = signed_id::split(&tool_call_id).0.to_owned();
     let (mut parts, mut inner_mark) = (Vec::new(), None);
     if let Some(raw) = result.raw("content") {
         for block in blocks(&result.path_of("content"), raw)? {
@@ -271,5 +273,5 @@ fn tool_use(block: &Object<'_>) -> Result<ToolCall, ChatError> {
     let id = block.needed_text("id", "repeat the id of the call")?;
     let name = block.needed_text("name", "repeat the name of the tool")?;
     let arguments = block.raw("input").map_or_else(|| "{}".to_owned(), |raw| raw.get().to_owned());
-    Ok(ToolCall::Function { id, function: Called { name, arguments } })
+    Ok(ToolCall::new(&id, Called { name, arguments }))
 }

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -206,4 +207,30 @@ proptest! {
         // Whatever comes, the stream ends in an event that says so.
         prop_assert!(told.contains("event: error") || told.contains("event: message_stop"), "{}", told);
     }
+}
+
+#[test]
+fn a_signature_of_gemini_comes_back_with_the_id_of_its_call_and_no_other_server_sees_it() {
+    let answer = r#"{"model":"m","choices":[{"index":0,"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"a","arguments":"{}"},"extra_content":{"google":{"thought_signature":"a+/="}}},{"id":"c2","type":"function","function":{"name":"b","arguments":"{}"}}]}}]}"#;
+    let whole: Value = serde_json::from_slice(&writer().whole(answer.as_bytes()).unwrap()).unwrap();
+    let streamed = events(writer(), &[format!("data: {}\n\n", answer.replace("message", "delta")).as_bytes()]);
+    let (signed, plain) = (&whole["content"][0]["id"], &whole["content"][1]["id"]);
+    let results = [signed, plain].map(|id| json!({ "type": "tool_result", "tool_use_id": id, "content": "x" }));
+    let body = json!({ "messages": [
+        { "role": "user", "content": "Hi" },
+        { "role": "assistant", "content": whole["content"] },
+        { "role": "user", "content": results },
+    ] });
+
+    let chat = parse(&body.to_string());
+
+    assert_eq!((plain, streamed.contains(signed.as_str().unwrap())), (&json!("c2"), true));
+    let read = |body: Bytes| serde_json::from_slice::<Value>(&body).unwrap()["messages"].clone();
+    let (server, translation) = (read(chat.body_for("m")), read(chat.body_to_translate("m")));
+    for messages in [&server, &translation] {
+        assert_eq!((&messages[1]["tool_calls"][0]["id"], &messages[2]["tool_call_id"]), (&json!("c1"), &json!("c1")));
+    }
+    assert!(server[1]["tool_calls"][0].get("extra_content").is_none(), "{server}");
+    assert_eq!(translation[1]["tool_calls"][0]["extra_content"]["google"]["thought_signature"], "a+/=");
+    assert!(translation[1]["tool_calls"][1].get("extra_content").is_none(), "{translation}");
 }

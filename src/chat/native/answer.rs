@@ -36,6 +36,8 @@ pub struct ChoiceSaid {
     pub thinking: Vec<Box<RawValue>>,
     /// The tools it calls.
     pub calls: Vec<Call>,
+    /// The log probabilities of its text, a JSON object for each token.
+    pub logprobs: Vec<Box<RawValue>>,
     /// Why it ended.
     pub finish: Finish,
 }
@@ -110,8 +112,22 @@ struct WireAnswer<'a> {
 struct WireChoice<'a> {
     index: u32,
     message: WireMessage<'a>,
-    logprobs: Option<()>,
+    logprobs: Option<WireLogprobs<'a>>,
     finish_reason: &'static str,
+}
+
+/// Log probabilities of a text, or of a piece of it.
+#[derive(Serialize)]
+pub(super) struct WireLogprobs<'a> {
+    content: &'a [Box<RawValue>],
+    refusal: Option<()>,
+}
+
+impl<'a> WireLogprobs<'a> {
+    /// `None` where none were given.
+    pub(super) fn of(content: &'a [Box<RawValue>]) -> Option<Self> {
+        (!content.is_empty()).then_some(Self { content, refusal: None })
+    }
 }
 
 #[derive(Serialize)]
@@ -229,7 +245,7 @@ impl Answer {
                 thinking_blocks: &choice.thinking,
                 tool_calls: choice.calls.iter().map(|call| WireCall::whole(call, None)).collect(),
             },
-            logprobs: None,
+            logprobs: WireLogprobs::of(&choice.logprobs),
             finish_reason: choice.finish.as_str(),
         });
         to_bytes(&WireAnswer {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use crate::chat::native::answer::{Call, Finish, Tokens, WireCall, WireFunction, WireThought, WireUsage};
+use crate::chat::native::answer::{Call, Finish, Tokens, WireCall, WireFunction, WireLogprobs, WireThought, WireUsage};
 use crate::chat::native::{Stamp, to_bytes};
 use crate::chat::sse::SseEvent;
 
@@ -43,6 +44,8 @@ struct WireChunk<'a> {
 struct WireDeltaChoice<'a> {
     index: u32,
     delta: WireDelta<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<WireLogprobs<'a>>,
     finish_reason: Option<&'static str>,
 }
 
@@ -99,6 +102,12 @@ impl ChunkWriter {
         self.delta(index, WireDelta { content: Some(text), ..WireDelta::default() });
     }
 
+    /// A piece of text with the log probabilities of its tokens, where there are any.
+    pub fn text_with(&mut self, index: u32, (text, logprobs): (&str, &[Box<RawValue>])) {
+        let delta = WireDelta { content: Some(text), ..WireDelta::default() };
+        self.choice(WireDeltaChoice { index, delta, logprobs: WireLogprobs::of(logprobs), finish_reason: None });
+    }
+
     /// A refusal in words.
     pub fn refusal(&mut self, index: u32, text: &str) {
         self.delta(index, WireDelta { refusal: Some(text), ..WireDelta::default() });
@@ -129,7 +138,8 @@ impl ChunkWriter {
 
     /// A choice ends.
     pub fn finish(&mut self, index: u32, finish: Finish) {
-        self.choice(WireDeltaChoice { index, delta: WireDelta::default(), finish_reason: Some(finish.as_str()) });
+        let (delta, finish_reason) = (WireDelta::default(), Some(finish.as_str()));
+        self.choice(WireDeltaChoice { index, delta, logprobs: None, finish_reason });
     }
 
     /// The tokens of the whole answer.
@@ -166,7 +176,7 @@ impl ChunkWriter {
     }
 
     fn delta(&mut self, index: u32, delta: WireDelta<'_>) {
-        self.choice(WireDeltaChoice { index, delta, finish_reason: None });
+        self.choice(WireDeltaChoice { index, delta, logprobs: None, finish_reason: None });
     }
 
     fn choice(&mut self, choice: WireDeltaChoice<'_>) {

@@ -9,6 +9,7 @@ use crate::chat::anthropic::stream::AnthropicStream;
 use crate::chat::bedrock::frame::FrameDecoder;
 use crate::chat::bedrock::stream::BedrockStream;
 use crate::chat::gemini::stream::GeminiStream;
+use crate::chat::openai_responses::stream::ResponsesStream;
 use crate::chat::sse::{SseDecoder, SseError, SseEvent};
 
 /// Splits a stream into the events of a chat completion stream, however its bytes were cut into chunks.
@@ -20,6 +21,8 @@ pub enum Decoder {
     OpenAi(SseDecoder),
     /// Anthropic's events.
     Anthropic(Box<Translated<AnthropicStream>>),
+    /// Events of OpenAI's Responses.
+    Responses(Box<Translated<ResponsesStream>>),
     /// Gemini's answers.
     Gemini(Box<Translated<GeminiStream>>),
     /// Frames of AWS.
@@ -103,6 +106,7 @@ impl Decoder {
         match self {
             Self::OpenAi(sse) => sse.push(chunk),
             Self::Anthropic(translated) => translated.sse.push(chunk),
+            Self::Responses(translated) => translated.sse.push(chunk),
             Self::Gemini(translated) => translated.sse.push(chunk),
             Self::Bedrock(framed) => framed.frames.push(&chunk),
         }
@@ -116,6 +120,7 @@ impl Decoder {
         match self {
             Self::OpenAi(sse) => sse.next_event(),
             Self::Anthropic(translated) => translated.next_event(),
+            Self::Responses(translated) => translated.next_event(),
             Self::Gemini(translated) => translated.next_event(),
             Self::Bedrock(framed) => framed.next_event(),
         }
@@ -127,6 +132,7 @@ impl Decoder {
         match self {
             Self::OpenAi(sse) => sse.finish().filter(is_whole).into_iter().collect(),
             Self::Anthropic(translated) => translated.finish(),
+            Self::Responses(translated) => translated.finish(),
             Self::Gemini(translated) => translated.finish(),
             Self::Bedrock(framed) => framed.ready.into(),
         }

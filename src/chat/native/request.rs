@@ -44,6 +44,29 @@ pub struct Asked<'a> {
     pub n: u64,
     /// How many alternatives per token are wanted, where log probabilities are.
     pub logprobs: Option<u64>,
+    /// How long the answer should be, in OpenAI's words.
+    pub verbosity: Option<&'a RawValue>,
+    /// Settings that both of OpenAI's dialects know by one name, as sent.
+    pub same: Vec<(&'static str, &'a RawValue)>,
+    /// The words of a client of Responses that the rest of this says too; absent for clients of other dialects.
+    pub responses: Option<&'a RawValue>,
+    /// Its words for what nothing else here says.
+    pub responses_more: Option<&'a RawValue>,
+}
+
+/// Stands before the signature of a thought that OpenAI's Responses encrypted, so that nobody else takes it for one of theirs.
+const SEAL: &str = "openai:";
+
+/// The signature that carries a thought which OpenAI's Responses encrypted.
+#[must_use]
+pub fn sealed(encrypted: &str) -> String {
+    format!("{SEAL}{encrypted}")
+}
+
+/// What [`sealed`] was given; `None` for signatures of other providers.
+#[must_use]
+pub fn unsealed(signature: &str) -> Option<&str> {
+    signature.strip_prefix(SEAL)
 }
 
 /// Numbers that shape sampling, as the client wrote them.
@@ -81,6 +104,8 @@ pub struct Said<'a> {
     pub parts: Vec<Part<'a>>,
     /// Its thoughts with their signatures, as [`answer`](crate::chat::native::answer) gave them to the client.
     pub thinking: Vec<Thought>,
+    /// Its thoughts as OpenAI's Responses encrypted them.
+    pub sealed: Vec<String>,
     /// The tools it called.
     pub calls: Vec<Called<'a>>,
 }
@@ -131,6 +156,8 @@ pub struct Part<'a> {
     pub path: String,
     /// What it is.
     pub content: Content<'a>,
+    /// How closely to look at a picture, in OpenAI's words.
+    pub detail: Option<Cow<'a, str>>,
     /// Whether everything up to here should be cached, as clients of Anthropic mark it.
     pub cache: Option<&'a RawValue>,
 }
@@ -144,6 +171,8 @@ pub enum Content<'a> {
     Image(Source<'a>),
     /// A document, with its name.
     File(Source<'a>, Option<Cow<'a, str>>),
+    /// A document that OpenAI keeps, by its id.
+    Kept(Cow<'a, str>),
     /// Sound.
     Audio(Source<'a>),
 }
@@ -207,6 +236,8 @@ pub enum Format<'a> {
         description: Option<Cow<'a, str>>,
         /// The schema.
         schema: &'a RawValue,
+        /// Whether the answer must follow it to the letter.
+        strict: Option<bool>,
     },
 }
 
@@ -280,14 +311,26 @@ impl<'a> Asked<'a> {
     }
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    /// A text and nothing else.
+    #[must_use]
+    pub const fn of_text(path: String, text: Cow<'a, str>) -> Self {
+        Self { path, content: Content::Text(text), detail: None, cache: None }
+    }
+
     /// The text, where it is one that is not empty.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Text(text) if !text.is_empty() => Some(text),
-            Content::Text(_) | Content::Image(_) | Content::File(..) | Content::Audio(_) => None,
+            Content::Text(_) | Content::Image(_) | Content::File(..) | Content::Kept(_) | Content::Audio(_) => None,
         }
+    }
+
+    /// That a provider cannot take this file, which another one keeps.
+    #[must_use]
+    pub fn is_kept_elsewhere(&self, provider: &'static str) -> Untranslatable {
+        self.unsupported(provider, "it has none of OpenAI's files; send the file itself as `file_data`")
     }
 
     /// That a provider cannot take this part.

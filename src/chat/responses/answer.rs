@@ -103,6 +103,8 @@ pub(super) struct Item {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) logprobs: Vec<Box<RawValue>>,
+    /// A thought as OpenAI encrypted it.
+    pub(super) encrypted: Option<String>,
     /// `in_progress`, `completed` or `incomplete`.
     pub(super) status: &'static str,
 }
@@ -112,7 +114,13 @@ impl Item {
     pub(super) fn to_json(&self) -> Value {
         let (id, status) = (&self.id, self.status);
         match self.kind {
-            Kind::Thinking => json!({ "id": id, "type": "reasoning", "status": status, "summary": self.contents() }),
+            Kind::Thinking => {
+                let mut item = json!({ "id": id, "type": "reasoning", "status": status, "summary": self.contents() });
+                if let (Some(fields), Some(encrypted)) = (item.as_object_mut(), &self.encrypted) {
+                    fields.insert("encrypted_content".to_owned(), Value::from(encrypted.as_str()));
+                }
+                item
+            }
             Kind::Text | Kind::Refusal => {
                 json!({ "id": id, "type": "message", "status": status, "role": "assistant", "content": self.contents() })
             }

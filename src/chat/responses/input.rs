@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use crate::chat::canonical::{Called, Content, File, ImageUrl, Message, Part, ToolCall};
 use crate::chat::error::ChatError;
 use crate::chat::object::{Object, Shape, elements, shape};
+use crate::chat::signed_id;
 
 /// The messages of a request.
 pub(super) fn messages(body: &Object<'_>) -> Result<Vec<Message>, ChatError> {
@@ -208,12 +209,13 @@ fn call(item: &Object<'_>) -> Result<ToolCall, ChatError> {
     let id = item.needed_text("call_id", "repeat the id of the call")?;
     let name = item.needed_text("name", "repeat the name of the function")?;
     let arguments = item.text("arguments")?.unwrap_or_else(|| "{}".to_owned());
-    Ok(ToolCall::Function { id, function: Called { name, arguments } })
+    Ok(ToolCall::new(&id, Called { name, arguments }))
 }
 
 /// The output of a call. Its images and files follow after the last output beside it.
 fn output(item: &Object<'_>, said: &mut Conversation) -> Result<(), ChatError> {
     let tool_call_id = item.needed_text("call_id", "name the `function_call` that it answers")?;
+    let tool_call_id = signed_id::split(&tool_call_id).0.to_owned();
     let raw = item.raw("output").ok_or_else(|| item.missing("output", "send what the function gave"))?;
     let mut texts = Vec::new();
     match given(&item.path_of("output"), raw)? {

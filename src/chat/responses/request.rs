@@ -8,8 +8,9 @@ use crate::chat::canonical::{Canonical, Content, JsonSchema, Message, ResponseFo
 use crate::chat::dialect::Naming;
 use crate::chat::error::ChatError;
 use crate::chat::object::Object;
-use crate::chat::openai::ChatRequest;
+use crate::chat::openai::{ChatRequest, RESPONSES, RESPONSES_MORE};
 use crate::chat::responses::input::messages;
+use crate::chat::responses::own::{Own, own};
 use crate::chat::responses::stream::ResponseWriter;
 use crate::chat::responses::tools::{Offer, offer};
 
@@ -112,7 +113,12 @@ impl ResponsesRequest {
             same,
             ..Canonical::default()
         };
-        let chat = canonical.streaming(body.flag("stream")?).into_chat()?;
+        let Own { known, more } = own(&body)?;
+        let apart: Vec<_> = [Some((RESPONSES, &*known)), more.as_deref().map(|more| (RESPONSES_MORE, more))]
+            .into_iter()
+            .flatten()
+            .collect();
+        let chat = canonical.streaming(body.flag("stream")?).into_chat_with(&apart)?;
         Ok(Self { chat, reply: reply(&body)? })
     }
 }

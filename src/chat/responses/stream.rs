@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::chat::completion::{Choice, Tokens};
 use crate::chat::dialect::{Dialect, Events, Naming, Problem, check_length, read_chunk, read_whole};
+use crate::chat::native::request::unsealed;
 use crate::chat::parts::{Assembler, Kind, Opening, Parts, Piece};
 use crate::chat::responses::answer::{Item, Response, Standing, failure_code, usage};
 use crate::chat::responses::request::Reply;
@@ -236,19 +237,25 @@ impl Parts for Telling<'_> {
             name: part.name.to_owned(),
             text: String::new(),
             logprobs: Vec::new(),
+            encrypted: None,
             status: "in_progress",
         };
         let empty = item.part();
         self.output.items.push(item);
         self.item(part.at, "response.output_item.added");
         match part.kind {
-            Kind::Thinking => self.about(part.at, "response.reasoning_summary_part.added", json!({ "part": empty })),
+            // A thought that is not shown has no summary.
+            Kind::Thinking => {}
             Kind::Text | Kind::Refusal => self.about(part.at, "response.content_part.added", json!({ "part": empty })),
             Kind::Tool => {}
         }
     }
 
     fn grow(&mut self, piece: Piece<'_>) {
+        let begins = |item: &Item| item.kind == Kind::Thinking && item.text.is_empty();
+        if let Some(empty) = self.output.items.get(piece.at).filter(|item| begins(item)).map(Item::part) {
+            self.about(piece.at, "response.reasoning_summary_part.added", json!({ "part": empty }));
+        }
         let sequence_number = self.output.next();
         let logprobs = if piece.kind == Kind::Text { std::mem::take(&mut self.output.logprobs) } else { Vec::new() };
         let Some(item) = self.output.items.get_mut(piece.at) else { return };
@@ -281,6 +288,7 @@ impl Parts for Telling<'_> {
         let (part, text, name) = (item.part(), item.text.clone(), item.name.clone());
         let logprobs = item.logprobs.clone();
         match kind {
+            Kind::Thinking if text.is_empty() => {}
             Kind::Thinking => {
                 self.about(at, "response.reasoning_summary_text.done", json!({ "text": text }));
                 self.about(at, "response.reasoning_summary_part.done", json!({ "part": part }));
@@ -298,5 +306,12 @@ impl Parts for Telling<'_> {
             }
         }
         self.item(at, "response.output_item.done");
+    }
+
+    /// Signatures of other providers have no place here.
+    fn sign(&mut self, at: usize, signature: &str) {
+        if let (Some(item), Some(encrypted)) = (self.output.items.get_mut(at), unsealed(signature)) {
+            item.encrypted = Some(encrypted.to_owned());
+        }
     }
 }

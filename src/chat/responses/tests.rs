@@ -139,3 +139,25 @@ fn what_cannot_be_said_is_refused_by_name() {
         assert_eq!(error.field(), Some(field), "{body}: {error}");
     }
 }
+
+#[test]
+fn a_signature_of_gemini_comes_back_with_the_id_of_its_call_and_openai_never_sees_it() {
+    let answer = r#"{"model":"m","choices":[{"index":0,"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"a","arguments":"{}"},"extra_content":{"google":{"thought_signature":"a+/="}}}]}}]}"#;
+    let whole: Value = serde_json::from_slice(&writer().whole(answer.as_bytes()).unwrap()).unwrap();
+    let call = &whole["output"][0];
+    let body = json!({ "input": [{ "role": "user", "content": "Hi" }, call, { "type": "function_call_output", "call_id": call["call_id"], "output": "x" }] });
+
+    let chat = parse(&body.to_string());
+
+    let read = |body: Bytes| serde_json::from_slice::<Value>(&body).unwrap();
+    let (server, translation) = (read(chat.body_for("m")), read(chat.body_to_translate("m")));
+    assert_ne!(call["call_id"], "c1");
+    assert_eq!(
+        (&server["messages"][1]["tool_calls"][0]["id"], &server["messages"][2]["tool_call_id"]),
+        (&json!("c1"), &json!("c1"))
+    );
+    assert!(!server.to_string().contains("extra_content"), "{server}");
+    assert_eq!(translation["messages"][1]["tool_calls"][0]["extra_content"]["google"]["thought_signature"], "a+/=");
+    let own = &translation["trimtab.responses"]["input"];
+    assert_eq!((&own[1]["call_id"], &own[2]["call_id"]), (&json!("c1"), &json!("c1")), "{own}");
+}

@@ -47,10 +47,13 @@ fn leaves_an_answer_alone_that_names_the_public_model() {
 #[test]
 fn reads_usage_with_cached_tokens() {
     let read = completion(
-        r#"{"choices":[{}],"usage":{"prompt_tokens":10,"completion_tokens":3,"total_tokens":13,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0}}}"#,
+        r#"{"choices":[{}],"usage":{"prompt_tokens":10,"completion_tokens":3,"total_tokens":13,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":2,"audio_tokens":0}}}"#,
     );
 
-    assert_eq!(read.unwrap().usage, Some(Usage { input_tokens: 10, cached_input_tokens: 4, output_tokens: 3 }));
+    assert_eq!(
+        read.unwrap().usage,
+        Some(Usage { input_tokens: 10, cached_input_tokens: 4, cache_write_tokens: 2, output_tokens: 3 })
+    );
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn a_usage_chunk_has_no_choices() {
     let read = chunk(r#"{"model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#);
 
     assert!(!read.has_choices);
-    assert_eq!(read.usage, Some(Usage { input_tokens: 1, cached_input_tokens: 0, output_tokens: 2 }));
+    assert_eq!(read.usage, Some(Usage { input_tokens: 1, output_tokens: 2, ..Usage::default() }));
 }
 
 #[test]

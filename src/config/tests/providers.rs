@@ -17,6 +17,7 @@ fn upstream(toml: &str) -> Upstream {
 fn every_kind_knows_its_address() {
     let cases = [
         (r#"kind = "anthropic""#, "https://api.anthropic.com"),
+        (r#"kind = "responses""#, "https://api.openai.com/v1"),
         (r#"kind = "gemini""#, "https://generativelanguage.googleapis.com/v1beta"),
         (r#"preset = "groq""#, "https://api.groq.com/openai/v1"),
         ("kind = \"openai\"\npreset = \"ollama\"", "http://127.0.0.1:11434/v1"),

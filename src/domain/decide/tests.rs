@@ -10,7 +10,8 @@ use crate::domain::money::{NanoUsd, Price};
 use crate::domain::policy::{CarefulMode, SessionMode};
 use crate::domain::scores::{Neighbourhood, ScoreTimings, Scorer};
 
-const ALL_ROUND: Capability = Capability { context_tokens: Some(1_000), tools: true, images: false, json_schema: true };
+const ALL_ROUND: Capability =
+    Capability { context_tokens: Some(1_000), tools: true, images: false, image_urls: true, json_schema: true };
 
 fn candidates() -> Vec<Candidate> {
     ["small", "medium", "large"]
@@ -24,6 +25,7 @@ fn candidates() -> Vec<Candidate> {
             price: NanoUsd::from_usd(10_f64.powi(rank as i32)).map(|price| Price {
                 input_per_mtok: price,
                 cached_input_per_mtok: None,
+                cache_write_per_mtok: None,
                 output_per_mtok: price,
             }),
             capability: ALL_ROUND,

@@ -180,6 +180,7 @@ fn outcome_record(row: &SqliteRow, decision_id: DecisionId, at: i64) -> Result<O
         Some(input_tokens) => Some(Usage {
             input_tokens,
             cached_input_tokens: optional_count(row, "o_cached")?.unwrap_or(0),
+            cache_write_tokens: 0,
             output_tokens: optional_count(row, "o_output")?.unwrap_or(0),
         }),
         None => None,

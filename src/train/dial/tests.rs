@@ -23,9 +23,10 @@ fn candidate(model: &str, rank: usize, class: &str) -> Candidate {
         price: Some(Price {
             input_per_mtok: price(usd),
             cached_input_per_mtok: None,
+            cache_write_per_mtok: None,
             output_per_mtok: price(2.0 * usd),
         }),
-        capability: Capability { context_tokens: None, tools: true, images: true, json_schema: true },
+        capability: Capability { context_tokens: None, tools: true, images: true, image_urls: true, json_schema: true },
     }
 }
 

@@ -1,7 +1,7 @@
 // Checks one client for Node with models at upstreams of every dialect, through a running trimtab.
 //
-// Environment: TRIMTAB_URL and TRIMTAB_KEY as in check.mjs; TRIMTAB_CLIENT, one of openai, anthropic, ai-sdk. The models `at-openai`,
-// `at-anthropic`, `at-gemini` and `at-bedrock` are scripted: offered a tool they call `get_weather` for Paris and Rome, given the results
+// Environment: TRIMTAB_URL and TRIMTAB_KEY as in check.mjs; TRIMTAB_CLIENT, one of openai, anthropic, ai-sdk. The models in
+// `models` are scripted: offered a tool they call `get_weather` for Paris and Rome, given the results
 // they tell them, asked for a schema they follow it, else they greet. Prints one line a check; exits 1 if any failed, and 77 where the
 // client is not installed.
 
@@ -13,7 +13,7 @@ globalThis.AI_SDK_LOG_WARNINGS = false;
 const { TRIMTAB_URL, TRIMTAB_KEY, TRIMTAB_CLIENT } = process.env;
 const url = TRIMTAB_URL.replace(/\/+$/, "");
 const key = TRIMTAB_KEY ?? "unused";
-const models = ["at-openai", "at-anthropic", "at-gemini", "at-bedrock"];
+const models = ["at-openai", "at-responses", "at-anthropic", "at-gemini", "at-bedrock"];
 const signing = ["at-anthropic", "at-bedrock"];
 const question = "What is the weather in Paris and in Rome?";
 const greeting = "Hello from afar.";
@@ -87,7 +87,7 @@ async function anthropic() {
         const answers = calls.map((call) => ({ type: "tool_result", tool_use_id: call.id, content: results[call.input.city] }));
         messages.push({ role: "assistant", content }, { role: "user", content: answers });
         const last = (await ask(more)).content.at(-1).text;
-        assert.equal(last, signing.includes(model) ? `${told} I remember why.` : told);
+        assert.equal(last, model === "at-openai" ? told : `${told} I remember why.`);
       }
     },
     async "structured output"(model) {
@@ -132,10 +132,11 @@ async function aiSdk() {
     checks[`${dialect}: tool round trip`] = async (name) => {
       const ask = { model: provider(name), prompt: question, tools: { get_weather: tool }, stopWhen: ai.stepCountIs(3), ...more };
       const whole = await ai.generateText(ask);
-      assert.deepEqual([whole.text, whole.steps.length], [told, 2]);
+      // A model that sees its signature again adds that it remembers.
+      assert.deepEqual([whole.text.startsWith(told), whole.steps.length], [true, 2]);
       const stream = ai.streamText(ask);
       await stream.consumeStream();
-      assert.equal(await stream.text, told);
+      assert.ok((await stream.text).startsWith(told));
     };
     checks[`${dialect}: structured output`] = async (name) => {
       const output = ai.Output.object({ schema: ai.jsonSchema(schema) });

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 use crate::chat::native::Untranslatable;
 use crate::chat::native::request::read::options::{choice, effort, format, stop, tools};
 use crate::chat::native::request::read::shapes::{arguments_object, plain_id, source};
-use crate::chat::native::request::{Asked, Called, Content, Part, Said, Sampling, Source, Thought, ToolResult, Turn};
+use crate::chat::native::request::{
+    Asked, Called, Content, Part, Said, Sampling, Source, Thought, ToolResult, Turn, unsealed,
+};
 
 /// Every field that is read. All others have no equivalent in any other dialect.
 #[derive(Deserialize)]
@@ -42,6 +44,17 @@ struct Wire<'a> {
     n: Option<&'a RawValue>,
     logprobs: Option<&'a RawValue>,
     top_logprobs: Option<&'a RawValue>,
+    verbosity: Option<&'a RawValue>,
+    metadata: Option<&'a RawValue>,
+    service_tier: Option<&'a RawValue>,
+    prompt_cache_key: Option<&'a RawValue>,
+    prompt_cache_retention: Option<&'a RawValue>,
+    prompt_cache_options: Option<&'a RawValue>,
+    moderation: Option<&'a RawValue>,
+    #[serde(rename = "trimtab.responses")]
+    responses: Option<&'a RawValue>,
+    #[serde(rename = "trimtab.responses.more")]
+    responses_more: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +145,8 @@ struct WirePart<'a> {
 struct WireUrl<'a> {
     #[serde(borrow)]
     url: Cow<'a, str>,
+    #[serde(borrow)]
+    detail: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -174,6 +189,16 @@ pub(super) fn request(body: &[u8]) -> Read<Asked<'_>> {
         Some(allowed) => tools.into_iter().filter(|tool| allowed.iter().any(|name| *name == tool.name)).collect(),
         None => tools,
     };
+    let same = [
+        ("user", wire.user),
+        ("safety_identifier", wire.safety_identifier),
+        ("metadata", wire.metadata),
+        ("service_tier", wire.service_tier),
+        ("prompt_cache_key", wire.prompt_cache_key),
+        ("prompt_cache_retention", wire.prompt_cache_retention),
+        ("prompt_cache_options", wire.prompt_cache_options),
+        ("moderation", wire.moderation),
+    ];
     let user = read(wire.user, "user", "a text")?;
     let user =
         user.map_or_else(|| read(wire.safety_identifier, "safety_identifier", "a text"), |user| Ok(Some(user)))?;
@@ -203,6 +228,10 @@ pub(super) fn request(body: &[u8]) -> Read<Asked<'_>> {
         user,
         n: read(wire.n, "n", whole)?.unwrap_or(1),
         logprobs: wants_logprobs.then(|| logprobs.unwrap_or(0)),
+        verbosity: wire.verbosity,
+        same: same.into_iter().filter_map(|(name, raw)| Some((name, raw?))).collect(),
+        responses: wire.responses,
+        responses_more: wire.responses_more,
     })
 }
 
@@ -252,19 +281,23 @@ fn messages<'a>(raw: Option<&'a RawValue>) -> Read<(Vec<Part<'a>>, Vec<Turn<'a>>
 
 fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> Read<Said<'a>> {
     if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
-        parts.push(Part { path: format!("{path}.refusal"), content: Content::Text(refusal), cache: None });
+        parts.push(Part::of_text(format!("{path}.refusal"), refusal));
     }
-    let thinking = message.thinking_blocks.unwrap_or_default().into_iter().filter_map(|thought| {
+    let (mut thinking, mut sealed) = (Vec::new(), Vec::new());
+    for thought in message.thinking_blocks.unwrap_or_default() {
         match (thought.thinking, thought.signature, thought.data) {
-            (_, _, Some(data)) => Some(Thought::Redacted { data: data.into_owned() }),
-            (text, Some(signature), None) => {
-                Some(Thought::Signed { text: text.unwrap_or_default().into_owned(), signature: signature.into_owned() })
-            }
+            (_, _, Some(data)) => thinking.push(Thought::Redacted { data: data.into_owned() }),
+            (text, Some(signature), None) => match unsealed(&signature) {
+                Some(seal) => sealed.push(seal.to_owned()),
+                None => thinking.push(Thought::Signed {
+                    text: text.unwrap_or_default().into_owned(),
+                    signature: signature.into_owned(),
+                }),
+            },
             // A thought without its signature is refused by whoever thought it.
-            (_, None, None) => None,
+            (_, None, None) => {}
         }
-    });
-    let thinking = thinking.collect();
+    }
     // The older form has no ids; its result names the function, so that the name stands for the id.
     let legacy = message.function_call.map(|function| WireCall {
         id: Some(function.name.clone()),
@@ -281,14 +314,14 @@ fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> R
             signature: call.extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature),
         })
     });
-    Ok(Said { parts, thinking, calls: calls.collect::<Read<_>>()? })
+    Ok(Said { parts, thinking, sealed, calls: calls.collect::<Read<_>>()? })
 }
 
 fn parts<'a>(raw: Option<&'a RawValue>, path: &str) -> Read<Vec<Part<'a>>> {
     let Some(raw) = raw else { return Ok(Vec::new()) };
     if raw.get().starts_with('"') {
         let text = read(Some(raw), path, "a text")?.map(|Text(text)| text).unwrap_or_default();
-        return Ok(vec![Part { path: path.to_owned(), content: Content::Text(text), cache: None }]);
+        return Ok(vec![Part::of_text(path.to_owned(), text)]);
     }
     let list: Vec<&RawValue> = read(Some(raw), path, "a text or a list of parts")?.unwrap_or_default();
     list.into_iter().enumerate().map(|(at, raw)| part(raw, format!("{path}[{at}]"))).collect()
@@ -298,21 +331,22 @@ fn part(raw: &RawValue, path: String) -> Read<Part<'_>> {
     let expected = "a part of a message with its `type`";
     let wire: WirePart<'_> = serde_json::from_str(raw.get()).map_err(|_| wrong(&path, expected))?;
     let missing = |what: &'static str| wrong(&path, what);
+    let mut detail = None;
     let content = match wire.kind.as_ref() {
         "text" | "input_text" => Content::Text(wire.text.ok_or_else(|| missing("a part with `text`"))?),
         "refusal" => Content::Text(wire.refusal.unwrap_or_default()),
         "image_url" | "input_image" => {
             let raw = wire.image_url.ok_or_else(|| missing("a part with `image_url`"))?;
-            Content::Image(source(url(raw).ok_or_else(|| missing("a part with `image_url.url`"))?))
+            let image = url(raw).ok_or_else(|| missing("a part with `image_url.url`"))?;
+            detail = image.detail;
+            Content::Image(source(image.url))
         }
         "file" => {
-            let problem = "a file with `file_data`";
+            let problem = "a file with `file_data`, or with a `file_id` where OpenAI answers";
             let file = wire.file.ok_or_else(|| missing(problem))?;
             match (file.file_data, file.file_id) {
                 (Some(data), _) => Content::File(source(data), file.filename),
-                (None, Some(_)) => {
-                    return Err(elsewhere(&path, "files by id are known to who keeps them alone; send `file_data`"));
-                }
+                (None, Some(id)) => Content::Kept(id),
                 (None, None) => return Err(missing(problem)),
             }
         }
@@ -322,12 +356,12 @@ fn part(raw: &RawValue, path: String) -> Read<Part<'_>> {
         }
         _ => return Err(missing("a part of type `text`, `image_url`, `file` or `input_audio`")),
     };
-    Ok(Part { path, content, cache: wire.cache_control })
+    Ok(Part { path, content, detail, cache: wire.cache_control })
 }
 
-fn url(raw: &RawValue) -> Option<Cow<'_, str>> {
+fn url(raw: &RawValue) -> Option<WireUrl<'_>> {
     if raw.get().starts_with('"') {
-        return serde_json::from_str(raw.get()).ok().map(|Text(url)| url);
+        return serde_json::from_str(raw.get()).ok().map(|Text(url)| WireUrl { url, detail: None });
     }
-    serde_json::from_str::<WireUrl<'_>>(raw.get()).ok().map(|image| image.url)
+    serde_json::from_str(raw.get()).ok()
 }

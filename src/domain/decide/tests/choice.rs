@@ -49,6 +49,7 @@ impl World {
                 price: model.price.map(|micros| Price {
                     input_per_mtok: NanoUsd(u64::from(micros) * 1_000_000),
                     cached_input_per_mtok: Some(NanoUsd(u64::from(micros) * 100_000)),
+                    cache_write_per_mtok: None,
                     output_per_mtok: NanoUsd::ZERO,
                 }),
                 capability: Capability { context_tokens: None, ..ALL_ROUND },

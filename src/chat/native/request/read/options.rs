@@ -106,6 +106,7 @@ pub(super) fn format(raw: Option<&RawValue>) -> Read<Format<'_>> {
         description: Option<Cow<'a, str>>,
         #[serde(borrow)]
         schema: Option<&'a RawValue>,
+        strict: Option<bool>,
     }
     let expected = "an object with a `type` of `text`, `json_object` or `json_schema`";
     let wire: Option<WireFormat<'_>> = read(raw, "response_format", expected)?;
@@ -113,8 +114,8 @@ pub(super) fn format(raw: Option<&RawValue>) -> Read<Format<'_>> {
     match (wire.kind.as_ref(), wire.json_schema) {
         ("text", _) => Ok(Format::Text),
         ("json_object", _) => Ok(Format::Json),
-        ("json_schema", Some(WireSchema { name, description, schema: Some(schema) })) => {
-            Ok(Format::Schema { name: name.unwrap_or(Cow::Borrowed("answer")), description, schema })
+        ("json_schema", Some(WireSchema { name, description, schema: Some(schema), strict })) => {
+            Ok(Format::Schema { name: name.unwrap_or(Cow::Borrowed("answer")), description, schema, strict })
         }
         ("json_schema", _) => Err(wrong("response_format.json_schema.schema", "a JSON schema")),
         _ => Err(wrong("response_format.type", "`text`, `json_object` or `json_schema`")),
