@@ -31,7 +31,7 @@ use crate::http;
 use crate::http::admission::now_unix_ms;
 use crate::http::auth::Keys;
 use crate::http::body::BodyLimits;
-use crate::http::listen;
+use crate::http::listen::{self, Waits};
 use crate::http::state::Server;
 use crate::model::error::PrepareError;
 use crate::model::generation::PrepareSettings;
@@ -151,10 +151,12 @@ pub async fn serve(
     tasks.spawn(announce_drain(Arc::clone(&server), stop.clone()));
     ready(addresses);
     let drain = config.server.drain_timeout;
+    let waits = Waits { drain, client: config.server.client_timeout };
+    let admin_waits = Waits { drain: Duration::from_secs(1), ..waits };
     let admin_keys = admin_keys(&config);
     let (all_done, _) = tokio::join!(
-        listen::serve(public, http::public(Arc::clone(&server)), stop.clone(), drain),
-        listen::serve(admin, http::admin(Arc::clone(&server), admin_keys), stop, Duration::from_secs(1)),
+        listen::serve(public, http::public(Arc::clone(&server)), (stop.clone(), waits)),
+        listen::serve(admin, http::admin(Arc::clone(&server), admin_keys), (stop, admin_waits)),
     );
     server.retrainer.stop(TRAINING_WITHIN).await;
     if !all_done {
