@@ -26,7 +26,6 @@ use crate::demo;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
 use crate::drift::Drift;
-use crate::drills::Drills;
 use crate::http;
 use crate::http::admission::now_unix_ms;
 use crate::http::auth::Keys;
@@ -332,7 +331,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
 fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Store>) -> Server {
     let keys = config.server.keys.iter().map(|key| (key.name.clone(), SecretString::from(key.key.expose().to_owned())));
     let targets = app.catalog.targets().cloned().collect();
-    let drills = Drills::new(resilience::drills(&config.drills), targets, Arc::clone(&app.metrics));
+    let drills = resilience::hold(config, targets, Arc::clone(&app.metrics));
     Server {
         app,
         store,

@@ -7,8 +7,9 @@ use secrecy::SecretString;
 use crate::catalog::Place;
 use crate::config::{self, Config};
 use crate::domain::ids::TierId;
-use crate::drills::{DrillSettings, Schedule};
+use crate::drills::{DrillSettings, Drills, Schedule};
 use crate::serve::providers;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::balance::{Balance, Pool};
 use crate::upstream::breaker::{Breaker, BreakerSettings};
 use crate::upstream::budget::{Allowance, Traffic};
@@ -44,12 +45,18 @@ pub(super) fn traffic(config: &Config) -> Result<Traffic, UpstreamError> {
 }
 
 /// When drills are made, and what they may cost.
-pub(super) const fn drills(drills: &config::Drills) -> DrillSettings {
+const fn drills(drills: &config::Drills) -> DrillSettings {
     let schedule = if drills.enabled { Schedule::Every(drills.every, drills.jitter) } else { Schedule::Off };
     DrillSettings { schedule, timeout: drills.timeout, daily_cap: drills.max_per_day }
 }
 
 /// One upstream with one of its keys.
+/// The drills of a server. What they find is kept beside the database, where there is one.
+pub(super) fn hold(config: &Config, targets: Vec<Target>, metrics: Arc<Metrics>) -> Drills {
+    let drills = Drills::new(drills(&config.drills), targets, metrics);
+    if config.store.enabled { drills.kept_in(config.store.path.with_extension("drills.json")) } else { drills }
+}
+
 struct Lane {
     upstream: Arc<Upstream>,
     /// Which of several keys, from 1.
