@@ -19,6 +19,7 @@ use crate::http::chat_completions::{answer_headers, explain_failure};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
 use crate::pipeline::{Call, Told, complete};
+use crate::upstream::heavy::heavy;
 use crate::upstream::relay::Relay;
 
 /// After how much silence of a stream a sign of life is sent.
@@ -69,7 +70,7 @@ where
     Ok(response)
 }
 
-async fn whole(mut relay: Relay, dialect: impl Dialect) -> Result<Whole, ApiError> {
+async fn whole(mut relay: Relay, dialect: impl Dialect + Send + 'static) -> Result<Whole, ApiError> {
     let mut body = Bytes::new();
     while let Some(frame) = relay.frame().await {
         let data = frame.map(Frame::into_data);
@@ -80,9 +81,9 @@ async fn whole(mut relay: Relay, dialect: impl Dialect) -> Result<Whole, ApiErro
             Err(never) => match never {},
         }
     }
-    let bytes = dialect
-        .whole(&body)
-        .map_err(|problem| ApiError::new(Kind::UpstreamFailed, format!("the upstream answered with {problem}")))?;
+    let failed = |problem: &str| ApiError::new(Kind::UpstreamFailed, format!("the upstream answered with {problem}"));
+    let bytes = heavy(body.len(), move || dialect.whole(&body)).await;
+    let bytes = bytes.ok_or_else(|| failed("the program ending"))?.map_err(|problem| failed(&problem.to_string()))?;
     Ok(Whole { bytes: Bytes::from(bytes), _relay: relay })
 }
 

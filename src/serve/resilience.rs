@@ -19,6 +19,7 @@ use crate::upstream::health::Health;
 use crate::upstream::retry::{RetryOn, RetrySettings};
 use crate::upstream::transport::Transport;
 use crate::upstream::verifier::Verifiers;
+use crate::upstream::wait::Throughput;
 
 /// The bounds of the attempts of a call.
 pub(super) fn retry(retry: &config::Retry) -> RetrySettings {
@@ -138,6 +139,9 @@ fn upstream_settings(upstream: &config::Upstream) -> Vec<(Option<u32>, UpstreamS
             headers: timeouts.headers,
             first_token: timeouts.first_token,
             idle: timeouts.idle,
+            throughput: timeouts
+                .min_throughput
+                .map(|(bytes_per_second, window)| Throughput { bytes_per_second, window }),
             total: timeouts.total,
         },
         dialect: providers::dialect(upstream),

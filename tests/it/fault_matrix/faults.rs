@@ -51,6 +51,8 @@ pub(super) enum Limits {
     Short,
     /// A short one between two pieces alone.
     ShortIdle,
+    /// So much must come within a short time.
+    Throughput,
 }
 
 /// What the client does.
@@ -184,6 +186,10 @@ fn each(name: &'static str, whole: Cell, stream: Cell) -> Fault {
 
 fn streamed(name: &'static str, stream: Cell) -> Fault {
     Fault { name, place: Place::Scripted, whole: None, stream: Some(stream) }
+fn whole_only(name: &'static str, whole: Cell) -> Fault {
+    Fault { name, place: Place::Scripted, whole: Some(whole), stream: None }
+}
+
 }
 
 fn at(place: Place, name: &'static str) -> Fault {
@@ -212,6 +218,14 @@ fn connections() -> Vec<Fault> {
         each(
             "silent after the headers",
             silent(only("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n")),
+        whole_only(
+            "drips its body",
+            fails(
+                only("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400000\r\n\r\n").drip(b"{"),
+            )
+            .once()
+            .within(Limits::Throughput),
+        ),
             silent(stream_of(&[]).stall_after(0)),
         ),
         streamed("comments and no answer", silent(stream_of(&[]).drip(b"f\r\n: still there\n\n\r\n"))),
@@ -299,6 +313,11 @@ fn streams() -> Vec<Fault> {
         streamed("ends without a reason", breaks(stream_of(&[role, first]), "upstream_cut")),
         streamed(
             "stalls after the first token",
+        streamed(
+            "drips after the first token",
+            breaks(stream_of(&[role, first]).drip(b"f\r\n: still there\n\n\r\n"), "upstream_slow")
+                .within(Limits::Throughput),
+        ),
             breaks(stream_of(&[role, first]).stall_after(2), "upstream_idle").within(Limits::ShortIdle),
         ),
         streamed("error event after the first token", breaks(stream_of(&[role, first, error, &done]), "too_busy")),
