@@ -125,13 +125,15 @@ pub struct StreamTranslator<D> {
     dialect: D,
     events: Events,
     is_over: bool,
+    has_failed: bool,
 }
 
 impl<D: Dialect> StreamTranslator<D> {
     /// A translator into this dialect.
     #[must_use]
     pub fn new(dialect: D) -> Self {
-        Self { decoder: SseDecoder::new(MOST_EVENT_BYTES), dialect, events: Events::default(), is_over: false }
+        let decoder = SseDecoder::new(MOST_EVENT_BYTES);
+        Self { decoder, dialect, events: Events::default(), is_over: false, has_failed: false }
     }
 
     /// Takes the next bytes and gives what they mean; nothing while an event is not whole.
@@ -161,6 +163,12 @@ impl<D: Dialect> StreamTranslator<D> {
         self.is_over
     }
 
+    /// Whether that end is a failure, be it one that was told or that what came cannot be said in the dialect.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     fn event(&mut self, event: &SseEvent) {
         if event.data.is_empty() {
             self.events.put_bytes(D::SIGN_OF_LIFE);
@@ -174,6 +182,7 @@ impl<D: Dialect> StreamTranslator<D> {
 
     fn fail(&mut self, problem: &Problem) {
         self.is_over = true;
+        self.has_failed = true;
         self.dialect.fail(problem, &mut self.events);
     }
 }

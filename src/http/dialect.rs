@@ -147,10 +147,21 @@ impl<D: Dialect, B> Translated<D, B> {
     }
 }
 
+/// A stream that can be ended by whoever cannot tell it any further.
+trait BreaksOff {
+    fn break_off(&mut self);
+}
+
+impl BreaksOff for Relay {
+    fn break_off(&mut self) {
+        Self::break_off(self);
+    }
+}
+
 impl<D, B> HttpBody for Translated<D, B>
 where
     D: Dialect + Unpin,
-    B: HttpBody<Data = Bytes, Error = Infallible> + Unpin,
+    B: HttpBody<Data = Bytes, Error = Infallible> + BreaksOff + Unpin,
 {
     type Data = Bytes;
     type Error = Infallible;
@@ -161,7 +172,12 @@ where
             let bytes = match Pin::new(&mut this.relay).poll_frame(cx) {
                 Poll::Pending => ready!(this.poll_silence(cx)),
                 Poll::Ready(Some(Ok(frame))) => {
-                    frame.into_data().map_or(Bytes::new(), |data| this.translator.push(data))
+                    let bytes = frame.into_data().map_or(Bytes::new(), |data| this.translator.push(data));
+                    // So that the books say what the client reads.
+                    if this.translator.has_failed() {
+                        this.relay.break_off();
+                    }
+                    bytes
                 }
                 Poll::Ready(Some(Err(never))) => match never {},
                 Poll::Ready(None) => {
@@ -189,6 +205,10 @@ mod tests {
 
     use super::*;
     use crate::chat::messages::MessagesRequest;
+
+    impl<S> BreaksOff for StreamBody<S> {
+        fn break_off(&mut self) {}
+    }
 
     type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>;
 

@@ -200,6 +200,23 @@ impl<B> Relay<B> {
     }
 }
 
+impl<B> Relay<B> {
+    /// Ends an answer that cannot be told to the client any further, for which the upstream is to blame. What is closed already stays as it is.
+    pub(crate) fn break_off(&mut self) {
+        const WHY: &str = "sent something that is no part of an answer";
+        match &mut self.content {
+            Content::Whole(_, ledger) | Content::Replay(_, ledger) => ledger.close(Class::Truncated, WHY),
+            Content::Stream(live) => {
+                let mut flow = live.lock();
+                flow.is_over = true;
+                if let Some((_, mut ledger)) = flow.open.take() {
+                    ledger.close(Class::Truncated, WHY);
+                }
+            }
+        }
+    }
+}
+
 impl<B: Send + 'static> Relay<B> {
     /// By what the client of a stream can be watched.
     pub(crate) fn watched(&self) -> Option<Weak<dyn Stalls>> {

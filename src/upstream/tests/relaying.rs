@@ -236,3 +236,14 @@ async fn a_machine_that_had_no_time_does_not_make_an_upstream_silent() {
 
     assert_eq!(relay.frame().await.unwrap().unwrap().into_data().unwrap(), WORD);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_told_ends_as_the_upstreams_failure() {
+    let (mut relay, reports) = relay(&[(0, WORD), (0, WORD), (0, "data: [DONE]\n\n")], Timeouts::default());
+    relay.frame().await.unwrap().unwrap();
+
+    relay.break_off();
+
+    assert!(relay.frame().await.is_none());
+    assert_eq!(reports.lock().unwrap()[0].class, Class::Truncated);
+}
