@@ -98,7 +98,7 @@ impl Completion {
             return Err(NotAnAnswer::NoEmbeddings);
         }
         let usage = wire.usage.and_then(read_usage);
-        let Some(named) = wire.model else { return Ok(Self { body, usage }) };
+        let Some(named) = wire.model else { return Ok(Self { body, usage, output_bytes: 0 }) };
         // The raw value is a part of the body, so the distance of their addresses is its place.
         let start = named.get().as_ptr().addr() - body.as_ptr().addr();
         let (head, tail) = (body.get(..start), body.get(start + named.get().len()..));
@@ -106,7 +106,7 @@ impl Completion {
         edited.extend_from_slice(head.unwrap_or_default());
         edited.extend_from_slice(&model.value);
         edited.extend_from_slice(tail.unwrap_or_default());
-        Ok(Self { body: edited.freeze(), usage })
+        Ok(Self { body: edited.freeze(), usage, output_bytes: 0 })
     }
 }
 

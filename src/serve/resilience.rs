@@ -51,13 +51,13 @@ const fn drills(drills: &config::Drills) -> DrillSettings {
     DrillSettings { schedule, timeout: drills.timeout, daily_cap: drills.max_per_day }
 }
 
-/// One upstream with one of its keys.
 /// The drills of a server. What they find is kept beside the database, where there is one.
 pub(super) fn hold(config: &Config, targets: Vec<Target>, metrics: Arc<Metrics>) -> Drills {
     let drills = Drills::new(drills(&config.drills), targets, metrics);
     if config.store.enabled { drills.kept_in(config.store.path.with_extension("drills.json")) } else { drills }
 }
 
+/// One upstream with one of its keys.
 struct Lane {
     upstream: Arc<Upstream>,
     /// Which of several keys, from 1.

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::chat::dialect::translatable;
 use crate::chat::usage::{Completion, PublicModel};
 use crate::domain::check::Evidence;
+use crate::domain::money::Usage;
 use crate::domain::outcome::Class;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::{Upstream, status_trouble, trouble, with_words};
@@ -24,8 +25,8 @@ use crate::upstream::relay::Streaming;
 use crate::upstream::said::Said;
 use crate::upstream::source::EventSource;
 use crate::upstream::tap::{Passage, Tap};
-
 use crate::upstream::wait::{Limits, SHORTEST_STEP, STEPS, Watch};
+
 /// What of a stream is held back while it may still fail over. When it is more, the stream goes to the client without that chance.
 const MOST_HELD_EVENTS: usize = 64;
 const MOST_HELD_BYTES: usize = 256 << 10;
@@ -46,6 +47,16 @@ pub(crate) struct Started {
 pub(crate) enum StartedAnswer {
     Whole(Completion),
     Stream(Box<Streaming<reqwest::Body>>),
+}
+
+impl StartedAnswer {
+    /// The tokens, where they are known, and what is known of the output where they are not.
+    pub(crate) const fn counts(&self) -> (Option<Usage>, usize) {
+        match self {
+            Self::Whole(completion) => (completion.usage, completion.output_bytes),
+            Self::Stream(stream) => (stream.usage(), stream.output_bytes()),
+        }
+    }
 }
 
 /// An attempt that failed.
@@ -250,6 +261,8 @@ struct LimitedBody {
     /// The only piece of most bodies, which needs no copy.
     first: Bytes,
     all: BytesMut,
+    /// Whether nothing but white space came so far.
+    is_blank: bool,
 }
 
 impl LimitedBody {
@@ -270,14 +283,13 @@ impl LimitedBody {
             Err(_) => Ok(Some(0)),
         }))
     }
-    /// Whether nothing but white space came so far.
-    is_blank: bool,
 
     fn take(&mut self, data: Bytes) -> Result<usize, Trouble> {
         let length = data.len();
         if self.first.len() + self.all.len() + length > self.limit {
             return Err(Trouble::TooLarge { limit: self.limit });
         }
+        self.is_blank = self.is_blank && data.iter().all(u8::is_ascii_whitespace);
         if self.first.is_empty() && self.all.is_empty() {
             self.first = data;
         } else {
@@ -289,6 +301,5 @@ impl LimitedBody {
 
     fn into_bytes(self) -> Bytes {
         if self.all.is_empty() { self.first } else { self.all.freeze() }
-        self.is_blank = self.is_blank && data.iter().all(u8::is_ascii_whitespace);
     }
 }

@@ -209,11 +209,8 @@ impl<'a> Course<'a> {
     }
 
     fn set_aside(&mut self, target: &'a Target, slot: Slot, (started, detail): (Started, String)) {
-        let usage = match &started.answer {
-            StartedAnswer::Whole(completion) => completion.usage,
-            StartedAnswer::Stream(stream) => stream.usage(),
-        };
-        let aside = Aside { status: started.status, detail, usage };
+        let (usage, output_bytes) = started.answer.counts();
+        let aside = Aside { status: started.status, detail, usage, output_bytes };
         let at = self.books.set_aside(slot, aside);
         self.spare = Some(Spare { at, target, started });
     }

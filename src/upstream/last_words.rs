@@ -29,10 +29,7 @@ pub(super) struct Closing<'a> {
 pub(super) fn answer(target: &Target, started: Started, closing: Closing<'_>) -> Answer {
     let Closing { mut books, outgoing, traffic, checks } = closing;
     let attempts = books.attempts().to_vec();
-    let (usage, output_bytes) = match &started.answer {
-        StartedAnswer::Whole(completion) => (completion.usage, 0),
-        StartedAnswer::Stream(stream) => (stream.usage(), stream.output_bytes()),
-    };
+    let (usage, output_bytes) = started.answer.counts();
     books.count(usage, output_bytes);
     let (usage, cost) = books.bill();
     let body = match started.answer {

@@ -294,7 +294,7 @@ impl Verdict<'_> {
                 Bill::Healthy => is(HEALTHY_USD),
                 Bill::Own => is(OWN_USD),
                 Bill::Estimate => cost.is_some_and(|cost| cost > 0.0) && !is(OWN_USD) && !is(HEALTHY_USD),
-                Bill::Unknown | Bill::Nothing => cost.is_none(),
+                Bill::Nothing => cost.is_none(),
             };
             let found = if is_right { format!("{:?}", run.bill()) } else { format!("{cost:?}") };
             expect("billed", format!("{:?}", run.bill()), found);

@@ -15,6 +15,7 @@ use crate::domain::outcome::{Class, Outcome};
 pub(super) struct CheckCounters {
     calls: Counters<2>,
     checks: Counters<2>,
+    estimated: Counter,
     cost: Family<Labels<2>, Counter<f64, AtomicU64>>,
 }
 
@@ -25,8 +26,14 @@ impl CheckCounters {
         Self {
             calls: new.plain("checked_calls", "Answered calls of which an answer was checked"),
             checks: new.plain("checks", "Checks of answers by what they found"),
+            estimated: new.plain("usage_estimated", "Calls whose tokens are an estimate, since no upstream counted them"),
             cost: new.in_unit("checked_cost", cost, (dollars, Family::default())),
         }
+    }
+
+    /// A call ended whose tokens nobody counted.
+    pub(super) fn estimated(&self) {
+        self.estimated.inc();
     }
 }
 

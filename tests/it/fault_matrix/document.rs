@@ -55,7 +55,6 @@ fn row(cell: &Cell) -> [String; 5] {
         (Bill::Own, Client::LeavesMidway) => "the upstream's count: the answer was made",
         (Bill::Own, _) => "the upstream's count",
         (Bill::Estimate, _) => "an estimate of the prompt and what came",
-        (Bill::Unknown, _) => "unknown",
         (Bill::Nothing, _) => "nothing",
     };
     [sees(cell.sees), sees(cell.alone), cell.calls.to_string(), breaker.to_owned(), billed.to_owned()]
