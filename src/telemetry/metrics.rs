@@ -3,7 +3,7 @@
 //! Labels are bounded: tiers, policies and upstreams come from the configuration, models that it does not name become `other`.
 
 pub mod cache;
-mod checks;
+pub mod checks;
 pub mod choice;
 mod drift;
 pub mod drills;

@@ -14,7 +14,7 @@ use crate::upstream::classify::{Advice, Trouble};
 use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, Target};
 use crate::upstream::escalate::Checks;
 use crate::upstream::health::{Pass, Why};
-use crate::upstream::last_words::{Closing, answer, degraded, give_up, rejected};
+use crate::upstream::last_words::{Closing, answer, degraded, give_up, rejected, stale};
 use crate::upstream::retry::{Left, Next, RetryPlan};
 use crate::upstream::said::Clue;
 
@@ -289,6 +289,9 @@ impl<'a> Course<'a> {
         }
         let is_late = Instant::now() >= self.plan.deadline;
         let retry_after = self.retry_after;
+        if let Some(stand_in) = self.plan.care.last_kept.as_ref().and_then(|kept| kept.last()) {
+            return Ok(stale(self.books, self.outgoing, stand_in));
+        }
         if let Some(words) = &self.plan.care.degraded
             && let Some(first) = self.plan.targets.first()
         {

@@ -17,6 +17,7 @@ mod chat_completions;
 mod choice;
 mod clients;
 mod commands;
+mod degraded;
 mod dialects;
 mod drift;
 mod drills;

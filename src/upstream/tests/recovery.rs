@@ -320,7 +320,7 @@ async fn the_operators_words_stand_in_when_nothing_answers() {
         let degraded = call.result.as_ref().unwrap().degraded;
         let (text, outcome) = call.read().await;
 
-        assert_eq!(degraded, Some("template"));
+        assert_eq!(degraded, Some(crate::upstream::dispatch::Degraded::Template));
         assert!(text.contains("Try later.") && text.contains(r#""degraded":"template""#), "{text}");
         assert_eq!(text.ends_with("data: [DONE]\n\n"), ask.stream);
         assert_eq!((outcome.class, outcome.served_by), (Class::Transient, None), "the books tell the truth");
