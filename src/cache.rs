@@ -20,7 +20,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::cache::guard::Wording;
-use crate::cache::table::{Alike, Entry, Near, Table};
+use crate::cache::table::{Alike, Entry, Life, Near, Table};
 use crate::chat::openai::ChatRequest;
 use crate::chat::openai::sameness::{Apart, Digest, Sampling};
 use crate::chat::options::CacheControl;
@@ -37,6 +37,8 @@ pub struct CacheSettings {
     pub matching: Matching,
     /// How long an answer is good for.
     pub ttl: Duration,
+    /// How long after that it may still be given where there is no other.
+    pub stale_for: Duration,
     /// Most answers.
     pub max_entries: NonZeroUsize,
     /// Most bytes of all answers together, with what finds them.
@@ -253,6 +255,16 @@ impl Cache {
         Some(Hit { kept, age, likeness: Likeness::Same })
     }
 
+    /// The last answer to the same request, though it may be too old: better than none. Neither a hit nor money saved.
+    #[must_use]
+    pub fn last(&self, place: &Place, now: Instant) -> Option<Hit> {
+        if place.reads == Reads::Never {
+            return None;
+        }
+        let (kept, age) = self.lock().get_last(&place.key, now)?;
+        Some(Hit { kept, age, likeness: Likeness::Same })
+    }
+
     /// Whether there is an answer to a request that is worded alike, so that it is worth finding out what the last message means. `encoder` is
     /// the digest of the one that would be asked.
     #[must_use]
@@ -306,7 +318,9 @@ impl Cache {
             Meaning::Read(Point { embedding, encoder }) => Some((Near { alike, embedding }, encoder)),
         });
         let bounds = (self.settings.max_entries.get(), self.settings.max_bytes);
-        self.lock().put(key, Entry::new(kept, near, now + self.settings.ttl), (bounds, now));
+        let until = now + self.settings.ttl;
+        let life = Life { from: now, until, last: until + self.settings.stale_for };
+        self.lock().put(key, Entry::new(kept, near, life), (bounds, now));
     }
 
     /// Forgets every answer, or those of one caller, and says how many they were.

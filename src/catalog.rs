@@ -14,6 +14,7 @@ use crate::domain::ids::{ModelName, PolicyName, TierId};
 use crate::domain::policy::{Aim, Limits, Policy, matches};
 use crate::domain::prompt::Shape;
 use crate::upstream::balance::Pool;
+use crate::upstream::breaker::BreakerState;
 use crate::upstream::dispatch::Target;
 
 /// The prefix of virtual models that name a policy.
@@ -279,6 +280,13 @@ impl Catalog {
 
     fn ordered(&self, model: &ModelName, now: Instant) -> Vec<Arc<Target>> {
         self.pools.get(model).map_or_else(Vec::new, |place| place.pool.ordered(now))
+    }
+
+    /// How the breaker stands that stands best among a model's targets. `None` where it has none.
+    #[must_use]
+    pub fn breaker_of(&self, model: &ModelName, now: Instant) -> Option<BreakerState> {
+        let targets = self.pools.get(model)?.pool.targets();
+        targets.iter().map(|target| target.health.view(now).state()).min()
     }
 
     /// Every target of every chat model, weakest tier first.

@@ -3,9 +3,11 @@
 //! A drill goes past policies, caches and records of callers, within a cap of what drills may cost in 24 hours. Breakers learn from it: one that
 //! works may close a breaker, one that fails counts. What it found is shown, counted, and logged where it changed.
 
+mod keep;
 mod table;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -75,6 +77,8 @@ pub struct Drills {
     traffic: Arc<Traffic>,
     table: Mutex<Table>,
     running: AtomicBool,
+    /// Where it is kept what they find and cost.
+    file: Option<PathBuf>,
 }
 
 /// Another drill is under way.
@@ -106,7 +110,32 @@ impl Drills {
         let nothing = Allowance { share: 0.0, burst: 0.0 };
         let table = Mutex::new(Table::new(targets.len(), Instant::now()));
         let traffic = Arc::new(Traffic::new(nothing, nothing, settings.timeout));
-        Self { settings, targets, metrics, traffic, table, running: AtomicBool::new(false) }
+        Self { settings, targets, metrics, traffic, table, running: AtomicBool::new(false), file: None }
+    }
+
+    /// The same, going on with what a file holds, and writing it after each round. A file that cannot be read is said so in the log and left out.
+    #[must_use]
+    pub fn kept_in(mut self, file: PathBuf) -> Self {
+        match keep::read(&file) {
+            Ok(Some(kept)) => self.table().resume(&kept, (&self.targets, Instant::now())),
+            Ok(None) => {}
+            Err(problem) => tracing::warn!(problem, "drills are counted from the start"),
+        }
+        self.file = Some(file);
+        self
+    }
+
+    async fn keep(&self) {
+        let Some(file) = self.file.clone() else { return };
+        let kept = self.table().kept(&self.targets, Instant::now());
+        // Writing blocks, so it happens where blocking is allowed.
+        match tokio::task::spawn_blocking(move || keep::write(&file, &kept)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "what drills found was not kept; make the store's directory writable");
+            }
+            Err(error) => tracing::error!(%error, "keeping what drills found failed inside"),
+        }
     }
 
     /// When they are made, and what they may cost.
@@ -154,6 +183,7 @@ impl Drills {
         }
         let _over = Over(&self.running);
         stream::iter(0..self.targets.len()).for_each_concurrent(AT_ONCE, |at| self.one(at)).await;
+        self.keep().await;
         Ok(())
     }
 

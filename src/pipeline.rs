@@ -14,6 +14,8 @@
 pub mod cached;
 mod care;
 pub mod embeddings;
+mod gathered;
+mod precision;
 mod turn;
 
 use std::sync::Arc;
@@ -209,9 +211,9 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     let plan = Plan {
         targets: app.catalog.targets_for(&routed.decision, &call.chat.prompt.shape, wishes),
         deadline: call.started + app.request_timeout,
-        retry: app.retry,
+        retry: care::retry(app, &call, recovery),
         jitter: call.draw.get(),
-        care: care::care(app, &call, recovery),
+        care: care::care(app, &call, (recovery, place.as_ref())),
         traffic: Arc::clone(&app.traffic),
     };
     let body = |upstream_model: &str, reader: Reader| match reader {
@@ -232,9 +234,8 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     };
     match dispatch(plan, &outgoing, books).await {
         Ok(mut answer) => {
-            if routed.is_checked() {
-                app.metrics.checked(&routed.decision.policy, &answer.checks);
-            }
+            precision::note(app, &routed, &answer);
+            precision::watch(app, &call, (&routed, &mut answer));
             cached::keep((app, &call), place, (&routed, &mut answer));
             Ok((routed, answer))
         }

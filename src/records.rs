@@ -54,6 +54,7 @@ fn ending(app: &App, (id, at_unix_ms, stream): (DecisionId, u64, bool)) -> impl 
             total_ms = outcome.total.as_millis() as u64,
             input_tokens = outcome.usage.map(|usage| usage.input_tokens),
             output_tokens = outcome.usage.map(|usage| usage.output_tokens),
+            usage_estimated = outcome.usage_estimated,
             cost_usd = outcome.cost.map(|cost| cost.as_usd()),
             "completion ended"
         );

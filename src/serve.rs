@@ -27,12 +27,11 @@ use crate::demo;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
 use crate::drift::Drift;
-use crate::drills::Drills;
 use crate::http;
 use crate::http::admission::now_unix_ms;
 use crate::http::auth::Keys;
 use crate::http::body::BodyLimits;
-use crate::http::listen;
+use crate::http::listen::{self, Waits};
 use crate::http::state::Server;
 use crate::model::error::PrepareError;
 use crate::model::generation::PrepareSettings;
@@ -153,10 +152,12 @@ pub async fn serve(
     tasks.spawn(announce_drain(Arc::clone(&server), stop.clone()));
     ready(addresses);
     let drain = config.server.drain_timeout;
+    let waits = Waits { drain, client: config.server.client_timeout };
+    let admin_waits = Waits { drain: Duration::from_secs(1), ..waits };
     let admin_keys = admin_keys(&config);
     let (all_done, _) = tokio::join!(
-        listen::serve(public, http::public(Arc::clone(&server)), stop.clone(), drain),
-        listen::serve(admin, http::admin(Arc::clone(&server), admin_keys), stop, Duration::from_secs(1)),
+        listen::serve(public, http::public(Arc::clone(&server)), (stop.clone(), waits)),
+        listen::serve(admin, http::admin(Arc::clone(&server), admin_keys), (stop, admin_waits)),
     );
     server.retrainer.stop(TRAINING_WITHIN).await;
     if !all_done {
@@ -333,7 +334,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
 fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Store>) -> Server {
     let keys = config.server.keys.iter().map(|key| (key.name.clone(), SecretString::from(key.key.expose().to_owned())));
     let targets = app.catalog.chat_targets().cloned().collect();
-    let drills = Drills::new(resilience::drills(&config.drills), targets, Arc::clone(&app.metrics));
+    let drills = resilience::hold(config, targets, Arc::clone(&app.metrics));
     Server {
         app,
         store,

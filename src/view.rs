@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::domain::candidate::ExpectedCost;
 use crate::domain::decide::{Considered, Reason};
 use crate::domain::familiarity::Unfamiliar;
-use crate::domain::ids::DecisionId;
+use crate::domain::ids::{DecisionId, ModelName};
 use crate::domain::money::NanoUsd;
 use crate::domain::policy::Aim;
 use crate::domain::prompt::Prompt;
@@ -68,6 +68,8 @@ struct CandidateView<'a> {
     eligible: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     excluded_by: Option<crate::domain::candidate::Exclusion>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -186,6 +188,19 @@ impl<'a> DecisionView<'a> {
             timings_us: timings(good, shown.routed.took),
         }
     }
+
+    /// Shows of each candidate too whether it can be reached: the word for the breaker that stands best among its targets.
+    #[must_use]
+    pub fn with_breakers(
+        mut self,
+        considered: &[Considered],
+        state: impl Fn(&ModelName) -> Option<&'static str>,
+    ) -> Self {
+        for (view, one) in self.candidates.iter_mut().zip(considered) {
+            view.breaker = state(&one.model);
+        }
+        self
+    }
 }
 
 fn quality(aim: Aim, reason: Reason) -> Option<f64> {
@@ -224,6 +239,7 @@ fn candidate(one: &Considered) -> CandidateView<'_> {
         utility: one.worth.and_then(|worth| worth.utility).map(rounded),
         eligible: one.excluded.is_none(),
         excluded_by: one.excluded,
+        breaker: None,
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Entry {
     kept: Kept,
     near: Option<Near>,
     encoder: Option<Arc<str>>,
-    until: Instant,
+    life: Life,
     born: u64,
     used: u64,
 }
@@ -38,6 +38,16 @@ pub(super) struct Alike {
     pub(super) wording: Wording,
 }
 
+/// From when to when an answer is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    pub(super) from: Instant,
+    /// Until when it is good.
+    pub(super) until: Instant,
+    /// Until when it is better than none.
+    pub(super) last: Instant,
+}
+
 /// Where an answer stands among those of similar requests.
 #[derive(Debug)]
 pub(super) struct Near {
@@ -46,9 +56,9 @@ pub(super) struct Near {
 }
 
 impl Entry {
-    pub(super) fn new(kept: Kept, near: Option<(Near, Arc<str>)>, until: Instant) -> Self {
+    pub(super) fn new(kept: Kept, near: Option<(Near, Arc<str>)>, life: Life) -> Self {
         let (near, encoder) = near.unzip();
-        Self { kept, near, encoder, until, born: 0, used: 0 }
+        Self { kept, near, encoder, life, born: 0, used: 0 }
     }
 
     fn bytes(&self) -> usize {
@@ -73,26 +83,40 @@ pub(super) struct Table {
     encoder: Option<Arc<str>>,
     tick: u64,
     bytes: usize,
-    ttl: Duration,
     evicted: u64,
     expired: u64,
 }
 
 impl Table {
-    /// An answer and its age.
+    /// A good answer and its age.
     pub(super) fn get(&mut self, key: &Key, now: Instant) -> Option<(Kept, Duration)> {
-        if self.entries.get(key)?.until <= now {
-            self.remove(key);
-            self.expired += 1;
+        if self.entries.get(key)?.life.until <= now {
+            self.forget_if_over(key, now);
             return None;
         }
+        self.take(key, now)
+    }
+
+    /// An answer and its age, good or better than none.
+    pub(super) fn get_last(&mut self, key: &Key, now: Instant) -> Option<(Kept, Duration)> {
+        self.forget_if_over(key, now);
+        self.take(key, now)
+    }
+
+    fn forget_if_over(&mut self, key: &Key, now: Instant) {
+        if self.entries.get(key).is_some_and(|entry| entry.life.last <= now) {
+            self.remove(key);
+            self.expired += 1;
+        }
+    }
+
+    fn take(&mut self, key: &Key, now: Instant) -> Option<(Kept, Duration)> {
         self.tick += 1;
         let entry = self.entries.get_mut(key)?;
         self.by_use.remove(&entry.used);
         entry.used = self.tick;
         self.by_use.insert(self.tick, key.clone());
-        let left = entry.until.saturating_duration_since(now);
-        Some((entry.kept.clone(), self.ttl.saturating_sub(left)))
+        Some((entry.kept.clone(), now.saturating_duration_since(entry.life.from)))
     }
 
     /// Whether there is an answer to a request worded alike, embedded by this encoder.
@@ -111,7 +135,8 @@ impl Table {
         self.turn_to(&point.encoder);
         let mut best: Option<(f32, &Key)> = None;
         for key in self.near.get(alike)? {
-            let Some(near) = self.entries.get(key).and_then(|entry| entry.near.as_ref()) else { continue };
+            let good = self.entries.get(key).filter(|entry| entry.life.until > now);
+            let Some(near) = good.and_then(|entry| entry.near.as_ref()) else { continue };
             let cosine = near.embedding.cosine(&point.embedding);
             if cosine >= least && best.is_none_or(|(best, _)| cosine > best) {
                 best = Some((cosine, key));
@@ -127,7 +152,6 @@ impl Table {
             return;
         }
         self.remove(&key);
-        self.ttl = entry.until.saturating_duration_since(now);
         // An embedding of another encoder than that of the last look is from before or after a swap: it is no use to anybody.
         if self.encoder.is_none() {
             self.encoder.clone_from(&entry.encoder);
@@ -193,7 +217,7 @@ impl Table {
     fn sweep(&mut self, most: usize, now: Instant) {
         for _ in 0..most {
             let Some((_, oldest)) = self.by_birth.first_key_value() else { return };
-            if self.entries.get(oldest).is_some_and(|entry| entry.until > now) {
+            if self.entries.get(oldest).is_some_and(|entry| entry.life.last > now) {
                 return;
             }
             let oldest = oldest.clone();

@@ -8,6 +8,7 @@ fn settings(matching: Matching) -> CacheSettings {
     CacheSettings {
         matching,
         ttl: TTL,
+        stale_for: Duration::ZERO,
         max_entries: NonZeroUsize::new(100).unwrap(),
         max_bytes: 1 << 20,
         max_answer_bytes: 1 << 16,
@@ -226,4 +227,24 @@ fn clears_one_caller_or_all() {
     assert_eq!(cache.clear(Some(&CallerId::from("alice"))), 2);
     assert_eq!(cache.clear(None), 1);
     assert_eq!((cache.totals(now).entries, cache.totals(now).bytes), (0, 0));
+}
+
+#[test]
+fn an_answer_that_is_too_old_is_the_last_one_until_it_is_forgotten() {
+    let stale_for = Duration::from_secs(600);
+    let cache = Cache::new(CacheSettings { stale_for, ..settings(Matching::Exact) });
+    let (mine, now) = (place(&cache, "alice", "Hi"), Instant::now());
+    cache.keep(mine.clone(), answer("hello"), now);
+    let late = now + TTL + Duration::from_secs(30);
+
+    assert!(cache.same(&mine, late).is_none(), "it is no hit");
+    let last = cache.last(&mine, late).unwrap();
+    assert_eq!((last.kept.body, last.age), (answer("hello").body, Duration::from_secs(90)));
+    assert!(cache.last(&place(&cache, "bob", "Hi"), late).is_none(), "another caller's");
+    let refresh = chat("Hi", &json!({ "trimtab": { "cache": "refresh" } }));
+    let refresh = cache.place(&CallerId::from("alice"), &refresh).unwrap();
+    assert!(cache.last(&refresh, late).is_none(), "the caller wants a new one");
+    assert!(cache.last(&mine, now + TTL + stale_for).is_none());
+    let stats = cache.totals(now);
+    assert_eq!((stats.entries, stats.bytes, stats.hits, stats.expired), (0, 0, 0, 1));
 }

@@ -96,7 +96,7 @@ impl Problem {
         let code = text("code");
         let given = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
         let by_word = match (code.as_deref(), error.get("type").and_then(Value::as_str)) {
-            (Some("upstream_idle" | "deadline_exceeded"), _) | (_, Some("timeout_error")) => 504,
+            (Some("upstream_idle" | "upstream_slow" | "deadline_exceeded"), _) | (_, Some("timeout_error")) => 504,
             (Some("rate_limit_exceeded"), _) | (_, Some("rate_limit_error")) => 429,
             (_, Some("overloaded_error")) => 529,
             (_, Some("invalid_request_error")) => 400,

@@ -8,12 +8,13 @@ use crate::domain::ids::PolicyName;
 use crate::domain::money::NanoUsd;
 use crate::domain::policy::{Aim, Limits, MAX_SUCCESS_VALUE_USD, MIN_SUCCESS_VALUE_USD};
 use crate::domain::probability::Probability;
+use crate::domain::recovery::Latency;
 
 /// The most candidates, tags, and characters of a session or a tag that are accepted.
 const MAX_LIST: usize = 256;
 const MAX_TEXT: usize = 256;
 
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
     "policy",
     "quality",
     "threshold",
@@ -24,6 +25,7 @@ const KNOWN: [&str; 10] = [
     "tags",
     "explain",
     "cache",
+    "latency",
 ];
 
 /// Options of one request. Everything is optional.
@@ -41,6 +43,8 @@ pub struct RouterOptions {
     pub explain: bool,
     /// How the response cache is to be used, where not as usual.
     pub cache: Option<CacheControl>,
+    /// Whether somebody waits for the answer.
+    pub latency: Option<Latency>,
 }
 
 /// What a caller wants of the response cache, where it is switched on.
@@ -126,6 +130,7 @@ impl RouterOptions {
             tags: if self.tags.is_empty() { others.tags } else { self.tags },
             explain: self.explain || others.explain,
             cache: self.cache.or(others.cache),
+            latency: self.latency.or(others.latency),
         }
     }
 
@@ -158,6 +163,10 @@ impl RouterOptions {
                 let word = CacheControl::WORDS.into_iter().find(|(word, _)| value.as_str() == Some(word));
                 let expected = "`bypass`, `refresh` or `only-if-cached`";
                 self.cache = Some(word.ok_or_else(|| wrong(name, expected))?.1);
+            }
+            "latency" => {
+                let word = Latency::WORDS.into_iter().find(|(word, _)| value.as_str() == Some(word));
+                self.latency = Some(word.ok_or_else(|| wrong(name, "`interactive` or `batch`"))?.1);
             }
             _ => return Err(ChatError::Unknown { field: format!("trimtab.{name}"), known: KNOWN.join(", ") }),
         }
@@ -267,6 +276,7 @@ mod tests {
         assert_eq!(read("refresh"), Ok(Some(CacheControl::Refresh)));
         assert_eq!(field(&json!({ "cache": "maybe" })), "trimtab.cache");
         assert_eq!(field(&json!({ "cache": true })), "trimtab.cache");
+        assert_eq!(field(&json!({ "latency": "soon" })), "trimtab.latency");
         assert_eq!(CacheControl::from_http("No-Cache, no-store"), Some(CacheControl::Bypass));
         assert_eq!(CacheControl::from_http("max-age=0, no-cache"), Some(CacheControl::Refresh));
         assert_eq!(CacheControl::from_http("max-age=0"), None);

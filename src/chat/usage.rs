@@ -60,6 +60,8 @@ pub struct Completion {
     pub body: Bytes,
     /// The tokens, if the upstream counted them.
     pub usage: Option<Usage>,
+    /// Bytes of answer, as written in JSON, where it did not.
+    pub output_bytes: usize,
 }
 
 impl Completion {
@@ -78,8 +80,11 @@ impl Completion {
             return Err(NotAnAnswer::NotJson);
         }
         let usage = wire.usage.and_then(read_usage);
+        let messages = wire.choices.iter().flatten().filter_map(|choice| choice.message).filter(|_| usage.is_none());
+        let said = messages.filter_map(|message| serde_json::from_str::<Delta>(message.get()).ok());
+        let output_bytes = said.map(|said| said.bytes).sum();
         let edit = wire.model_edit(&body, model);
-        Ok(Self { body: apply(edit, body), usage })
+        Ok(Self { body: apply(edit, body), usage, output_bytes })
     }
 
     /// Reads an answer with embeddings and names the model that served it.
@@ -94,7 +99,7 @@ impl Completion {
         }
         let usage = wire.usage.and_then(read_usage);
         let edit = wire.model_edit(&body, model);
-        Ok(Self { body: apply(edit, body), usage })
+        Ok(Self { body: apply(edit, body), usage, output_bytes: 0 })
     }
 }
 

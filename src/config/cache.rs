@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::config::reader::Section;
+use crate::config::reader::{Notes, Section};
+use crate::domain::policy::Policy;
+use crate::domain::recovery::LastKept;
 
 /// `[cache]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +16,8 @@ pub struct Cache {
     pub similarity: f32,
     /// How long an answer is good for.
     pub ttl: Duration,
+    /// How long after that it may stand in under policies that are degraded to it.
+    pub stale_for: Duration,
     /// Most answers.
     pub max_entries: NonZeroUsize,
     /// Most bytes of all answers.
@@ -55,6 +59,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Cache> {
     let responses = section.word("responses", &words);
     let similarity = section.number("similarity", 0.5..=1.0);
     let ttl = section.duration("ttl", Duration::from_secs(1)..=MONTH);
+    let stale_for = section.duration("stale_for", Duration::ZERO..=MONTH);
     let max_entries = section.count("max_entries", 1..=10_000_000);
     let max_bytes = section.bytes("max_bytes", 1 << 20..=1 << 40);
     let max_answer_bytes = section.bytes("max_answer_bytes", 1 << 10..=1 << 30);
@@ -73,10 +78,20 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Cache> {
         responses: responses?,
         similarity: similarity? as f32,
         ttl: ttl?,
+        stale_for: stale_for?,
         max_entries: NonZeroUsize::new(max_entries?)?,
         max_bytes: size(max_bytes?)?,
         max_answer_bytes: size(max_answer_bytes?)?,
         temperature: temperature?,
         tool_calls: tool_calls?,
     })
+}
+
+/// Checks that what policies are degraded to is kept.
+pub(super) fn check(cache: &Cache, policies: &[Policy], notes: &Notes<'_>) {
+    let wants = policies.iter().filter(|policy| policy.recovery.degraded.cached == LastKept::Given);
+    for policy in wants.filter(|_| cache.responses == CachedResponses::Off) {
+        let path = format!("policies.{}.degraded", policy.name);
+        notes.problem(path, "gives answers of the cache, which is off", "set cache.responses = \"exact\", or a text");
+    }
 }

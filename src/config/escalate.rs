@@ -58,11 +58,13 @@ fn verifier(mut section: Section<'_>) -> Option<Verifier> {
     let within = Duration::from_millis(1)..=Duration::from_secs(60);
     let timeout = section.optional("timeout", |section, key| section.duration(key, within));
     let least_score = section.optional("least_score", probability);
+    let given_share = section.optional("given_share", probability);
     section.finish();
     Some(Verifier {
         url: url?,
         timeout: timeout.unwrap_or(Duration::from_secs(2)),
         least_score: least_score.unwrap_or(Probability::HALF),
+        given_share: given_share.unwrap_or(Probability::ZERO),
     })
 }
 

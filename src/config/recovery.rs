@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::reader::{Section, nearest, quoted};
 use crate::config::{Retry, Tier, escalate};
 use crate::domain::ids::ModelName;
-use crate::domain::recovery::{Recovery, Unfit};
+use crate::domain::recovery::{Degraded, LastKept, Latency, Recovery, Unfit};
 use crate::domain::resilience::{Allowance, BreakerSettings, RetryOn, RetrySettings};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -80,7 +80,8 @@ pub(super) fn read(section: &mut Section<'_>, tiers: &[Tier]) -> Recovery {
     check(section, &chain, tiers);
     let kinds = Unfit::ALL.map(Unfit::as_str);
     let unfit = section.optional("fallback_on", |section, key| words(section, key, &kinds)).unwrap_or_default();
-    let degraded = section.optional("degraded", Section::text).map(Arc::from);
+    let degraded = degraded(section);
+    let latency = section.optional("latency", |section, key| section.word(key, &Latency::WORDS));
     let wait = |section: &mut Section<'_>, key| {
         section.optional(key, |section, key| section.duration(key, MILLISECOND..=HOUR))
     };
@@ -88,10 +89,29 @@ pub(super) fn read(section: &mut Section<'_>, tiers: &[Tier]) -> Recovery {
         chain,
         fall_back_on: Unfit::ALL.into_iter().filter(|one| unfit.contains(&one.as_str())).collect(),
         degraded,
+        latency,
         first_token: wait(section, "first_token_timeout"),
         hedge_after: wait(section, "hedge_after"),
         escalation: escalate::read(section),
     }
+}
+
+/// Reads what stands in for an answer: a text, `"cached"`, or a table with both.
+fn degraded(section: &mut Section<'_>) -> Degraded {
+    let cached = |yes: bool| if yes { LastKept::Given } else { LastKept::Left };
+    if !section.raw("degraded").is_some_and(|value| value.is_table()) {
+        let text = section.optional("degraded", Section::text);
+        let is_word = text.as_deref() == Some("cached");
+        return Degraded { cached: cached(is_word), text: text.filter(|_| !is_word).map(Arc::from) };
+    }
+    let mut table = section.section("degraded");
+    let is_given = table.optional("cached", Section::flag).unwrap_or_default();
+    let text = table.optional("text", Section::text).map(Arc::from);
+    if !is_given && text.is_none() {
+        table.notes().problem(table.own_path(), "has nothing to give", "set `cached = true`, `text`, or both");
+    }
+    table.finish();
+    Degraded { cached: cached(is_given), text }
 }
 
 /// Reads a list of model names. None where the key is absent.

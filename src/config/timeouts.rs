@@ -18,8 +18,15 @@ pub(super) fn timeouts(mut section: Section<'_>, longest: Duration) -> Option<Ti
     let first_token = read("first_token", headers.unwrap_or(DAY), DAY);
     let idle = read("idle", at_most_total(60), DAY);
     let connect = read("connect", Duration::from_secs(5).min(headers.unwrap_or(DAY)), Duration::from_secs(300));
-    let timeouts =
-        Timeouts { connect: connect?, headers: headers?, first_token: first_token?, idle: idle?, total: total? };
+    let min_throughput = min_throughput(&mut section);
+    let timeouts = Timeouts {
+        connect: connect?,
+        headers: headers?,
+        first_token: first_token?,
+        idle: idle?,
+        min_throughput,
+        total: total?,
+    };
     let in_order = [
         ("connect", timeouts.connect, "headers", timeouts.headers),
         ("headers", timeouts.headers, "total", timeouts.total),
@@ -37,4 +44,13 @@ pub(super) fn timeouts(mut section: Section<'_>, longest: Duration) -> Option<Ti
     }
     section.finish();
     Some(timeouts)
+}
+
+/// Zero, like its absence, is for none.
+fn min_throughput(section: &mut Section<'_>) -> Option<(u32, Duration)> {
+    const WINDOW: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+    let least = section.optional("min_throughput", |section, key| section.integer(key, 0..=1_000_000));
+    let window = section.optional("min_throughput_window", |section, key| section.duration(key, WINDOW));
+    let least = least.and_then(|least| u32::try_from(least).ok()).filter(|least| *least > 0)?;
+    Some((least, window.unwrap_or(Duration::from_secs(30))))
 }

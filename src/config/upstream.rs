@@ -99,6 +99,8 @@ pub struct Timeouts {
     pub first_token: Duration,
     /// Between two chunks of a body.
     pub idle: Duration,
+    /// Fewest bytes of answer a second, and over how long. `None` where any trickle will do.
+    pub min_throughput: Option<(u32, Duration)>,
     /// From start to end.
     pub total: Duration,
 }

@@ -57,6 +57,9 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let routing = routing::read(&mut root, keys, Defaults { longest, sessions });
     root.finish();
     let Routing { upstreams, tiers, embeddings, policies, default_policy } = routing?;
+    if let Some(cache) = &cache {
+        cache::check(cache, &policies, notes);
+    }
     Some(Config {
         server: server?,
         model: model?,

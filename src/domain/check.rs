@@ -39,6 +39,8 @@ pub struct Verifier {
     pub timeout: Duration,
     /// The least score that will do.
     pub least_score: Probability,
+    /// The share of calls that it escalated of which it is asked about the answer that was given too.
+    pub given_share: Probability,
 }
 
 /// What a check means that could not be made: an upstream gave no log probabilities, a model did not say how sure it is, the verifier failed.
@@ -140,6 +142,8 @@ pub struct CheckReport {
     pub found: Vec<(Check, Found)>,
     /// Those for which a stronger model was asked, in order.
     pub failed: Vec<Check>,
+    /// What they found of the answer that is given. Empty where it was not checked, and where all that was looked for are faults.
+    pub given: Vec<(Check, Found)>,
 }
 
 /// What is known of an answer that is to be checked.

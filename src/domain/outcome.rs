@@ -108,6 +108,8 @@ pub struct Outcome {
     pub served_by: Option<ModelName>,
     /// Tokens, where the upstream said or we could count.
     pub usage: Option<Usage>,
+    /// Whether the tokens are our estimate.
+    pub usage_estimated: bool,
     /// What the call cost, where tokens and price are known: the answer that was given, and those that were not.
     pub cost: Option<NanoUsd>,
     /// From admission to the last byte.

@@ -13,8 +13,10 @@ pub struct Recovery {
     pub chain: Vec<ModelName>,
     /// The answers that count as failures.
     pub fall_back_on: UnfitSet,
-    /// What the caller reads when nothing answered. `None` for an error.
-    pub degraded: Option<Arc<str>>,
+    /// What the caller reads when nothing answered.
+    pub degraded: Degraded,
+    /// Whether somebody waits for the answer, where the caller does not say.
+    pub latency: Option<Latency>,
     /// The longest wait for the first token of a stream while another target is left.
     pub first_token: Option<Duration>,
     /// After so long without an answer a second target is asked too.
@@ -28,11 +30,45 @@ impl Recovery {
     pub const NONE: Self = Self {
         chain: Vec::new(),
         fall_back_on: UnfitSet::EMPTY,
-        degraded: None,
+        degraded: Degraded { cached: LastKept::Left, text: None },
+        latency: None,
         first_token: None,
         hedge_after: None,
         escalation: None,
     };
+}
+
+/// What stands in for an answer when nothing answered: the first of these that there is, else an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Degraded {
+    /// Whether the last answer to the same request is given, though it is too old otherwise.
+    pub cached: LastKept,
+    /// The operator's words.
+    pub text: Option<Arc<str>>,
+}
+
+/// Whether an answer that is too old is given when there is no other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastKept {
+    /// It is not.
+    #[default]
+    Left,
+    /// It is.
+    Given,
+}
+
+/// Whether somebody waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latency {
+    /// Somebody does: a late first token is a failure while another target is left.
+    Interactive,
+    /// Nobody does: no target is given up or doubled for being slow, and a pause that an upstream asks for is worth waiting for.
+    Batch,
+}
+
+impl Latency {
+    /// Each of them, by the word used in the configuration and in requests.
+    pub const WORDS: [(&'static str, Self); 2] = [("interactive", Self::Interactive), ("batch", Self::Batch)];
 }
 
 /// Why an answer that arrived in good order is no use.

@@ -1,11 +1,14 @@
 //! What drills found, and what they cost. Time is an argument.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::{Class, Outcome};
+use crate::drills::keep::{Found, Kept, KeptRow};
+use crate::upstream::dispatch::Target;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -138,6 +141,52 @@ impl Table {
             over_budget: false,
         };
         (state, was)
+    }
+
+    /// What is to be kept of them.
+    pub(super) fn kept(&mut self, targets: &[Arc<Target>], now: Instant) -> Kept {
+        let spent = self.spent(now);
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let row = |(target, row): (&Arc<Target>, &DrillView)| {
+            let (class, at) = row.class.zip(row.at)?;
+            let found = Found {
+                class,
+                age: since(at),
+                ok_age: row.ok_at.map(since),
+                took: row.took,
+                error: row.error.clone(),
+                cost: row.cost,
+                failures: row.failures,
+            };
+            Some(KeptRow::new(target, found))
+        };
+        let rows = targets.iter().zip(&self.rows).filter_map(row).collect();
+        Kept::new((since(self.day), spent), rows)
+    }
+
+    /// Goes on with what was kept. Targets that are no longer there are left out, and so is money of another day.
+    pub(super) fn resume(&mut self, kept: &Kept, (targets, now): (&[Arc<Target>], Instant)) {
+        let (away, ago) = (kept.age(), |age_ms: u64| kept.age() + Duration::from_millis(age_ms));
+        if away + Duration::from_millis(kept.day_ms) < DAY {
+            // A machine that started after that day began counts it from now: longer, never shorter.
+            self.day = now.checked_sub(ago(kept.day_ms)).unwrap_or(now);
+            self.spent = kept.spent;
+        }
+        for (target, row) in targets.iter().zip(&mut self.rows) {
+            let Some(found) = kept.rows.iter().find(|row| row.is_of(target)) else { continue };
+            let is_ok = found.class == Class::Success;
+            *row = DrillView {
+                state: if is_ok { PathState::Ok } else { PathState::Broken },
+                at: now.checked_sub(ago(found.age_ms)),
+                ok_at: found.ok_age_ms.and_then(|age| now.checked_sub(ago(age))),
+                took: Duration::from_millis(found.took_ms),
+                class: Some(found.class),
+                error: found.error.clone(),
+                cost: found.cost,
+                failures: found.failures,
+                over_budget: false,
+            };
+        }
     }
 
     pub(super) fn views(&self) -> Vec<DrillView> {

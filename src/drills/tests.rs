@@ -111,3 +111,29 @@ async fn one_round_at_a_time() {
     assert_eq!((first, second), (Ok(()), Err(Busy)));
     assert_eq!(drills.round().await, Ok(()), "the place is free again");
 }
+
+#[tokio::test]
+async fn a_restart_forgets_neither_what_was_found_nor_what_it_cost() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("trimtab.drills.json");
+    let start = |cap| drills(settings(Schedule::Off, cap), vec![target("http://127.0.0.1:9/v1")]).kept_in(file.clone());
+    let before = start(150e-6);
+    let reserved = before.table().reserve(NanoUsd(60_000), NanoUsd(150_000), Instant::now()).unwrap();
+    before.table().settle(reserved, NanoUsd(60_000));
+    before.round().await.unwrap();
+    let found = before.view().targets.remove(0);
+    drop(before);
+
+    let after = start(100e-6);
+
+    assert_eq!(after.view().spent, NanoUsd(60_000));
+    let kept = after.view().targets.remove(0);
+    assert_eq!((kept.state, kept.class, kept.failures), (PathState::Broken, found.class, 1));
+    let now = Instant::now();
+    assert!(kept.age(now).is_some() && kept.last_ok(now).is_none() && kept.error == found.error);
+    after.round().await.unwrap();
+    assert!(after.view().targets[0].over_budget, "the cap of the day goes on");
+
+    std::fs::write(&file, "no JSON").unwrap();
+    assert_eq!(start(1.0).view().spent, NanoUsd::ZERO, "what cannot be read is left out");
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 
@@ -95,8 +95,11 @@ pub fn answer_headers(id: DecisionId, routed: &Routed, answer: &Answer) -> Heade
     let cost = if answer.body.is_complete() { answer.cost } else { expected_cost(routed, answer.model.as_str()) };
     let served = Served { by: Some((answer.model.as_str(), answer.tier.as_str())), cost };
     let mut headers = decision_headers(id, routed, served);
-    if let Some(kind) = answer.degraded {
-        headers.insert(DEGRADED, HeaderValue::from_static(kind));
+    if let Some(degraded) = answer.degraded {
+        headers.insert(DEGRADED, HeaderValue::from_static(degraded.as_str()));
+        if let Some(age) = degraded.age() {
+            headers.insert(AGE, HeaderValue::from(age.as_secs()));
+        }
     }
     if let Some(line) = escalated_line(&answer.checks.failed) {
         headers.insert(ESCALATED, line);

@@ -23,6 +23,7 @@ use crate::http::chat_completions::{answer_headers, call, explain_failure, read 
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
 use crate::pipeline::{Call, Told, complete};
+use crate::upstream::heavy::heavy;
 use crate::upstream::relay::Relay;
 
 /// After how much silence of a stream a sign of life is sent.
@@ -81,7 +82,7 @@ fn naming(call: &Call) -> Naming {
     }
 }
 
-async fn whole(mut relay: Relay, dialect: impl Dialect) -> Result<Whole, ApiError> {
+async fn whole(mut relay: Relay, dialect: impl Dialect + Send + 'static) -> Result<Whole, ApiError> {
     let mut body = Bytes::new();
     while let Some(frame) = relay.frame().await {
         let data = frame.map(Frame::into_data);
@@ -92,9 +93,9 @@ async fn whole(mut relay: Relay, dialect: impl Dialect) -> Result<Whole, ApiErro
             Err(never) => match never {},
         }
     }
-    let bytes = dialect
-        .whole(&body)
-        .map_err(|problem| ApiError::new(Kind::UpstreamFailed, format!("the upstream answered with {problem}")))?;
+    let failed = |problem: &str| ApiError::new(Kind::UpstreamFailed, format!("the upstream answered with {problem}"));
+    let bytes = heavy(body.len(), move || dialect.whole(&body)).await;
+    let bytes = bytes.ok_or_else(|| failed("the program ending"))?.map_err(|problem| failed(&problem.to_string()))?;
     Ok(Whole { bytes: Bytes::from(bytes), _relay: relay })
 }
 
@@ -159,10 +160,21 @@ impl<D: Dialect, B> Translated<D, B> {
     }
 }
 
+/// A stream that can be ended by whoever cannot tell it any further.
+trait BreaksOff {
+    fn break_off(&mut self);
+}
+
+impl BreaksOff for Relay {
+    fn break_off(&mut self) {
+        Self::break_off(self);
+    }
+}
+
 impl<D, B> HttpBody for Translated<D, B>
 where
     D: Dialect + Unpin,
-    B: HttpBody<Data = Bytes, Error = Infallible> + Unpin,
+    B: HttpBody<Data = Bytes, Error = Infallible> + BreaksOff + Unpin,
 {
     type Data = Bytes;
     type Error = Infallible;
@@ -178,6 +190,8 @@ where
                     // Whoever leaves the last bytes unread need not be waited for.
                     this.is_over = this.translator.is_over() && relay.is_end_stream();
                     if this.translator.is_broken() {
+                        // So that the books say what the client reads.
+                        relay.break_off();
                         this.is_over = true;
                         this.relay = None;
                     }
@@ -209,6 +223,10 @@ mod tests {
 
     use super::*;
     use crate::chat::messages::MessagesRequest;
+
+    impl<S> BreaksOff for StreamBody<S> {
+        fn break_off(&mut self) {}
+    }
 
     type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>;
 

@@ -11,16 +11,35 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::http::impatient::Impatient;
+
 /// A client that has not sent its headers by then is hung up on.
 const HEADERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// The pause after a failed accept, so that a process out of file descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves connections until `stop`, then lets those that are open finish for at most `drain`.
+/// How long clients are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// For those that are connected when it is time to stop.
+    pub drain: Duration,
+    /// For one that takes nothing of what is ready for it, before its stream is ended. Some time after that its connection is, so that a
+    /// client that reads on within it is told why.
+    pub client: Duration,
+}
+
+impl Waits {
+    fn of_connection(self) -> Duration {
+        self.client + self.client / 4 + Duration::from_secs(2)
+    }
+}
+
+/// Serves connections until `stop`, then lets those that are open finish for a while. A connection whose client takes nothing for long is cut,
+/// whatever is being sent.
 ///
 /// Returns whether every connection finished by itself; those that did not are cut.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain: Duration) -> bool {
+pub async fn serve(listener: TcpListener, router: Router, (stop, waits): (CancellationToken, Waits)) -> bool {
     let tasks = TaskTracker::new();
     let graceful = GracefulShutdown::new();
     while let Some(stream) = accept(&listener, &stop).await {
@@ -28,7 +47,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
         builder.http2().timer(TokioTimer::new());
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection =
+            builder.serve_connection(TokioIo::new(Impatient::new(stream, waits.of_connection())), service).into_owned();
         let watched = graceful.watch(connection);
         tasks.spawn(async move {
             // A connection that breaks is the client's affair; what it asked for is recorded by the pipeline.
@@ -39,7 +59,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     }
     drop(listener);
     tasks.close();
-    tokio::time::timeout(drain, graceful.shutdown()).await.is_ok()
+    tokio::time::timeout(waits.drain, graceful.shutdown()).await.is_ok()
 }
 
 /// The next connection, or `None` once it is time to stop.

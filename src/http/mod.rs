@@ -16,6 +16,7 @@ pub mod export;
 pub mod feedback;
 pub mod headers;
 pub mod health;
+mod impatient;
 pub mod listen;
 pub mod messages;
 pub mod models;

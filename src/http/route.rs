@@ -10,9 +10,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
+use crate::domain::ids::ModelName;
 use crate::http::admission::Admitted;
 use crate::http::body::{json_text, read_json};
 use crate::http::chat_completions::{call, read, read_call};
@@ -20,6 +22,7 @@ use crate::http::error::ApiError;
 use crate::http::headers::{Served, decision_headers};
 use crate::http::state::Server;
 use crate::pipeline::{Call, Routed, route};
+use crate::upstream::breaker::BreakerState;
 use crate::view::{DecisionView, Shown};
 
 /// Most requests in a batch.
@@ -40,7 +43,7 @@ pub async fn one(
         routed.decision.considered.iter().find(|one| one.model == routed.decision.model).and_then(|one| one.cost);
     let served = Served { by: None, cost: expected.map(|cost| cost.p50) };
     let headers = decision_headers(call.id, &routed, served);
-    let mut response = answer(&show(&call, &routed));
+    let mut response = answer(&show(&server, &call, &routed));
     response.headers_mut().extend(headers);
     Ok(response)
 }
@@ -74,7 +77,7 @@ async fn entry(
 ) -> Result<Value, ApiError> {
     let call = call(admitted, read(ChatRequest::from_text(request.get())?, headers)?);
     let routed = route(&server.app, &call).await?;
-    Ok(json!(show(&call, &routed)))
+    Ok(json!(show(server, &call, &routed)))
 }
 
 fn entries(body: &[u8]) -> Result<Vec<&RawValue>, ApiError> {
@@ -90,14 +93,17 @@ fn entries(body: &[u8]) -> Result<Vec<&RawValue>, ApiError> {
     if (1..=MAX_BATCH).contains(&batch.requests.len()) { Ok(batch.requests) } else { Err(wrong().into()) }
 }
 
-fn show<'a>(call: &'a Call, routed: &'a Routed) -> DecisionView<'a> {
-    DecisionView::of(&Shown {
+fn show<'a>(server: &Server, call: &'a Call, routed: &'a Routed) -> DecisionView<'a> {
+    let now = Instant::now();
+    let breaker = |model: &ModelName| server.app.catalog.breaker_of(model, now).map(BreakerState::as_str);
+    let view = DecisionView::of(&Shown {
         id: call.id,
         at_unix_ms: call.at_unix_ms,
         prompt: &call.chat.prompt,
         routed,
         explain: call.chat.options.explain,
-    })
+    });
+    view.with_breakers(&routed.decision.considered, breaker)
 }
 
 fn answer(body: &impl serde::Serialize) -> Response {

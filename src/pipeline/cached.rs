@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cache::{Cache, Hit, Kept, Likeness, Place, Point};
 use crate::chat::dialect::translatable;
-use crate::chat::gather::Gather;
 use crate::chat::options::CacheControl;
 use crate::chat::replay::{UsageChunk, replay};
 use crate::domain::check::CheckReport;
@@ -17,10 +16,12 @@ use crate::domain::ids::UpstreamId;
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::Class;
 use crate::domain::prompt::Prompt;
+use crate::domain::recovery::{LastKept, Recovery};
+use crate::pipeline::gathered::Gathered;
 use crate::pipeline::{App, Call, Routed, Told};
 use crate::records;
 use crate::upstream::books::Books;
-use crate::upstream::dispatch::Answer;
+use crate::upstream::dispatch::{self, Answer, StandIn};
 use crate::upstream::ledger::{Bill, Keeper};
 use crate::upstream::relay::Relay;
 
@@ -135,6 +136,51 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
     Ok((Looked::Found(Box::new((routed, answer))), None))
 }
 
+/// Who knows the last answer to this request, where the policy gives it when there is no other.
+pub(super) fn last(
+    app: &App,
+    call: &Call,
+    (recovery, place): (&Recovery, Option<&Place>),
+) -> Option<Arc<dyn dispatch::LastKept>> {
+    if recovery.degraded.cached == LastKept::Left {
+        return None;
+    }
+    let delivery = match (call.chat.stream, call.chat.wants_usage) {
+        (false, _) => Delivery::Whole,
+        (true, true) => Delivery::Stream(UsageChunk::Sent),
+        (true, false) => Delivery::Stream(UsageChunk::Left),
+    };
+    Some(Arc::new(Last { cache: Arc::clone(app.cache.as_ref()?), place: place?.clone(), delivery }))
+}
+
+/// The cache, when no target answered.
+#[derive(Debug)]
+struct Last {
+    cache: Arc<Cache>,
+    place: Place,
+    delivery: Delivery,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Delivery {
+    Whole,
+    Stream(UsageChunk),
+}
+
+impl dispatch::LastKept for Last {
+    fn last(&self) -> Option<StandIn> {
+        let Hit { kept, age, .. } = self.cache.last(&self.place, tokio::time::Instant::now().into_std())?;
+        let mut completion: Value = serde_json::from_slice(&kept.body).ok()?;
+        let mark = json!({ "degraded": "cached", "age_seconds": age.as_secs() });
+        completion.as_object_mut()?.insert("trimtab".to_owned(), mark);
+        let body = match self.delivery {
+            Delivery::Whole => Bytes::from(completion.to_string()),
+            Delivery::Stream(usage) => replay(&completion, usage),
+        };
+        Some(StandIn { model: kept.model, tier: kept.tier, age, body })
+    }
+}
+
 /// Has an answer kept once it has reached the client whole, provided that the model answers that was decided for and does so to the policy's
 /// satisfaction: what was given in an emergency, for want of better, is not to outlive it.
 pub(super) fn keep((app, call): (&App, &Call), place: Option<Place>, (routed, answer): (&Routed, &mut Answer)) {
@@ -149,8 +195,7 @@ pub(super) fn keep((app, call): (&App, &Call), place: Option<Place>, (routed, an
         None => place_point(app, &mut place, Worth::Anyway),
     }
     let limit = cache.settings().max_answer_bytes;
-    let gathered =
-        if answer.stream { Gathered::Stream(Box::new(Gather::new(limit))) } else { Gathered::Whole(Bytes::new()) };
+    let gathered = if answer.stream { Gathered::stream(limit) } else { Gathered::whole() };
     let kept = Kept { body: Bytes::new(), model: answer.model.clone(), tier: answer.tier.clone(), cost: None };
     answer.body.keep_with(Box::new(Filling { cache: Arc::clone(cache), place, kept, gathered }));
 }
@@ -223,25 +268,13 @@ struct Filling {
     gathered: Gathered,
 }
 
-enum Gathered {
-    Whole(Bytes),
-    Stream(Box<Gather>),
-}
-
 impl Keeper for Filling {
     fn sees(&mut self, frame: &Bytes) {
-        match &mut self.gathered {
-            Gathered::Whole(body) => *body = frame.clone(),
-            Gathered::Stream(gather) => gather.push(frame),
-        }
+        self.gathered.push(frame);
     }
 
     fn ended_well(self: Box<Self>, bill: Bill, now: Instant) {
-        let body = match self.gathered {
-            Gathered::Whole(body) => Some(body),
-            Gathered::Stream(gather) => gather.finish(bill.usage).map(|whole| Bytes::from(whole.to_string())),
-        };
-        if let Some(body) = body {
+        if let Some(body) = self.gathered.finish(bill.usage) {
             self.cache.keep(self.place, Kept { body, cost: bill.cost, ..self.kept }, now);
         }
     }

@@ -8,8 +8,9 @@ use crate::catalog::{EMBEDDINGS, Place};
 use crate::config::{self, Config, Deployment};
 use crate::domain::ids::{ModelName, TierId};
 use crate::domain::resilience::{Balance, BreakerSettings};
-use crate::drills::{DrillSettings, Schedule};
+use crate::drills::{DrillSettings, Drills, Schedule};
 use crate::serve::providers;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::balance::Pool;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::budget::Traffic;
@@ -18,6 +19,7 @@ use crate::upstream::dispatch::Target;
 use crate::upstream::health::Health;
 use crate::upstream::transport::Transport;
 use crate::upstream::verifier::Verifiers;
+use crate::upstream::wait::Throughput;
 
 /// What all calls share.
 pub(super) fn traffic(config: &Config) -> Result<Traffic, UpstreamError> {
@@ -27,9 +29,15 @@ pub(super) fn traffic(config: &Config) -> Result<Traffic, UpstreamError> {
 }
 
 /// When drills are made, and what they may cost.
-pub(super) const fn drills(drills: &config::Drills) -> DrillSettings {
+const fn drills(drills: &config::Drills) -> DrillSettings {
     let schedule = if drills.enabled { Schedule::Every(drills.every, drills.jitter) } else { Schedule::Off };
     DrillSettings { schedule, timeout: drills.timeout, daily_cap: drills.max_per_day }
+}
+
+/// The drills of a server. What they find is kept beside the database, where there is one.
+pub(super) fn hold(config: &Config, targets: Vec<Arc<Target>>, metrics: Arc<Metrics>) -> Drills {
+    let drills = Drills::new(drills(&config.drills), targets, metrics);
+    if config.store.enabled { drills.kept_in(config.store.path.with_extension("drills.json")) } else { drills }
 }
 
 /// One upstream with one of its keys.
@@ -129,6 +137,9 @@ fn upstream_settings(upstream: &config::Upstream) -> Vec<(Option<u32>, UpstreamS
             headers: timeouts.headers,
             first_token: timeouts.first_token,
             idle: timeouts.idle,
+            throughput: timeouts
+                .min_throughput
+                .map(|(bytes_per_second, window)| Throughput { bytes_per_second, window }),
             total: timeouts.total,
         },
         dialect: providers::dialect(upstream),

@@ -3,11 +3,13 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cache::{Cache, CacheSettings, Matching, Rules, Temperatures, ToolCalls};
 use crate::catalog::{Catalog, CatalogParts};
 use crate::config::{self, CachedResponses, CachedTemperatures, Config, KeptPrompts};
 use crate::domain::candidate::Candidate;
+use crate::domain::recovery::LastKept;
 use crate::drift::DriftSettings;
 use crate::model::engine::EngineSettings;
 use crate::model::generation::PrepareSettings;
@@ -35,6 +37,7 @@ pub(super) fn sessions(config: &Config) -> SessionSettings {
 /// The response cache, where it is switched on.
 pub(super) fn cache(config: &Config) -> Option<Arc<Cache>> {
     let given = config.cache;
+    let gives_stale = config.policies.iter().any(|policy| policy.recovery.degraded.cached == LastKept::Given);
     let matching = match given.responses {
         CachedResponses::Off => return None,
         CachedResponses::Exact => Matching::Exact,
@@ -49,6 +52,8 @@ pub(super) fn cache(config: &Config) -> Option<Arc<Cache>> {
     Some(Arc::new(Cache::new(CacheSettings {
         matching,
         ttl: given.ttl,
+        // What nobody may be given is not kept.
+        stale_for: if gives_stale { given.stale_for } else { Duration::ZERO },
         max_entries: given.max_entries,
         max_bytes: given.max_bytes,
         max_answer_bytes: given.max_answer_bytes,

@@ -3,7 +3,7 @@
 //! Labels are bounded: tiers, policies and upstreams come from the configuration, models that it does not name become `other`.
 
 mod cache;
-mod checks;
+pub mod checks;
 pub mod choice;
 mod drift;
 pub mod drills;
@@ -163,7 +163,7 @@ impl Metrics {
                 Histograms::new_with_constructor(slow_histogram),
             ),
             first_byte: new.timed("time_to_first_byte", "From admission to the first byte sent", slow_histogram()),
-            tokens: new.plain("tokens", "Tokens as upstreams counted them"),
+            tokens: new.plain("tokens", "Tokens as upstreams counted them, or as estimated where they did not"),
             cost: new.dollars("cost", "What upstreams charged, by configured prices"),
             store_dropped: new.plain("store_dropped", "Records dropped because the store could not keep up"),
             store_degraded: new.plain("store_degraded", "1 while the store cannot write"),
@@ -281,6 +281,9 @@ impl Metrics {
         for (attempt, cost) in outcome.attempts.iter().filter_map(|one| Some((one, one.unused_cost?))) {
             self.billed(&attempt.model, &Usage::default(), Some(cost));
             given = given.map(|given| NanoUsd(given.0.saturating_sub(cost.0)));
+        }
+        if outcome.usage_estimated {
+            self.checks.estimated();
         }
         if let Some(model) = &outcome.served_by {
             self.billed(model, &outcome.usage.unwrap_or_default(), given);

@@ -1,11 +1,12 @@
 //! One try at one target, up to the commit point.
 
 use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout_at};
@@ -13,15 +14,18 @@ use tokio::time::{Instant, timeout_at};
 use crate::chat::dialect::translatable;
 use crate::chat::usage::{Completion, PublicModel};
 use crate::domain::check::Evidence;
+use crate::domain::money::Usage;
 use crate::domain::outcome::Class;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::{Upstream, status_trouble, trouble, with_words};
 use crate::upstream::dispatch::{Expects, Outgoing, Target};
 use crate::upstream::headroom::Headroom;
-use crate::upstream::relay::{Limits, Streaming};
+use crate::upstream::heavy::heavy;
+use crate::upstream::relay::Streaming;
 use crate::upstream::said::Said;
 use crate::upstream::source::EventSource;
 use crate::upstream::tap::{Passage, Tap};
+use crate::upstream::wait::{Limits, SHORTEST_STEP, STEPS, Watch};
 
 /// What of a stream is held back while it may still fail over. When it is more, the stream goes to the client without that chance.
 const MOST_HELD_EVENTS: usize = 64;
@@ -43,6 +47,16 @@ pub(crate) struct Started {
 pub(crate) enum StartedAnswer {
     Whole(Completion),
     Stream(Box<Streaming<reqwest::Body>>),
+}
+
+impl StartedAnswer {
+    /// The tokens, where they are known, and what is known of the output where they are not.
+    pub(crate) const fn counts(&self) -> (Option<Usage>, usize) {
+        match self {
+            Self::Whole(completion) => (completion.usage, completion.output_bytes),
+            Self::Stream(stream) => (stream.usage(), stream.output_bytes()),
+        }
+    }
 }
 
 /// An attempt that failed.
@@ -102,16 +116,7 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Pati
         (headers_at, StartedAnswer::Stream(Box::new(attempt.first_token(source, tap).await?)))
     } else {
         let body = attempt.whole_body(response).await?;
-        let read = match outgoing.expects {
-            Expects::Embeddings => Completion::read_embeddings(body, &model),
-            expected @ (Expects::Completion | Expects::Translatable) => {
-                let completion = upstream.dialect().completion(body, outgoing.request_id);
-                let completion =
-                    if expected == Expects::Translatable { completion.and_then(translatable) } else { completion };
-                completion.and_then(|completion| Completion::read(completion, &model))
-            }
-        };
-        (Instant::now(), StartedAnswer::Whole(read.map_err(Trouble::from)?))
+        (Instant::now(), StartedAnswer::Whole(attempt.completion(body, (outgoing, model)).await?))
     };
     Ok(Started { status: status.as_u16(), reached, answer, evidence: None })
 }
@@ -124,17 +129,68 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Waits for a future until then or until the end of the attempt, whichever is first.
+    /// Waits for a future until then or until the end of the attempt, whichever is first. As in a [`Watch`], only time counts in which there was
+    /// time to look.
     async fn within<F: Future>(&self, then: Instant, late: Trouble, future: F) -> Result<F::Output, Trouble> {
-        let until = then.min(self.limits.until);
-        timeout_at(until, future).await.map_err(|_| if then <= self.limits.until { late } else { self.limits.late() })
+        let mut future = pin!(future);
+        let mut left = then.saturating_duration_since(Instant::now());
+        let step = (left / STEPS).max(SHORTEST_STEP);
+        loop {
+            let length = step.min(left);
+            let until = (Instant::now() + length).min(self.limits.until);
+            if let Ok(output) = timeout_at(until, future.as_mut()).await {
+                return Ok(output);
+            }
+            left = left.saturating_sub(length);
+            if Instant::now() >= self.limits.until {
+                return Err(if then <= self.limits.until { late } else { self.limits.late() });
+            }
+            if left.is_zero() {
+                return Err(late);
+            }
+        }
     }
 
     async fn whole_body(&self, response: Response) -> Result<Bytes, Trouble> {
-        let idle = self.limits.idle;
         let mut body = LimitedBody::new(response, self.upstream.sizes().answer)?;
-        while self.within(Instant::now() + idle, Trouble::Idle(idle), body.read()).await?? {}
-        Ok(body.into_bytes())
+        let mut watch = Watch::new(self.limits);
+        loop {
+            let came = poll_fn(|cx| match body.poll_read(cx) {
+                Poll::Ready(came) => Poll::Ready(came),
+                Poll::Pending => watch.poll(cx).map(Err),
+            });
+            match came.await? {
+                None => return Ok(body.into_bytes()),
+                // Some send blank lines for as long as a request waits for its turn.
+                Some(_) if body.is_blank => watch.lives(),
+                Some(bytes) => watch.came(bytes),
+            }
+            if let Some(trouble) = watch.late() {
+                return Err(trouble);
+            }
+        }
+    }
+
+    async fn completion(
+        &self,
+        body: Bytes,
+        (outgoing, model): (&Outgoing<'_>, PublicModel),
+    ) -> Result<Completion, Trouble> {
+        let (dialect, expects) = (self.upstream.dialect().clone(), outgoing.expects);
+        let request_id = outgoing.request_id.to_owned();
+        let read = heavy(body.len(), move || match expects {
+            Expects::Completion => {
+                let completion = dialect.completion(body, &request_id);
+                completion.and_then(|completion| Completion::read(completion, &model))
+            }
+            Expects::Translatable => {
+                let completion = dialect.completion(body, &request_id).and_then(translatable);
+                completion.and_then(|completion| Completion::read(completion, &model))
+            }
+            Expects::Embeddings => Completion::read_embeddings(body, &model),
+        });
+        let lost = || Trouble::Broken("the program is ending".to_owned());
+        Ok(read.await.ok_or_else(lost)??)
     }
 
     /// What the upstream said about a request it refused. What cannot be read soon is not worth waiting for.
@@ -143,7 +199,7 @@ impl Attempt<'_> {
         let until = self.limits.until.min(Instant::now() + REFUSAL_PATIENCE);
         let read = async {
             let mut body = LimitedBody::new(response, REFUSAL_BYTES)?;
-            while body.read().await? {}
+            while poll_fn(|cx| body.poll_read(cx)).await?.is_some() {}
             Ok::<_, Trouble>(body.into_bytes())
         };
         // Every body is read, so that its connection can serve again; only a refusal is for the client.
@@ -205,6 +261,8 @@ struct LimitedBody {
     /// The only piece of most bodies, which needs no copy.
     first: Bytes,
     all: BytesMut,
+    /// Whether nothing but white space came so far.
+    is_blank: bool,
 }
 
 impl LimitedBody {
@@ -214,23 +272,31 @@ impl LimitedBody {
         if usize::try_from(announced).map_or(true, |announced| announced > limit) {
             return Err(Trouble::TooLarge { limit });
         }
-        Ok(Self { body, limit, first: Bytes::new(), all: BytesMut::new() })
+        Ok(Self { body, limit, first: Bytes::new(), all: BytesMut::new(), is_blank: true })
     }
 
-    /// Reads one piece. False at the end.
-    async fn read(&mut self) -> Result<bool, Trouble> {
-        let Some(frame) = self.body.frame().await else { return Ok(false) };
-        let Ok(data) = frame.map_err(|error| trouble(&error))?.into_data() else { return Ok(true) };
-        if self.first.len() + self.all.len() + data.len() > self.limit {
+    /// Reads one piece, and says how long it is. `None` at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, Trouble>> {
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else { return Poll::Ready(Ok(None)) };
+        Poll::Ready(frame.map_err(|error| trouble(&error)).and_then(|frame| match frame.into_data() {
+            Ok(data) => self.take(data).map(Some),
+            Err(_) => Ok(Some(0)),
+        }))
+    }
+
+    fn take(&mut self, data: Bytes) -> Result<usize, Trouble> {
+        let length = data.len();
+        if self.first.len() + self.all.len() + length > self.limit {
             return Err(Trouble::TooLarge { limit: self.limit });
         }
+        self.is_blank = self.is_blank && data.iter().all(u8::is_ascii_whitespace);
         if self.first.is_empty() && self.all.is_empty() {
             self.first = data;
         } else {
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
             self.all.extend_from_slice(&data);
         }
-        Ok(true)
+        Ok(length)
     }
 
     fn into_bytes(self) -> Bytes {

@@ -18,8 +18,8 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// The books of one call. However the call ends, `on_close` is called exactly once: with the last byte, with the error, or, when the books
 /// are dropped before that, as cancelled. The guard is released after it.
 ///
-/// Where an answer was cut or cancelled before its usage came, the outcome holds an estimate: the caller's count of the prompt and a token
-/// for every four bytes of answer that went by. An answer that ended well has the upstream's count or none.
+/// Where an answer ended before its usage came, or well without any, the outcome holds an estimate: the caller's count of the prompt and a
+/// token for every four bytes of answer that went by.
 pub struct Books {
     admitted: Instant,
     on_close: Option<Box<dyn FnOnce(Outcome) + Send>>,
@@ -57,6 +57,7 @@ pub(crate) struct Aside {
     pub(crate) status: u16,
     pub(crate) detail: String,
     pub(crate) usage: Option<Usage>,
+    pub(crate) output_bytes: usize,
 }
 
 /// How an attempt ended.
@@ -110,7 +111,8 @@ impl Books {
 
     /// The tokens and the cost of what was counted so far, where they are known.
     pub(crate) fn bill(&self) -> (Option<Usage>, Option<NanoUsd>) {
-        (self.usage, self.cost(self.usage))
+        let usage = self.usage.or_else(|| self.serving.as_ref().map(|_| self.estimate(self.output_bytes)));
+        (self.usage, self.cost(usage))
     }
 
     pub(crate) fn attempts(&self) -> &[Attempt] {
@@ -172,12 +174,13 @@ impl Books {
     }
 
     /// The attempt answered with something of no use, which is paid for. Gives its place, by which it may serve after all.
-    pub(crate) fn set_aside(&mut self, slot: Slot, Aside { status, detail, usage }: Aside) -> usize {
+    pub(crate) fn set_aside(&mut self, slot: Slot, Aside { status, detail, usage, output_bytes }: Aside) -> usize {
+        let usage = usage.unwrap_or_else(|| self.estimate(output_bytes));
         let end = End { class: Class::Unfit, status: Some(status), detail, at: Instant::now() };
         if let Some(mut trying) = self.end_attempt(slot, end) {
             trying.pass.proved(trying.since.elapsed());
             trying.pass.succeeded();
-            self.note_unused(trying.price, usage);
+            self.note_unused(trying.price, Some(usage));
         }
         self.attempts.len().saturating_sub(1)
     }
@@ -254,13 +257,20 @@ impl Books {
                 (Some(_) | None, _) => {}
             }
         }
-        let usage = self.usage.or_else(|| self.estimate_of_part(class));
+        let estimate = self.estimate_at_end(class).filter(|_| self.usage.is_none());
+        let served = self.serving.as_ref().and_then(|serving| self.attempts.get_mut(serving.at));
+        let served = served.filter(|attempt| attempt.class == Class::Success);
+        if let (Some(_), Some(attempt)) = (estimate, served) {
+            "its usage is an estimate: the upstream counted none".clone_into(&mut attempt.detail);
+        }
+        let usage = self.usage.or(estimate);
         let cost = self.cost(usage);
         on_close(Outcome {
             class,
             attempts: std::mem::take(&mut self.attempts),
             served_by: self.serving.as_ref().map(|serving| serving.model.clone()),
             usage,
+            usage_estimated: estimate.is_some(),
             cost,
             total: self.admitted.elapsed(),
             first_byte: self.first_byte,
@@ -291,18 +301,18 @@ impl Books {
         Some(trying)
     }
 
-    /// An answer that was not allowed to end is paid for all the same.
-    fn estimate_of_part(&self, class: Class) -> Option<Usage> {
-        let is_partial = match class {
-            Class::Truncated | Class::Cancelled => self.serving.is_some(),
-            Class::Success | Class::Throttled | Class::Transient | Class::Rejected => false,
+    /// An answer is paid for whether it was allowed to end and whether anybody counted or not.
+    fn estimate_at_end(&self, class: Class) -> Option<Usage> {
+        let is_answer = match class {
+            Class::Success | Class::Truncated | Class::Cancelled => self.serving.is_some(),
+            Class::Throttled | Class::Transient | Class::Rejected => false,
             Class::Unauthorised | Class::Garbage | Class::TooLong | Class::Unfit | Class::Skipped => false,
         };
-        is_partial.then(|| self.estimate(self.output_bytes))
+        is_answer.then(|| self.estimate(self.output_bytes))
     }
 
     /// What an answer of so many bytes is taken to be billed for where nobody counted.
-    pub(crate) fn estimate(&self, output_bytes: usize) -> Usage {
+    fn estimate(&self, output_bytes: usize) -> Usage {
         let output_tokens = u64::try_from(output_bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
         Usage { input_tokens: self.prompt_tokens, output_tokens, ..Usage::default() }
     }

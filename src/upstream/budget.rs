@@ -1,14 +1,18 @@
 //! What all calls share: how much extra traffic retries and hedges may make.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::domain::resilience::Allowance;
 use crate::upstream::stalled::Clients;
 use crate::upstream::verifier::Verifiers;
+
+/// How many answers may be looked at at the same time when their clients have them.
+const MOST_JUDGED: usize = 64;
 
 /// A bucket of tokens. Every call puts a part of one in, every extra call takes one out, and quiet time refills it slowly, so that a server
 /// with little traffic may try again too.
@@ -64,6 +68,8 @@ pub struct Traffic {
     pub clients: Clients,
     /// Who asks verifiers, where a policy has one.
     pub verifiers: Option<Verifiers>,
+    /// Answers that may be looked at at the same time when their clients have them. Beyond it they are not looked at.
+    pub judging: Arc<Semaphore>,
 }
 
 impl Traffic {
@@ -75,6 +81,7 @@ impl Traffic {
             hedges: Bucket::new(hedges),
             clients: Clients::new(client),
             verifiers: None,
+            judging: Arc::new(Semaphore::new(MOST_JUDGED)),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::chat::usage::NotAnAnswer;
 use crate::domain::outcome::Class;
 use crate::domain::resilience::Kind;
 use crate::upstream::said::{Clue, Said};
+use crate::upstream::wait::Throughput;
 
 /// The longest hint that is believed.
 pub(crate) const LONGEST_HINT: Duration = Duration::from_secs(3600);
@@ -35,6 +36,9 @@ pub enum Trouble {
     /// Nothing came in the middle of a body.
     #[error("silent for {0:?} in the middle of the answer")]
     Idle(Duration),
+    /// An answer came, and too little of it.
+    #[error("sent less than {} bytes of answer a second for {:?}", .0.bytes_per_second, .0.window)]
+    Trickle(Throughput),
     /// The answer took longer than an answer may take.
     #[error("no complete answer within {0:?}")]
     Slow(Duration),
@@ -122,9 +126,8 @@ impl Trouble {
         match self {
             Self::Deadline | Self::Untranslatable(_) => Blame::Nobody,
             Self::Connect(_) => Blame::Lane,
-            Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) | Self::Slow(_) => {
-                Blame::Target
-            }
+            Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => Blame::Target,
+            Self::Trickle(_) | Self::Slow(_) => Blame::Target,
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) | Self::Ended => {
                 Blame::Target
             }
@@ -147,9 +150,8 @@ impl Trouble {
         match self {
             Self::Connect(_) => Kind::Connect,
             Self::Broken(_) | Self::Ended => Kind::Broken,
-            Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) | Self::Slow(_) | Self::Deadline => {
-                Kind::Timeout
-            }
+            Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => Kind::Timeout,
+            Self::Trickle(_) | Self::Slow(_) | Self::Deadline => Kind::Timeout,
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => Kind::Garbage,
             Self::Untranslatable(_) => Kind::Final,
             Self::Status { .. } | Self::Reported(_) => match (self.class(), self.status()) {
@@ -168,7 +170,8 @@ impl Trouble {
         match self {
             Self::Status { said, .. } => said.clue,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
-            Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
+            Self::Trickle(_) | Self::Slow(_) | Self::Deadline => None,
+            Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
             Self::Stream(_) | Self::Ended | Self::Reported(_) | Self::Untranslatable(_) => None,
         }
     }
@@ -182,6 +185,7 @@ impl Trouble {
             | Self::SilentHeaders(_)
             | Self::SilentStart(_)
             | Self::Idle(_)
+            | Self::Trickle(_)
             | Self::Slow(_)
             | Self::Deadline
             | Self::Ended
@@ -202,7 +206,8 @@ impl Trouble {
         }
         let class = self.class();
         let slow_or_large = match self {
-            Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) | Self::Slow(_) | Self::Deadline => true,
+            Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => true,
+            Self::Trickle(_) | Self::Slow(_) | Self::Deadline => true,
             Self::TooLarge { .. } | Self::Stream(SseError::EventTooLarge { .. }) => true,
             Self::Connect(_) | Self::Broken(_) | Self::Ended | Self::Reported(_) => false,
             Self::Status { .. } | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::Untranslatable(_) => false,
@@ -234,7 +239,8 @@ impl Trouble {
             Self::Status { status, .. } => Some(*status),
             Self::Reported(status) => *status,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
-            Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
+            Self::Trickle(_) | Self::Slow(_) | Self::Deadline => None,
+            Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
             Self::Stream(_) | Self::Ended | Self::Untranslatable(_) => None,
         }
     }
@@ -245,7 +251,8 @@ impl Trouble {
         match self {
             Self::Status { said, .. } => said.hint,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
-            Self::Slow(_) | Self::Deadline | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
+            Self::Trickle(_) | Self::Slow(_) | Self::Deadline => None,
+            Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
             Self::Stream(_) | Self::Ended | Self::Reported(_) | Self::Untranslatable(_) => None,
         }
     }
@@ -255,6 +262,7 @@ impl Trouble {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Idle(_) | Self::SilentHeaders(_) | Self::SilentStart(_) => "upstream_idle",
+            Self::Trickle(_) => "upstream_slow",
             Self::Slow(_) | Self::Deadline => "deadline_exceeded",
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => "upstream_garbage",
             Self::Connect(_) | Self::Broken(_) | Self::Ended => "upstream_cut",

@@ -22,6 +22,7 @@ use crate::upstream::said::{self, Said};
 use crate::upstream::scrub::Scrubber;
 use crate::upstream::sign::{Signer, Signing};
 use crate::upstream::transport::{self, Transport};
+use crate::upstream::wait::Throughput;
 
 const USER_AGENT: &str = concat!("trimtab/", env!("CARGO_PKG_VERSION"));
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -83,6 +84,8 @@ pub struct Timeouts {
     pub first_token: Duration,
     /// Between two pieces of a whole body, or two events of a stream.
     pub idle: Duration,
+    /// How much must come while an answer comes. `None` where any trickle will do.
+    pub throughput: Option<Throughput>,
     /// From sending a request to the end of its answer.
     pub total: Duration,
 }
@@ -95,6 +98,7 @@ impl Default for Timeouts {
             headers: seconds(120),
             first_token: seconds(120),
             idle: seconds(60),
+            throughput: None,
             total: seconds(600),
         }
     }

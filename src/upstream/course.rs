@@ -16,7 +16,7 @@ use crate::upstream::classify::{Advice, Trouble};
 use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, Target};
 use crate::upstream::escalate::Checks;
 use crate::upstream::health::{Pass, Why};
-use crate::upstream::last_words::{Closing, answer, degraded, give_up, rejected};
+use crate::upstream::last_words::{Closing, answer, degraded, give_up, rejected, stale};
 use crate::upstream::retry::{Left, Next, RetryPlan};
 use crate::upstream::said::Clue;
 
@@ -214,12 +214,8 @@ impl<'a> Course<'a> {
     }
 
     fn set_aside(&mut self, target: &'a Target, slot: Slot, (started, detail): (Started, String)) {
-        let usage = match &started.answer {
-            StartedAnswer::Whole(completion) => completion.usage,
-            // A stream counts its tokens at its end, which does not come any more.
-            StartedAnswer::Stream(stream) => stream.usage().or(Some(self.books.estimate(stream.output_bytes()))),
-        };
-        let aside = Aside { status: started.status, detail, usage };
+        let (usage, output_bytes) = started.answer.counts();
+        let aside = Aside { status: started.status, detail, usage, output_bytes };
         let at = self.books.set_aside(slot, aside);
         self.spare = Some(Spare { at, target, started });
     }
@@ -302,6 +298,9 @@ impl<'a> Course<'a> {
         }
         let is_late = Instant::now() >= self.plan.deadline;
         let retry_after = self.retry_after;
+        if let Some(stand_in) = self.plan.care.last_kept.as_ref().and_then(|kept| kept.last()) {
+            return Ok(stale(self.books, self.outgoing, stand_in));
+        }
         if let Some(words) = &self.plan.care.degraded
             && let Some(first) = self.plan.targets.first()
         {

@@ -71,6 +71,8 @@ pub struct Care {
     pub hedge_after: Option<Duration>,
     /// Which answers are of no use.
     pub fitness: Fitness,
+    /// An answer that is better than none, where there is one.
+    pub last_kept: Option<Arc<dyn LastKept>>,
     /// What stands in for an answer when there is none.
     pub degraded: Option<Arc<str>>,
     /// What answers are held against while a stronger model may be asked.
@@ -79,8 +81,62 @@ pub struct Care {
 
 impl Care {
     /// Nothing.
-    pub const NONE: Self =
-        Self { first_token: None, hedge_after: None, fitness: Fitness::ANY, degraded: None, checking: None };
+    pub const NONE: Self = Self {
+        first_token: None,
+        hedge_after: None,
+        fitness: Fitness::ANY,
+        last_kept: None,
+        degraded: None,
+        checking: None,
+    };
+}
+
+/// Whoever keeps answers, asked when no target answered.
+pub trait LastKept: fmt::Debug + Send + Sync {
+    /// The last answer to the request, though it is too old otherwise. Must not block.
+    fn last(&self) -> Option<StandIn>;
+}
+
+/// An answer from elsewhere, as the client reads it.
+#[derive(Debug)]
+pub struct StandIn {
+    /// The model that gave it once.
+    pub model: ModelName,
+    /// The model's tier.
+    pub tier: TierId,
+    /// How old it is.
+    pub age: Duration,
+    /// The bytes.
+    pub body: Bytes,
+}
+
+/// What stands in for a model's answer, where none came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Degraded {
+    /// The operator's words.
+    Template,
+    /// An answer of this age.
+    Cached(Duration),
+}
+
+impl Degraded {
+    /// The word used in headers and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Cached(_) => "cached",
+        }
+    }
+
+    /// How old it is.
+    #[must_use]
+    pub const fn age(self) -> Option<Duration> {
+        match self {
+            Self::Template => None,
+            Self::Cached(age) => Some(age),
+        }
+    }
 }
 
 /// What an answer must be.
@@ -139,8 +195,8 @@ pub struct Answer {
     pub tier: TierId,
     /// Every attempt so far, targets that were passed over included.
     pub attempts: Vec<Attempt>,
-    /// What stands in for a model's answer, where none came: `template`.
-    pub degraded: Option<&'static str>,
+    /// What stands in for a model's answer, where none came.
+    pub degraded: Option<Degraded>,
     /// What the checks of the policy found.
     pub checks: CheckReport,
     /// Whether the body is a stream of events rather than one JSON object.

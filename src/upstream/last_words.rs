@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::chat::degraded::StandIn;
+use crate::chat::degraded::StandIn as Words;
 use crate::chat::replay::{UsageChunk, replay};
 use crate::domain::check::CheckReport;
 use crate::domain::ids::UpstreamId;
@@ -14,7 +14,7 @@ use crate::domain::outcome::{Attempt, Class};
 use crate::upstream::attempt::{Failure, Started, StartedAnswer};
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
-use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Target};
+use crate::upstream::dispatch::{Answer, Degraded, DispatchError, Outgoing, StandIn, Target};
 use crate::upstream::relay::Relay;
 
 /// What a call that is answered leaves behind.
@@ -29,10 +29,7 @@ pub(super) struct Closing<'a> {
 pub(super) fn answer(target: &Target, started: Started, closing: Closing<'_>) -> Answer {
     let Closing { mut books, outgoing, traffic, checks } = closing;
     let attempts = books.attempts().to_vec();
-    let (usage, output_bytes) = match &started.answer {
-        StartedAnswer::Whole(completion) => (completion.usage, 0),
-        StartedAnswer::Stream(stream) => (stream.usage(), stream.output_bytes()),
-    };
+    let (usage, output_bytes) = started.answer.counts();
     books.count(usage, output_bytes);
     let (usage, cost) = books.bill();
     let body = match started.answer {
@@ -68,7 +65,7 @@ pub(super) fn degraded(mut books: Books, outgoing: &Outgoing<'_>, (words, first)
     let attempts = books.attempts().to_vec();
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let model = first.model.as_str();
-    let words = StandIn { text: words, request_id: outgoing.request_id, model, created };
+    let words = Words { text: words, request_id: outgoing.request_id, model, created };
     let body = if outgoing.stream { words.stream() } else { words.whole() };
     let (_, cost) = books.bill();
     close(&mut books);
@@ -77,7 +74,27 @@ pub(super) fn degraded(mut books: Books, outgoing: &Outgoing<'_>, (words, first)
         model: first.model.clone(),
         tier: first.tier.clone(),
         attempts,
-        degraded: Some("template"),
+        degraded: Some(Degraded::Template),
+        checks: CheckReport::default(),
+        stream: outgoing.stream,
+        usage: None,
+        cost,
+        body: Relay::whole(body, books),
+    }
+}
+
+/// An answer that is too old, where no target answered. The books say how the call really ended.
+pub(super) fn stale(mut books: Books, outgoing: &Outgoing<'_>, stand_in: StandIn) -> Answer {
+    let attempts = books.attempts().to_vec();
+    let (_, cost) = books.bill();
+    close(&mut books);
+    let StandIn { model, tier, age, body } = stand_in;
+    Answer {
+        upstream: UpstreamId::from("cache"),
+        model,
+        tier,
+        attempts,
+        degraded: Some(Degraded::Cached(age)),
         checks: CheckReport::default(),
         stream: outgoing.stream,
         usage: None,

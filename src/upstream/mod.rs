@@ -17,6 +17,7 @@ pub mod dispatch;
 pub mod escalate;
 mod headroom;
 pub mod health;
+pub mod heavy;
 mod hedge;
 mod last_words;
 pub mod ledger;
@@ -30,6 +31,7 @@ pub mod stalled;
 mod tap;
 pub mod transport;
 pub mod verifier;
+pub mod wait;
 
 #[cfg(test)]
 #[expect(dead_code, reason = "the scripted upstream is shared with the integration tests, which use more of it")]

@@ -10,18 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::chat::sse;
 use crate::domain::money::Usage;
 use crate::domain::outcome::Class;
 use crate::upstream::books::Books;
 use crate::upstream::classify::Trouble;
-use crate::upstream::client::Timeouts;
 use crate::upstream::ledger::{Keeper, Ledger};
 use crate::upstream::source::{EventSource, IntoTrouble};
 use crate::upstream::stalled::{self, Stalls};
 use crate::upstream::tap::{Passage, Tap};
+use crate::upstream::wait::{Limits, Watch};
 
 /// How long and how far an upstream is read past the end of its stream, so that its connection can serve again.
 const DRAIN: Duration = Duration::from_millis(250);
@@ -67,53 +67,15 @@ pub(crate) struct Streaming<B> {
     tap: Tap,
     /// What came up to the first token, for the client.
     held: std::vec::IntoIter<Bytes>,
-    limits: Limits,
+    watch: Watch,
     phase: Phase,
-    timer: Pin<Box<Sleep>>,
-    waiting_since: Option<Instant>,
 }
 
-/// How long a stream may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) idle: Duration,
-    /// When the answer must be complete.
-    pub(crate) until: Instant,
-    /// What it means when it is not.
-    late: Late,
-}
-
-/// Which limit comes first.
-#[derive(Clone, Copy, Debug)]
-enum Late {
-    /// The upstream's own for one answer.
-    Total(Duration),
-    /// The deadline of the call.
-    Deadline,
-}
-
-impl Limits {
-    /// The limits of an attempt that begins now.
-    pub(crate) fn new(timeouts: &Timeouts, deadline: Instant) -> Self {
-        let total = Instant::now() + timeouts.total;
-        let late = if total < deadline { Late::Total(timeouts.total) } else { Late::Deadline };
-        Self { idle: timeouts.idle, until: total.min(deadline), late }
-    }
-
-    pub(crate) const fn late(&self) -> Trouble {
-        match self.late {
-            Late::Total(total) => Trouble::Slow(total),
-            Late::Deadline => Trouble::Deadline,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
 enum Phase {
     /// Events go to the client.
     Passing,
-    /// The client has everything; the upstream is read to its end.
-    Draining { budget: usize },
+    /// The client has everything; the upstream is read to its end, so far and so long.
+    Draining(usize, Pin<Box<Sleep>>),
 }
 
 /// What the next poll of a stream gives.
@@ -146,8 +108,7 @@ where
     B: Body<Data = Bytes, Error: IntoTrouble> + Unpin,
 {
     pub(crate) fn new(source: EventSource<B>, tap: Tap, held: Vec<Bytes>, limits: Limits) -> Self {
-        let timer = Box::pin(sleep_until(limits.until));
-        Self { source, tap, held: held.into_iter(), limits, phase: Phase::Passing, timer, waiting_since: None }
+        Self { source, tap, held: held.into_iter(), watch: Watch::new(limits), phase: Phase::Passing }
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
@@ -156,52 +117,40 @@ where
         }
         match &mut self.phase {
             Phase::Passing => self.poll_passing(cx),
-            Phase::Draining { budget } => match self.source.poll_end(cx, budget) {
+            Phase::Draining(budget, timer) => match self.source.poll_end(cx, budget) {
                 Poll::Ready(()) => Poll::Ready(Step::Over),
-                Poll::Pending => self.timer.as_mut().poll(cx).map(|()| Step::Over),
+                Poll::Pending => timer.as_mut().poll(cx).map(|()| Step::Over),
             },
         }
     }
 
     fn poll_passing(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
-            if Instant::now() >= self.limits.until {
-                return Poll::Ready(Step::Broken(self.limits.late(), None));
+            if let Some(trouble) = self.watch.late() {
+                return Poll::Ready(Step::Broken(trouble, None));
             }
             let event = match self.source.poll_event(cx) {
-                Poll::Pending => return self.poll_timer(cx).map(|trouble| Step::Broken(trouble, None)),
+                Poll::Pending => return self.watch.poll(cx).map(|trouble| Step::Broken(trouble, None)),
                 Poll::Ready(event) => event,
             };
-            self.waiting_since = None;
+            let before = self.tap.output_bytes;
             let passage = match event {
                 Some(event) => event.and_then(|event| self.tap.see(event)),
                 None if self.tap.is_complete() => Ok(Passage::Done),
                 None => Err(Trouble::Ended),
             };
+            self.watch.came(self.tap.output_bytes - before);
             return Poll::Ready(match passage {
                 Ok(Passage::Nothing) => continue,
                 Ok(Passage::Comment(bytes) | Passage::Frame(bytes) | Passage::Token(bytes)) => Step::Frame(bytes),
                 Ok(Passage::Done) => {
-                    self.phase = Phase::Draining { budget: DRAIN_BYTES };
-                    self.timer.as_mut().reset(Instant::now() + DRAIN);
+                    self.phase = Phase::Draining(DRAIN_BYTES, Box::pin(sleep(DRAIN)));
                     Step::Last(sse::DONE)
                 }
                 Ok(Passage::Failed(trouble, words)) => Step::Broken(trouble, words),
                 Err(trouble) => Step::Broken(trouble, None),
             });
         }
-    }
-
-    /// Waits for as long as an upstream may be silent. Only time spent waiting counts: a client that reads slowly is not the upstream's fault.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Trouble> {
-        if self.waiting_since.is_none() {
-            let now = Instant::now();
-            self.waiting_since = Some(now);
-            self.timer.as_mut().reset((now + self.limits.idle).min(self.limits.until));
-        }
-        self.timer.as_mut().poll(cx).map(|()| {
-            if Instant::now() >= self.limits.until { self.limits.late() } else { Trouble::Idle(self.limits.idle) }
-        })
     }
 }
 
@@ -234,6 +183,23 @@ impl<B> Relay<B> {
             Content::Stream(live) => {
                 if let Some((_, ledger)) = &mut live.lock().open {
                     ledger.keep_with(keeper);
+                }
+            }
+        }
+    }
+}
+
+impl<B> Relay<B> {
+    /// Ends an answer that cannot be told to the client any further, for which the upstream is to blame. What is closed already stays as it is.
+    pub(crate) fn break_off(&mut self) {
+        const WHY: &str = "sent something that is no part of an answer";
+        match &mut self.content {
+            Content::Whole(_, ledger) => ledger.close(Class::Truncated, WHY),
+            Content::Stream(live) => {
+                let mut flow = live.lock();
+                flow.is_over = true;
+                if let Some((_, mut ledger)) = flow.open.take() {
+                    ledger.close(Class::Truncated, WHY);
                 }
             }
         }

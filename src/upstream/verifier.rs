@@ -24,12 +24,12 @@ pub struct Verifiers {
 
 /// What a verifier is asked about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
-    pub(super) question: &'a str,
-    pub(super) answer: &'a str,
-    pub(super) calls_tools: bool,
-    pub(super) model: &'a ModelName,
-    pub(super) request_id: &'a str,
+pub(crate) struct Asked<'a> {
+    pub(crate) question: &'a str,
+    pub(crate) answer: &'a str,
+    pub(crate) calls_tools: bool,
+    pub(crate) model: &'a ModelName,
+    pub(crate) request_id: &'a str,
 }
 
 /// `{"ok": bool}` or `{"score": 0..1}`. Where both are there, both must be good.
@@ -56,7 +56,7 @@ impl Verifiers {
     }
 
     /// Asks a verifier. What it does not say in time, in order and within 64 KiB is unknown.
-    pub(super) async fn ask(&self, verifier: &Verifier, asked: &Asked<'_>, deadline: Instant) -> Found {
+    pub(crate) async fn ask(&self, verifier: &Verifier, asked: &Asked<'_>, deadline: Instant) -> Found {
         let until = deadline.min(Instant::now() + verifier.timeout);
         match timeout_at(until, self.verdict(verifier, asked)).await {
             Ok(Some(verdict)) => found(&verdict, verifier),
@@ -109,7 +109,12 @@ mod tests {
     use crate::upstream::fake::{FakeUpstream, Reply, hang, json as whole_json, refused_url, status};
 
     async fn asked(url: String) -> Found {
-        let verifier = Verifier { url, timeout: Duration::from_millis(200), least_score: Probability::clamped(0.6) };
+        let verifier = Verifier {
+            url,
+            timeout: Duration::from_millis(200),
+            least_score: Probability::clamped(0.6),
+            given_share: Probability::ZERO,
+        };
         let asked = Asked {
             question: "1+1?",
             answer: "3",

@@ -1,7 +1,7 @@
 //! Retries, breakers, hedges, chains, and several places and keys.
 
 use super::*;
-use crate::domain::recovery::Unfit;
+use crate::domain::recovery::{Degraded, LastKept, Latency, Unfit};
 
 #[test]
 fn a_policy_may_say_what_happens_when_models_fail() {
@@ -13,9 +13,35 @@ fn a_policy_may_say_what_happens_when_models_fail() {
 
     assert_eq!(recovery.chain, ["gpt-large".into()]);
     assert!(recovery.fall_back_on.has(Unfit::Refusal) && !recovery.fall_back_on.has(Unfit::Empty));
-    assert_eq!(recovery.degraded.as_deref(), Some("Later."));
+    assert_eq!(recovery.degraded.text.as_deref(), Some("Later."));
     assert_eq!(recovery.first_token, Some(Duration::from_secs(3)));
     assert_eq!(recovery.hedge_after, Some(Duration::from_millis(800)));
+}
+
+#[test]
+fn a_policy_may_be_degraded_to_answers_of_the_cache() {
+    let read = |degraded: &str| {
+        let policy = format!("[policies.chat]\nquality = 0.5\nlatency = 'batch'\ndegraded = {degraded}");
+        let file = format!("[cache]\nresponses = 'exact'\n{RIGHT}\n{policy}");
+        load_file(&file).expect("a right file").policy("chat").expect("a policy").recovery.clone()
+    };
+    let [word, both] = [read("'cached'"), read("{ cached = true, text = 'Later.' }")];
+
+    assert_eq!(word.degraded, Degraded { cached: LastKept::Given, text: None });
+    assert_eq!((both.degraded.cached, both.degraded.text.as_deref()), (LastKept::Given, Some("Later.")));
+    assert_eq!(word.latency, Some(Latency::Batch));
+}
+
+#[test]
+fn the_least_throughput_is_off_unless_it_is_set() {
+    let with = |keys: &str| {
+        let file = RIGHT.replacen("[[tiers]]", &format!("timeouts = {{ {keys} }}\n[[tiers]]"), 1);
+        load_file(&file).expect("a right file").upstreams[0].timeouts.min_throughput
+    };
+
+    assert_eq!([with(""), with("min_throughput = 0")], [None, None]);
+    assert_eq!(with("min_throughput = 20"), Some((20, Duration::from_secs(30))));
+    assert_eq!(with("min_throughput = 20, min_throughput_window = '1s'"), Some((20, Duration::from_secs(1))));
 }
 
 #[test]
@@ -76,6 +102,13 @@ fn wrong_words_and_ranges_are_named() {
         ("[feedback]\ncaller_share = 0", "feedback.caller_share"),
         ("[feedback]\ncaller_share = 1.5", "feedback.caller_share"),
         ("[policies.chat]\nquality = 1\nfallback_on = ['sadness']", "policies.chat.fallback_on"),
+        ("[policies.chat]\nquality = 1\nlatency = 'soon'", "policies.chat.latency"),
+        ("[policies.chat]\nquality = 1\ndegraded = 'cached'", "policies.chat.degraded"),
+        ("[policies.chat]\nquality = 1\ndegraded = { cached = false }", "policies.chat.degraded"),
+        (
+            "[policies.chat]\nquality = 1\ndegraded = { cashed = true, text = 'Later.' }",
+            "policies.chat.degraded.cashed",
+        ),
     ];
     for (wrong, path) in cases {
         assert_eq!(only_problem(&format!("{wrong}\n{RIGHT}")).path, path);

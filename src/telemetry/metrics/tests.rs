@@ -45,6 +45,7 @@ fn outcome(model: &str) -> Outcome {
         attempts: vec![Attempt { class: Class::Throttled, ..attempt.clone() }, attempt],
         served_by: Some(model.into()),
         usage: Some(Usage { input_tokens: 100, cached_input_tokens: 40, cache_write_tokens: 25, output_tokens: 7 }),
+        usage_estimated: false,
         cost: NanoUsd::from_usd(0.25),
         total: Duration::from_millis(30),
         first_byte: Some(Duration::from_millis(25)),

@@ -12,10 +12,11 @@ use crate::chat::native::decoder::Decoder;
 use crate::chat::sse::SseDecoder;
 use crate::chat::usage::PublicModel;
 use crate::upstream::classify::Trouble;
-use crate::upstream::relay::{Limits, Relay, Streaming};
+use crate::upstream::relay::{Relay, Streaming};
 use crate::upstream::scrub::Scrubber;
 use crate::upstream::source::{EventSource, IntoTrouble};
 use crate::upstream::tap::Tap;
+use crate::upstream::wait::{Limits, Throughput, Watch};
 
 const WORD: &str = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
 
@@ -162,4 +163,87 @@ async fn a_client_that_waits_for_the_upstream_is_not_too_slow() {
 
     assert_eq!(relay.frame().await.unwrap().unwrap().into_data().unwrap(), WORD);
     assert!(reports.lock().unwrap().is_empty());
+}
+
+/// Four bytes of answer a second over ten seconds.
+fn watched() -> Timeouts {
+    let throughput = Throughput { bytes_per_second: 4, window: Duration::from_secs(10) };
+    Timeouts { throughput: Some(throughput), ..Timeouts::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trickle_ends_when_its_window_is_over() {
+    let started = Instant::now();
+    let (relay, reports) = relay(&[(1, WORD); 60], watched());
+
+    let text = relay.collect().await.unwrap().to_bytes();
+
+    let text = String::from_utf8_lossy(&text);
+    assert_eq!(text.matches("content").count(), 10, "one word a second, of one byte");
+    assert!(text.contains("sent less than 4 bytes of answer a second for 10s"), "{text}");
+    assert!(text.contains(r#""code":"upstream_slow""#) && text.ends_with("\n\n"), "{text}");
+    assert_eq!(started.elapsed().as_secs(), 10);
+    assert_eq!(reports.lock().unwrap()[0].class, Class::Truncated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_of_life_are_no_answer() {
+    let (relay, _) = relay(&[(2, ": alive\n\n"); 60], watched());
+
+    let text = relay.collect().await.unwrap().to_bytes();
+
+    assert!(String::from_utf8_lossy(&text).contains("upstream_slow"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_fast_enough_on_average_passes() {
+    const BURST: &str = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a long line of forty bytes at the very least\"}}]}\n\n";
+    let (relay, reports) = relay(&[(9, BURST), (9, BURST), (9, BURST), (1, "data: [DONE]\n\n")], watched());
+
+    relay.collect().await.unwrap();
+
+    assert_eq!(reports.lock().unwrap()[0].class, Class::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_makes_no_trickle() {
+    let (mut relay, reports) = relay(&[(0, WORD), (0, WORD), (0, WORD), (0, "data: [DONE]\n\n")], watched());
+
+    while let Some(frame) = relay.frame().await {
+        frame.unwrap();
+        tokio::time::advance(Duration::from_secs(30)).await;
+    }
+
+    assert_eq!(reports.lock().unwrap()[0].class, Class::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_had_no_time_does_not_make_an_upstream_silent() {
+    let limits = Limits::new(&watched(), Instant::now() + Duration::from_secs(3600));
+    let mut watch = Watch::new(limits);
+    let mut looks = 0;
+    while futures_util::poll!(std::future::poll_fn(|cx| watch.poll(cx))).is_pending() {
+        // Nobody looks at the connection nor at the clock in time.
+        tokio::time::advance(Duration::from_secs(20)).await;
+        looks += 1;
+    }
+
+    assert_eq!(looks, 2, "a step of 7.5 s, the rest of the window");
+    let (mut relay, _) = relay(&[(1, WORD), (30, WORD)], Timeouts::default());
+    relay.frame().await.unwrap().unwrap();
+    assert!(futures_util::poll!(relay.frame()).is_pending(), "it is the upstream's turn");
+    tokio::time::advance(Duration::from_secs(300)).await;
+
+    assert_eq!(relay.frame().await.unwrap().unwrap().into_data().unwrap(), WORD);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_told_ends_as_the_upstreams_failure() {
+    let (mut relay, reports) = relay(&[(0, WORD), (0, WORD), (0, "data: [DONE]\n\n")], Timeouts::default());
+    relay.frame().await.unwrap().unwrap();
+
+    relay.break_off();
+
+    assert!(relay.frame().await.is_none());
+    assert_eq!(reports.lock().unwrap()[0].class, Class::Truncated);
 }

@@ -27,7 +27,9 @@ async fn relays_a_stream_under_the_public_name() {
 
     assert_eq!(text, passed(&[ROLE, WORD, STOP, "[DONE]"]));
     assert_eq!((outcome.class, classes(&outcome)), (Class::Success, vec![Class::Success]));
-    assert_eq!((outcome.usage, outcome.cost), (None, None), "nobody counted, and nothing is guessed of a whole answer");
+    assert_eq!(outcome.usage.map(|usage| (usage.input_tokens, usage.output_tokens)), Some((7, 2)), "nobody counted");
+    assert!(outcome.usage_estimated && outcome.attempts[0].detail.contains("estimate"));
+    assert_eq!(outcome.cost, Some(NanoUsd(11_000)));
 }
 
 #[tokio::test]

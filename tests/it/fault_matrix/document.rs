@@ -20,7 +20,7 @@ What the words mean is told in [failures.md](failures.md).
 | `502 upstream_failed` | status 502, `error.code` | status 502, `error.type` `api_error` | as chat completions |
 | `429 rate_limit_exceeded` | status 429, `error.code`, `retry-after` | status 429, `error.type` `rate_limit_error`, `retry-after` | as chat completions |
 | 400, 413, 422: the upstream's words | the status and its error | the status, and its message with the `error.type` of the status | as chat completions |
-| the beginning, then `CODE` | an event with `error.code`, no `[DONE]` | an `error` event, the last one; its `error.type` is `timeout_error` for `upstream_idle`, else `api_error` | an `error` event with `code`, then `response.failed` |
+| the beginning, then `CODE` | an event with `error.code`, no `[DONE]` | an `error` event, the last one; its `error.type` is `timeout_error` for `upstream_idle` and `upstream_slow`, else `api_error` | an `error` event with `code`, then `response.failed` |
 
 | fault | answer | beside a healthy target | alone | calls | breaker | billed |
 |---|---|---|---|---|---|---|
@@ -55,7 +55,6 @@ fn row(cell: &Cell) -> [String; 5] {
         (Bill::Own, Client::LeavesMidway) => "the upstream's count: the answer was made",
         (Bill::Own, _) => "the upstream's count",
         (Bill::Estimate, _) => "an estimate of the prompt and what came",
-        (Bill::Unknown, _) => "unknown",
         (Bill::Nothing, _) => "nothing",
     };
     [sees(cell.sees), sees(cell.alone), cell.calls.to_string(), breaker.to_owned(), billed.to_owned()]

@@ -51,6 +51,8 @@ pub(super) enum Limits {
     Short,
     /// A short one between two pieces alone.
     ShortIdle,
+    /// So much must come within a short time.
+    Throughput,
 }
 
 /// What the client does.
@@ -95,8 +97,6 @@ pub(super) enum Bill {
     Own,
     /// The prompt, and what came of the answer, by estimate.
     Estimate,
-    /// The upstream did not count.
-    Unknown,
     Nothing,
 }
 
@@ -186,6 +186,10 @@ fn streamed(name: &'static str, stream: Cell) -> Fault {
     Fault { name, place: Place::Scripted, whole: None, stream: Some(stream) }
 }
 
+fn whole_only(name: &'static str, whole: Cell) -> Fault {
+    Fault { name, place: Place::Scripted, whole: Some(whole), stream: None }
+}
+
 fn at(place: Place, name: &'static str) -> Fault {
     Fault { place, ..both(name, &fails(hang()).counted_by(Moves::Key)) }
 }
@@ -213,6 +217,14 @@ fn connections() -> Vec<Fault> {
             "silent after the headers",
             silent(only("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n")),
             silent(stream_of(&[]).stall_after(0)),
+        ),
+        whole_only(
+            "drips its body",
+            fails(
+                only("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400000\r\n\r\n").drip(b"{"),
+            )
+            .once()
+            .within(Limits::Throughput),
         ),
         streamed("comments and no answer", silent(stream_of(&[]).drip(b"f\r\n: still there\n\n\r\n"))),
     ]
@@ -301,6 +313,11 @@ fn streams() -> Vec<Fault> {
             "stalls after the first token",
             breaks(stream_of(&[role, first]).stall_after(2), "upstream_idle").within(Limits::ShortIdle),
         ),
+        streamed(
+            "drips after the first token",
+            breaks(stream_of(&[role, first]).drip(b"f\r\n: still there\n\n\r\n"), "upstream_slow")
+                .within(Limits::Throughput),
+        ),
         streamed("error event after the first token", breaks(stream_of(&[role, first, error, &done]), "too_busy")),
         streamed("invalid UTF-8 after the first token", breaks(broken, "upstream_garbage")),
         streamed(
@@ -314,7 +331,7 @@ fn streams() -> Vec<Fault> {
 fn counts() -> Vec<Fault> {
     let [role, first, rest, finish, usage, done] = events();
     let with_usage = counting(&finish);
-    let uncounted = |reply| answers(reply, "Hello").billed(Bill::Unknown);
+    let uncounted = |reply| answers(reply, "Hello").billed(Bill::Estimate);
     let whole = ANSWER.replace("Hé", "He").replace("usage", "bill");
     let everywhere = with_usage_everywhere();
     let everywhere: Vec<&str> = everywhere.iter().map(String::as_str).collect();

@@ -52,7 +52,7 @@ impl Dialect {
             Sees::Own(text) => Seen::Answer(text.to_owned()),
             Sees::Error(status, code) => Seen::Error(status, self.word(status, code)),
             Sees::Cut(text, code) => {
-                let status = if code == "upstream_idle" { 504 } else { 502 };
+                let status = if matches!(code, "upstream_idle" | "upstream_slow") { 504 } else { 502 };
                 Seen::Cut(text.to_owned(), self.word(status, code))
             }
             Sees::Nothing => Seen::Nothing,
