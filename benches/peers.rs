@@ -39,6 +39,7 @@ struct Row {
     p99: f64,
     requests: f64,
     streams: f64,
+    failed: usize,
 }
 
 impl Line<'_> {
@@ -56,6 +57,7 @@ impl Line<'_> {
             p99: one.quantile(0.99),
             requests: many.per_second(),
             streams: streams.per_second(),
+            failed: one.failed + many.failed + streams.failed,
         }
     }
 }
@@ -109,4 +111,7 @@ fn print(row: &Row, direct: &Row, memory: f64) {
         row.requests,
         row.streams
     );
+    if row.failed > 0 {
+        println!("{:<24} {} requests failed and are not counted", "", row.failed);
+    }
 }

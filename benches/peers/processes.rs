@@ -1,5 +1,6 @@
 //! Other gateways, as processes.
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -77,7 +78,10 @@ impl Peer {
                 command
             }
         };
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        // What it says is for who wonders why it fails.
+        let log = File::create(installed.join(format!("{}.log", self.name()))).map_err(|error| error.to_string())?;
+        let errors = log.try_clone().map_err(|error| error.to_string())?;
+        let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
         let process = Process { child: child.map_err(|error| error.to_string())?, address, _directory: directory };
         for _ in 0..240 {
             if tokio::net::TcpStream::connect(address).await.is_ok() {
