@@ -63,7 +63,7 @@ pub(crate) struct Called {
 pub(crate) enum Tool<'a> {
     Function {
         function: Function<'a>,
-        /// As [`Marked::cache_control`].
+        /// As [`super::Marked::cache_control`].
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<&'a RawValue>,
     },
