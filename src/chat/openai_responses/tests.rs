@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
 
 use crate::chat::native::Stamp;
-use crate::chat::native::corpus::{events, pretty, reads_the_same_however_it_is_cut, relayed, tell, told};
+use crate::chat::native::corpus::{
+    events, never_says_that_it_is_done, pretty, reads_the_same_however_it_is_cut, relayed, tell, told,
+};
 use crate::chat::native::decoder::{Decoder, Translated};
 use crate::chat::openai_responses::answer::completion;
 use crate::chat::openai_responses::request::request;
@@ -171,13 +173,7 @@ fn a_stream_reads_the_same_however_it_is_cut() {
 
 #[test]
 fn a_cut_stream_never_says_that_it_is_done() {
-    let last = STREAM.rfind("event: response.completed").unwrap();
-    for at in 0..STREAM.len() - 4 {
-        let Some(head) = STREAM.as_bytes().get(..at) else { continue };
-        let events = events(decoder(), &[head]);
-
-        assert!(events.iter().all(|event| event.data != "[DONE]"), "cut at {at}, the last event begins at {last}");
-    }
+    never_says_that_it_is_done(decoder, (STREAM.as_bytes(), 4));
 }
 
 #[test]
