@@ -187,14 +187,15 @@ impl Tokenizer {
     }
 }
 
-/// Splits off about `bytes` bytes, at white space where there is some in the second half, so that words stay whole.
+/// Splits off about `bytes` bytes and at least one character, at white space where there is some in the second half, so that words stay
+/// whole.
 fn split_after(text: &str, bytes: usize) -> (&str, &str) {
     if text.len() <= bytes {
         return (text, "");
     }
     let end = text.floor_char_boundary(bytes).max(text.ceil_char_boundary(1));
     let (piece, _) = text.split_at(end);
-    let border = piece.rfind(char::is_whitespace).filter(|&at| at >= end / 2).unwrap_or(end);
+    let border = piece.rfind(char::is_whitespace).filter(|&at| at > 0 && at >= end / 2).unwrap_or(end);
     text.split_at(border)
 }
 

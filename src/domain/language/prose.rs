@@ -3,11 +3,11 @@
 use crate::domain::language::READ_CHARS;
 use crate::domain::language::words::is_english;
 
-/// After so many words of prose a text is English if one in [`CLEAR_ONE_IN`] of them is a small English word.
+/// After so many words of prose, and each time after as many more, a text is English if enough of them are small English words.
 const CLEAR_WORDS: usize = 24;
 
-/// English prose has two or three of them in six words.
-const CLEAR_ONE_IN: usize = 3;
+/// Enough are one in three of the first words and one in four of more. English prose has two or three in six words.
+const CLEAR_ONE_IN: (usize, usize) = (3, 4);
 
 /// Letters of prose, and what was counted on the way.
 pub(super) struct Prose<'a> {
@@ -59,7 +59,10 @@ impl<'a> Prose<'a> {
 
     /// Whether a text opens with so much English prose that it is taken for English, whatever follows.
     const fn is_clearly_english(&self) -> bool {
-        self.words == CLEAR_WORDS && self.foreign_letters == 0 && self.english * CLEAR_ONE_IN >= self.words
+        let (first, later) = CLEAR_ONE_IN;
+        let one_in = if self.words <= CLEAR_WORDS { first } else { later };
+        let is_time = self.words > 0 && self.words.is_multiple_of(CLEAR_WORDS);
+        is_time && self.foreign_letters == 0 && self.english * one_in >= self.words
     }
 
     fn push_ideographs(&mut self, piece: &str) {
@@ -71,7 +74,8 @@ impl<'a> Prose<'a> {
     }
 
     fn push(&mut self, word: &str) {
-        if !is_plain(word) {
+        let bare = bare(word);
+        if !(if bare.is_ascii() { is_plain_ascii(bare.as_bytes()) } else { is_plain(bare) }) {
             return;
         }
         let mut latin = 0;
@@ -92,7 +96,7 @@ impl<'a> Prose<'a> {
             self.latin_letters += latin;
             self.words += 1;
             self.listed += usize::from(word.ends_with(','));
-            self.english += usize::from(is_english(bare(word)));
+            self.english += usize::from(is_english(bare));
         }
     }
 
@@ -129,8 +133,10 @@ fn is_code(line: &str) -> bool {
     let opens = line.starts_with(['{', '}', '[', '<', '|', '#', '@', '\\', '$'])
         && line.chars().filter(char::is_ascii_punctuation).count() * 5 > line.len();
     let marks = line
-        .chars()
-        .filter(|c| matches!(c, '=' | '{' | '}' | '[' | ']' | '<' | '>' | '|' | '_' | '\\' | ';' | '/' | '"'))
+        .bytes()
+        .filter(|c| {
+            matches!(c, b'=' | b'{' | b'}' | b'[' | b']' | b'<' | b'>' | b'|' | b'_' | b'\\' | b';' | b'/' | b'"')
+        })
         .count();
     (ends && marks >= 1) || opens || marks * 8 > line.chars().count()
 }
@@ -179,9 +185,8 @@ const fn closing(open: char) -> Option<char> {
     }
 }
 
-/// Whether a word is one that people speak: no identifier, path, address, number or formula.
-fn is_plain(word: &str) -> bool {
-    let bare = bare(word);
+/// Whether a word without the punctuation around it is one that people speak: no identifier, path, address, number or formula.
+pub(super) fn is_plain(bare: &str) -> bool {
     let odd = |c: char| {
         c.is_numeric()
             || matches!(
@@ -211,6 +216,42 @@ fn is_plain(word: &str) -> bool {
     });
     let camel = bare.chars().skip(1).any(char::is_uppercase) && bare.chars().any(char::is_lowercase);
     !bare.is_empty() && !bare.contains(odd) && !dotted && !camel && bare.chars().count() <= 200
+}
+
+/// The same for words in ASCII, in one pass.
+pub(super) fn is_plain_ascii(bare: &[u8]) -> bool {
+    let (mut joint, mut upper, mut lower) = (false, false, false);
+    for (at, &byte) in bare.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' => lower = true,
+            b'A'..=b'Z' => upper |= at > 0,
+            b'0'..=b'9'
+            | b'_'
+            | b'/'
+            | b'\\'
+            | b'@'
+            | b'='
+            | b'<'
+            | b'>'
+            | b'{'
+            | b'}'
+            | b'['
+            | b']'
+            | b'|'
+            | b'^'
+            | b'#'
+            | b'+'
+            | b'*'
+            | b'~'
+            | b'%' => return false,
+            _ => {}
+        }
+        if joint && byte.is_ascii_alphanumeric() {
+            return false;
+        }
+        joint = matches!(byte, b'.' | b':' | b'(');
+    }
+    !bare.is_empty() && !(upper && lower) && bare.len() <= 200
 }
 
 /// A word without the punctuation around it.

@@ -94,7 +94,7 @@ fn every_bin_has_its_own_name() {
 }
 
 #[test]
-fn the_word_lists_are_sorted() {
+fn small_words_and_instructions_are_known_in_any_case() {
     for word in ["about", "your", "the", "What", "BETWEEN", "it's"] {
         assert!(is_english(word), "{word}");
     }
@@ -104,6 +104,18 @@ fn the_word_lists_are_sorted() {
     assert!(!is_english("der") && !is_english("") && !is_instruction("extraordinarily"));
 }
 
+#[test]
+fn a_text_is_read_until_it_is_clearly_english_and_no_further() {
+    let crates = "A warehouse received crates on Monday, sold some of them by Friday, keeps three hundred crates in stock near gate seven today. ";
+    let plain =
+        "The manager should plan for the spring and know how many of them are left, which is what you have to say. ";
+    let text = format!("{crates}{}", plain.repeat(20));
+
+    let prose = Prose::of(&text);
+
+    assert_eq!(prose.words, 48);
+}
+
 proptest! {
     #[test]
     fn any_text_has_a_language_and_the_rest_of_a_long_one_is_not_read(text in "(\\PC|\n|```|\"|\\$){0,200}", more in "\\PC{0,50}") {
@@ -111,5 +123,10 @@ proptest! {
 
         let _ = Language::of(&text);
         prop_assert_eq!(Language::of(&long), Language::of(&format!("{long}{more}")));
+    }
+
+    #[test]
+    fn the_short_way_for_ascii_words_agrees_with_the_long_one(word in "[ -~]{0,12}|[a-z]{1,6}[.:(A-Z0-9'-]{1,2}[a-z]{0,6}") {
+        prop_assert_eq!(prose::is_plain_ascii(word.as_bytes()), prose::is_plain(&word), "{}", word);
     }
 }

@@ -1,24 +1,232 @@
-//! Word lists and codes. The lists are sorted, since they are searched by halves.
+//! Words and codes.
 
 /// Whether a word is one of the small words that English prose is full of. Words that are common in other languages too are left out.
 pub(super) fn is_english(word: &str) -> bool {
-    listed(&SMALL, word)
+    let mut room = [0_u8; LONGEST];
+    lowered(word, &mut room).is_some_and(|word| {
+        matches!(
+            word,
+            b"about"
+                | b"after"
+                | b"again"
+                | b"also"
+                | b"and"
+                | b"any"
+                | b"be"
+                | b"because"
+                | b"been"
+                | b"before"
+                | b"being"
+                | b"between"
+                | b"both"
+                | b"but"
+                | b"by"
+                | b"can"
+                | b"can't"
+                | b"cannot"
+                | b"could"
+                | b"did"
+                | b"didn't"
+                | b"does"
+                | b"doesn't"
+                | b"doing"
+                | b"don't"
+                | b"down"
+                | b"during"
+                | b"each"
+                | b"every"
+                | b"few"
+                | b"first"
+                | b"following"
+                | b"for"
+                | b"from"
+                | b"further"
+                | b"get"
+                | b"give"
+                | b"given"
+                | b"has"
+                | b"have"
+                | b"having"
+                | b"here"
+                | b"him"
+                | b"his"
+                | b"how"
+                | b"i'm"
+                | b"if"
+                | b"into"
+                | b"is"
+                | b"isn't"
+                | b"it"
+                | b"it's"
+                | b"its"
+                | b"just"
+                | b"know"
+                | b"let"
+                | b"like"
+                | b"make"
+                | b"many"
+                | b"may"
+                | b"more"
+                | b"most"
+                | b"much"
+                | b"must"
+                | b"my"
+                | b"need"
+                | b"not"
+                | b"now"
+                | b"once"
+                | b"one"
+                | b"only"
+                | b"other"
+                | b"our"
+                | b"out"
+                | b"own"
+                | b"please"
+                | b"same"
+                | b"sentence"
+                | b"she"
+                | b"should"
+                | b"show"
+                | b"some"
+                | b"such"
+                | b"than"
+                | b"that"
+                | b"that's"
+                | b"the"
+                | b"their"
+                | b"them"
+                | b"then"
+                | b"there"
+                | b"there's"
+                | b"these"
+                | b"they"
+                | b"this"
+                | b"those"
+                | b"through"
+                | b"to"
+                | b"too"
+                | b"until"
+                | b"up"
+                | b"used"
+                | b"using"
+                | b"very"
+                | b"want"
+                | b"what"
+                | b"what's"
+                | b"when"
+                | b"where"
+                | b"whether"
+                | b"which"
+                | b"while"
+                | b"who"
+                | b"who's"
+                | b"why"
+                | b"with"
+                | b"within"
+                | b"without"
+                | b"won't"
+                | b"would"
+                | b"you"
+                | b"your"
+                | b"yours"
+        )
+    })
 }
 
 /// Whether a word opens English instructions and questions.
 pub(super) fn is_instruction(word: &str) -> bool {
-    listed(&INSTRUCTIONS, word)
+    let mut room = [0_u8; LONGEST];
+    lowered(word, &mut room).is_some_and(|word| {
+        matches!(
+            word,
+            b"add"
+                | b"analyse"
+                | b"analyze"
+                | b"answer"
+                | b"brainstorm"
+                | b"calculate"
+                | b"classify"
+                | b"compare"
+                | b"complete"
+                | b"compose"
+                | b"compute"
+                | b"convert"
+                | b"correct"
+                | b"create"
+                | b"debug"
+                | b"define"
+                | b"describe"
+                | b"design"
+                | b"detect"
+                | b"determine"
+                | b"discuss"
+                | b"draft"
+                | b"edit"
+                | b"elaborate"
+                | b"english"
+                | b"estimate"
+                | b"evaluate"
+                | b"explain"
+                | b"extract"
+                | b"find"
+                | b"fix"
+                | b"generate"
+                | b"give"
+                | b"help"
+                | b"how"
+                | b"identify"
+                | b"implement"
+                | b"improve"
+                | b"label"
+                | b"list"
+                | b"make"
+                | b"name"
+                | b"outline"
+                | b"paraphrase"
+                | b"parse"
+                | b"plan"
+                | b"prove"
+                | b"provide"
+                | b"read"
+                | b"recommend"
+                | b"refactor"
+                | b"rephrase"
+                | b"reply"
+                | b"respond"
+                | b"review"
+                | b"revise"
+                | b"rewrite"
+                | b"say"
+                | b"shorten"
+                | b"simplify"
+                | b"solve"
+                | b"suggest"
+                | b"summarise"
+                | b"summarize"
+                | b"tell"
+                | b"transcribe"
+                | b"translate"
+                | b"translation"
+                | b"what"
+                | b"when"
+                | b"where"
+                | b"which"
+                | b"who"
+                | b"why"
+                | b"write"
+        )
+    })
 }
 
-/// The longest word of the lists.
+/// The longest word that is looked for.
 const LONGEST: usize = 12;
 
-fn listed(list: &[&str], word: &str) -> bool {
-    let mut lowered = [0_u8; LONGEST];
-    let Some(lowered) = lowered.get_mut(..word.len()) else { return false };
+/// A word in small letters; `None` for one that is longer than any that is looked for.
+fn lowered<'a>(word: &str, room: &'a mut [u8; LONGEST]) -> Option<&'a [u8]> {
+    let lowered = room.get_mut(..word.len())?;
     lowered.copy_from_slice(word.as_bytes());
     lowered.make_ascii_lowercase();
-    list.binary_search_by(|known| known.as_bytes().cmp(lowered)).is_ok()
+    Some(lowered)
 }
 
 /// The ISO 639-1 code of a language given by its 639-3 code, or the code itself where there is no shorter one.
@@ -61,210 +269,6 @@ pub(super) const NAMES: [(&str, &str); 33] = [
     ("bn", "Bengali"),
     ("ta", "Tamil"),
     ("ur", "Urdu"),
-];
-
-const SMALL: [&str; 123] = [
-    "about",
-    "after",
-    "again",
-    "also",
-    "and",
-    "any",
-    "be",
-    "because",
-    "been",
-    "before",
-    "being",
-    "between",
-    "both",
-    "but",
-    "by",
-    "can",
-    "can't",
-    "cannot",
-    "could",
-    "did",
-    "didn't",
-    "does",
-    "doesn't",
-    "doing",
-    "don't",
-    "down",
-    "during",
-    "each",
-    "every",
-    "few",
-    "first",
-    "following",
-    "for",
-    "from",
-    "further",
-    "get",
-    "give",
-    "given",
-    "has",
-    "have",
-    "having",
-    "here",
-    "him",
-    "his",
-    "how",
-    "i'm",
-    "if",
-    "into",
-    "is",
-    "isn't",
-    "it",
-    "it's",
-    "its",
-    "just",
-    "know",
-    "let",
-    "like",
-    "make",
-    "many",
-    "may",
-    "more",
-    "most",
-    "much",
-    "must",
-    "my",
-    "need",
-    "not",
-    "now",
-    "once",
-    "one",
-    "only",
-    "other",
-    "our",
-    "out",
-    "own",
-    "please",
-    "same",
-    "sentence",
-    "she",
-    "should",
-    "show",
-    "some",
-    "such",
-    "than",
-    "that",
-    "that's",
-    "the",
-    "their",
-    "them",
-    "then",
-    "there",
-    "there's",
-    "these",
-    "they",
-    "this",
-    "those",
-    "through",
-    "to",
-    "too",
-    "until",
-    "up",
-    "used",
-    "using",
-    "very",
-    "want",
-    "what",
-    "what's",
-    "when",
-    "where",
-    "whether",
-    "which",
-    "while",
-    "who",
-    "who's",
-    "why",
-    "with",
-    "within",
-    "without",
-    "won't",
-    "would",
-    "you",
-    "your",
-    "yours",
-];
-
-const INSTRUCTIONS: [&str; 75] = [
-    "add",
-    "analyse",
-    "analyze",
-    "answer",
-    "brainstorm",
-    "calculate",
-    "classify",
-    "compare",
-    "complete",
-    "compose",
-    "compute",
-    "convert",
-    "correct",
-    "create",
-    "debug",
-    "define",
-    "describe",
-    "design",
-    "detect",
-    "determine",
-    "discuss",
-    "draft",
-    "edit",
-    "elaborate",
-    "english",
-    "estimate",
-    "evaluate",
-    "explain",
-    "extract",
-    "find",
-    "fix",
-    "generate",
-    "give",
-    "help",
-    "how",
-    "identify",
-    "implement",
-    "improve",
-    "label",
-    "list",
-    "make",
-    "name",
-    "outline",
-    "paraphrase",
-    "parse",
-    "plan",
-    "prove",
-    "provide",
-    "read",
-    "recommend",
-    "refactor",
-    "rephrase",
-    "reply",
-    "respond",
-    "review",
-    "revise",
-    "rewrite",
-    "say",
-    "shorten",
-    "simplify",
-    "solve",
-    "suggest",
-    "summarise",
-    "summarize",
-    "tell",
-    "transcribe",
-    "translate",
-    "translation",
-    "what",
-    "when",
-    "where",
-    "which",
-    "who",
-    "why",
-    "write",
 ];
 
 const SHORT: [(&str, &str); 70] = [

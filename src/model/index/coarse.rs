@@ -1,41 +1,71 @@
-//! Unit vectors in half the memory, by which the graph is walked.
+//! Unit vectors in a quarter of the memory, by which the graph is walked.
 //!
-//! A walk looks at a thousand rows that lie all over the memory, and waits for each: half the bytes is close to half the time. What it
-//! finds is compared again in full.
+//! A walk looks at a thousand rows that lie all over the memory, and waits for each: a row of 64 numbers is one cache line here instead
+//! of four. What it finds is compared again in full.
 
 use crate::model::index::vectors::Vectors;
 
-/// What 1 is as a code. The products of two unit vectors add up to at most its square, which an `i32` holds.
+/// What 1 is as a code of a query.
 const ONE: f32 = 32_767.0;
+/// The largest code of a row.
+const LARGEST: f32 = 127.0;
+/// Numbers that are multiplied at a time; rows are padded with zeros to whole pieces. Written out like this, the products compile to one
+/// instruction for eight of them.
+const LANES: usize = 16;
 
-/// Row after row of codes, as many to a row as the vectors have numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A query in codes.
+pub(super) type Query = Vec<[i16; LANES]>;
+
+/// Row after row of codes.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Coarse {
-    dimension: usize,
-    codes: Vec<i16>,
+    /// Pieces of a row.
+    pieces: usize,
+    /// What a product of one with one is as a cosine.
+    unit: f32,
+    codes: Vec<[i8; LANES]>,
 }
 
 impl Coarse {
     /// The codes of all rows.
     pub(super) fn of(vectors: &Vectors) -> Self {
-        let mut codes = Vec::with_capacity(vectors.len() * vectors.dimension());
-        vectors.rows().for_each(|row| encode(row, &mut codes));
-        Self { dimension: vectors.dimension(), codes }
+        let largest = vectors.rows().flatten().fold(0.0_f32, |largest, number| largest.max(number.abs()));
+        let one = LARGEST / largest.max(1.0 / LARGEST);
+        let mut codes = Vec::new();
+        for row in vectors.rows() {
+            // The cast cuts at the ends, so that no number wraps round.
+            codes.extend(row.chunks(LANES).map(|piece| padded(piece, |number| (number * one).round() as i8)));
+        }
+        Self { pieces: vectors.dimension().div_ceil(LANES), unit: 1.0 / (ONE * one), codes }
     }
 
-    /// About the cosine of a row and a query that [`encode`] wrote; at 64 numbers it is off by less than 0.0003. Zero for a row that there is not.
-    pub(super) fn similarity(&self, query: &[i16], row: usize) -> f32 {
-        let start = row.saturating_mul(self.dimension);
-        let row = self.codes.get(start..start.saturating_add(self.dimension)).unwrap_or_default();
-        let product: i32 = query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
-        product as f32 / (ONE * ONE)
+    /// About the cosine of a row and a query that [`encode`] wrote; at 64 numbers it is off by 0.001 on average. Zero for a row that there is
+    /// not.
+    pub(super) fn similarity(&self, query: &[[i16; LANES]], row: usize) -> f32 {
+        let start = row.saturating_mul(self.pieces);
+        let row = self.codes.get(start..start.saturating_add(self.pieces)).unwrap_or_default();
+        let product: i32 = query.iter().zip(row).map(|(query, row)| products(query, row)).sum();
+        product as f32 * self.unit
     }
 }
 
-/// Appends the codes of a unit vector.
-pub(super) fn encode(vector: &[f32], codes: &mut Vec<i16>) {
-    // The cast cuts at the ends, so that no number wraps round.
-    codes.extend(vector.iter().map(|number| (number * ONE).round() as i16));
+/// The sum of the products. Codes of two unit vectors add up to at most what one is as a code of either, multiplied, which an `i32` holds.
+fn products(query: &[i16; LANES], row: &[i8; LANES]) -> i32 {
+    query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+}
+
+/// Writes a query, a unit vector, in codes.
+pub(super) fn encode(vector: &[f32], codes: &mut Query) {
+    codes.clear();
+    codes.extend(vector.chunks(LANES).map(|piece| padded(piece, |number| (number * ONE).round() as i16)));
+}
+
+fn padded<T: Copy + Default>(piece: &[f32], code: impl Fn(f32) -> T) -> [T; LANES] {
+    let mut codes = [T::default(); LANES];
+    for (to, &number) in codes.iter_mut().zip(piece) {
+        *to = code(number);
+    }
+    codes
 }
 
 #[cfg(test)]
@@ -58,7 +88,7 @@ mod tests {
 
             let similarity = Coarse::of(&vectors).similarity(&query, 0);
 
-            prop_assert!((similarity - dot(a.as_slice(), b.as_slice())).abs() < 5e-4, "{similarity}");
+            prop_assert!((similarity - dot(a.as_slice(), b.as_slice())).abs() < 0.01, "{similarity}");
         }
     }
 
@@ -72,7 +102,7 @@ mod tests {
 
         let coarse = Coarse::of(&vectors);
 
-        assert!((coarse.similarity(&query, 0) - 1.0).abs() < 1e-3);
+        assert!((coarse.similarity(&query, 0) - 1.0).abs() < 1e-3, "{}", coarse.similarity(&query, 0));
         assert!(coarse.similarity(&query, 1).abs() < 1e-9);
     }
 }

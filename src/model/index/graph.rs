@@ -8,7 +8,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use crate::domain::embedding::dot;
-use crate::model::index::coarse::{Coarse, encode};
+use crate::model::index::coarse::{self, Coarse, encode};
 use crate::model::index::vectors::Vectors;
 
 const MAGIC: &[u8; 8] = b"TTGRAPH1";
@@ -111,7 +111,10 @@ pub struct SearchScratch {
     waiting: BinaryHeap<Hit>,
     best: BinaryHeap<Reverse<Hit>>,
     pub(super) hits: Vec<Hit>,
-    codes: Vec<i16>,
+    codes: coarse::Query,
+    /// Rows that a step of the walk meets for the first time.
+    met: Vec<u32>,
+    near: Vec<Hit>,
 }
 
 impl SearchScratch {
@@ -130,6 +133,14 @@ impl SearchScratch {
     fn first_time(&mut self, row: u32) -> bool {
         let search = self.search;
         self.seen.get_mut(row as usize).is_some_and(|seen| std::mem::replace(seen, search) != search)
+    }
+
+    /// Notes which of some rows this search meets for the first time.
+    fn meet(&mut self, rows: &[u32]) {
+        let mut met = std::mem::take(&mut self.met);
+        met.clear();
+        met.extend(rows.iter().copied().filter(|&row| self.first_time(row)));
+        self.met = met;
     }
 
     /// Keeps a row if it is among the `width` best so far.
@@ -158,7 +169,6 @@ impl Graph {
         let Query { vector, width } = query;
         scratch.start(vectors.len());
         let mut codes = std::mem::take(&mut scratch.codes);
-        codes.clear();
         encode(vector, &mut codes);
         self.walk((coarse, &codes), width, scratch);
         scratch.codes = codes;
@@ -169,7 +179,7 @@ impl Graph {
     }
 
     /// Gathers about the nearest rows into `scratch.best`.
-    fn walk(&self, (coarse, query): (&Coarse, &[i16]), width: usize, scratch: &mut SearchScratch) {
+    fn walk(&self, (coarse, query): (&Coarse, &coarse::Query), width: usize, scratch: &mut SearchScratch) {
         let similarity = |row: u32| coarse.similarity(query, row as usize);
         let mut entry = Hit { similarity: similarity(self.entry), row: self.entry };
         for layer in self.layers.iter().skip(1).rev() {
@@ -190,11 +200,13 @@ impl Graph {
                 break;
             }
             // Every row is in the lowest layer, so its position there is its number.
-            for &row in base.links(nearest.row as usize) {
-                if scratch.first_time(row) {
-                    scratch.offer(Hit { similarity: similarity(row), row }, width);
-                }
-            }
+            scratch.meet(base.links(nearest.row as usize));
+            // All are compared before any is offered: the processor then waits for many rows at a time instead of one after the other.
+            let mut near = std::mem::take(&mut scratch.near);
+            near.clear();
+            near.extend(scratch.met.iter().map(|&row| Hit { similarity: similarity(row), row }));
+            near.iter().for_each(|&hit| scratch.offer(hit, width));
+            scratch.near = near;
         }
     }
 

@@ -108,6 +108,11 @@ proptest! {
     }
 }
 
+#[test]
+fn a_cut_takes_something_even_where_the_text_starts_with_white_space() {
+    assert_eq!(split_after(" a", 1), (" ", "a"));
+}
+
 /// The reference ids were made with the Python tokeniser; they are the first 32 of each prompt.
 #[test]
 fn agrees_with_the_reference_tokeniser() {
