@@ -1,4 +1,5 @@
-//! Speed over HTTP, with the load generator on the same cores: `/v1/route` throughput, proxy overhead, start and memory.
+//! Speed over HTTP, with the load generator on the same cores: `/v1/route` throughput, proxy overhead, start and memory. Every prompt is scored
+//! anew, but for the rows that repeat one ask.
 //!
 //! Runs the built server as a process of its own. Figures of one run are compared with each other only: machines are shared and noisy.
 
@@ -67,11 +68,19 @@ fn main() {
         Load::seconds(32, 4).run(server.address, &auto).await.print("chat through trimtab, auto, 32 connections");
         println!("{:.0} MB resident after the load", server.resident_mb());
 
+        drop(server);
+
+        let server = Server::with_decision_cache(upstream, &["m"]);
+        let one_ask = Arc::new(vec![prompts::post("/v1/route", "", &bodies[0])]);
+        Load::seconds(8, 1).run(server.address, &one_ask).await;
+        Load::seconds(1, 3).run(server.address, &one_ask).await.print("/v1/route, one ask repeated, 1 connection");
+        Load::seconds(32, 3).run(server.address, &one_ask).await.print("/v1/route, one ask repeated, 32 connections");
+        drop(server);
+
         if !has_transformer() {
             println!("second looks: not measured, the transformer is not built (`make encoders`)");
             return;
         }
-        drop(server);
         let server = Server::start(upstream, &["m"], 1);
         Load::seconds(1, 3).run(server.address, &routes).await.print("/v1/route with second looks, 1 connection");
         Load::seconds(32, 5).run(server.address, &routes).await.print("/v1/route with second looks, 32 connections");

@@ -1,4 +1,5 @@
 //! Answers that are given again: the same request, or nearly the same, of the same caller. In this process, in bounded memory.
+//! [`decisions`] holds what was found out about an ask, for when it is asked again.
 //!
 //! Start at [`Cache::place`]: it says where a request's answer is looked for and put. A [`Key`] cannot be made without the caller, so that no
 //! caller ever reads another's answers. Time is an argument; one small lock guards the table and is never held across an await. When the
@@ -7,6 +8,8 @@
 //! Nearly the same means: the last user message differs and nothing else does, its embedding is at least as near as configured, and the
 //! [`guard`] finds no difference that embeddings do not feel. An embedding only compares with those of the same encoder.
 
+mod bounded;
+pub mod decisions;
 pub mod guard;
 mod table;
 
@@ -19,6 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::cache::bounded::Bounds;
 use crate::cache::guard::Wording;
 use crate::cache::table::{Alike, Entry, Life, Near, Table};
 use crate::chat::openai::ChatRequest;
@@ -317,7 +321,7 @@ impl Cache {
             Meaning::Unread(_) => None,
             Meaning::Read(Point { embedding, encoder }) => Some((Near { alike, embedding }, encoder)),
         });
-        let bounds = (self.settings.max_entries.get(), self.settings.max_bytes);
+        let bounds = Bounds { entries: self.settings.max_entries.get(), bytes: self.settings.max_bytes };
         let until = now + self.settings.ttl;
         let life = Life { from: now, until, last: until + self.settings.stale_for };
         self.lock().put(key, Entry::new(kept, near, life), (bounds, now));

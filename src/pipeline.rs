@@ -13,6 +13,7 @@
 
 pub mod cached;
 mod care;
+mod decider;
 pub mod embeddings;
 mod gathered;
 mod precision;
@@ -24,33 +25,33 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cache::Cache;
+use crate::cache::decisions::DecisionCache;
 use crate::catalog::{Catalog, UnknownName, Wanted, Weaker, Wishes};
 use crate::chat::openai::ChatRequest;
+use crate::domain::cache::Recall;
 use crate::domain::candidate::Candidate;
-use crate::domain::decide::{Considered, Decision, Held, NoCandidate, Question, Reason, decide};
+use crate::domain::decide::{Considered, Decision, NoCandidate, Reason};
 use crate::domain::drift::Sighting;
 use crate::domain::explain::sentence;
 use crate::domain::ids::{CallerId, DecisionId};
-use crate::domain::look::{Size, Stake};
-use crate::domain::policy::{CarefulMode, Limits, Policy};
+use crate::domain::policy::{Limits, Policy};
 use crate::domain::probability::Probability;
-use crate::domain::prompt::Prompt;
 use crate::domain::recovery::Recovery;
 use crate::domain::resilience::RetrySettings;
-use crate::domain::scores::{ScoreFailure, ScoreTimings, Scorer, Scores};
+use crate::domain::scores::{ScoreFailure, Scores};
 use crate::drift::{Drift, Judgeable, Seen};
-use crate::model::generation::{CarefulStatus, Generation};
+use crate::model::generation::Generation;
 use crate::model::registry::Registry;
 use crate::records;
-use crate::sessions::{HeldModel, Sessions};
+use crate::sessions::Sessions;
 use crate::store::Journal;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::choice::Look;
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Answer, DispatchError, Expects, Outgoing, Plan, Reader, dispatch};
 
 use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
+use crate::pipeline::decider::{Decider, Scored};
 use crate::pipeline::turn::conversation;
 pub use crate::pipeline::turn::{FoundBy, SessionEvent, SessionTurn};
 
@@ -65,6 +66,8 @@ pub struct App {
     pub journal: Option<Journal>,
     /// Answers that are given again; `None` where every request is answered anew.
     pub cache: Option<Arc<Cache>>,
+    /// What was found out about asks that are asked again; `None` where every ask is scored anew.
+    pub decisions: Option<Arc<DecisionCache>>,
     /// Which model each conversation is on; `None` where every request is decided by itself whatever the policies say.
     pub sessions: Option<Sessions>,
     /// What is measured.
@@ -117,7 +120,9 @@ pub struct Routed {
     /// The decision.
     pub decision: Decision,
     /// The scores, or why there are none. `None` for a model asked for by name.
-    pub scores: Option<Result<Scores, ScoreFailure>>,
+    pub scores: Option<Result<Arc<Scores>, ScoreFailure>>,
+    /// What the decision cache had for it. `None` where it is switched off, and where nothing was scored.
+    pub recall: Option<Recall>,
     /// The decision in one sentence.
     pub sentence: String,
     /// What became of the session, where the request is a turn of one.
@@ -146,6 +151,7 @@ impl Routed {
         Self {
             decision,
             scores: None,
+            recall: None,
             sentence,
             session: None,
             took: started.elapsed(),
@@ -267,28 +273,17 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
     let generation = app.models.current();
     let conversation = conversation(app, call, policy);
     let held = conversation.as_ref().and_then(|conversation| conversation.held.clone());
-    let decider = Decider { app, call, policy, limits, generation: generation.as_deref(), held };
-    let mut scores = decider.fast_scores();
-    let mut decision = decider.decide(&scores)?;
-    if decider.wants_second_look(&decision, &scores) {
-        let began = Instant::now();
-        let first = decision.model.clone();
-        // A second look that fails leaves the first one standing.
-        let look = match decider.careful_scores().await {
-            Some(Ok(careful)) => {
-                scores = Ok(careful);
-                decision = decider.decide(&scores)?;
-                if decision.model == first { Look::Confirmed } else { Look::Changed }
-            }
-            Some(Err(_)) | None => Look::Failed,
-        };
-        app.metrics.looked(look, began.elapsed());
+    let place = decider::place(app, call, generation.as_deref());
+    let decider = Decider { app, call, policy, limits, generation: generation.as_deref(), held, place };
+    let (Scored { scores, recall }, decision) = decider.choose().await?;
+    if let (Some(cache), Some(recall)) = (&app.decisions, recall) {
+        cache.count(recall);
     }
     if let (Ok(scores), Some(generation)) = (&scores, generation.as_deref()) {
         app.drift.saw(&seen(call, scores, generation));
     }
     let session = conversation.and_then(|conversation| conversation.note(app, call, &decision));
-    let sentence = sentence(&decision, scores.as_ref().ok());
+    let sentence = sentence(&decision, scores.as_deref().ok());
     Ok(Routed {
         decision,
         encoder: scores
@@ -297,6 +292,7 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
             .and(generation.as_deref())
             .map(|generation| generation.manifest().encoder.digest.clone()),
         scores: Some(scores),
+        recall,
         sentence,
         session,
         took: call.started.elapsed(),
@@ -315,80 +311,5 @@ fn seen<'a>(call: &Call, scores: &Scores, generation: &'a Generation) -> Seen<'a
         sighting: Sighting::of(scores, generation.labels().tiers().len(), prompt.signals.chars),
         judged: if unfamiliar { Judgeable::No } else { Judgeable::Yes },
         at_unix_ms: call.at_unix_ms,
-    }
-}
-
-/// What both looks at one prompt share.
-struct Decider<'a> {
-    app: &'a App,
-    call: &'a Call,
-    policy: &'a Policy,
-    limits: &'a Limits,
-    generation: Option<&'a Generation>,
-    held: Option<HeldModel>,
-}
-
-impl Decider<'_> {
-    fn prompt(&self) -> &Prompt {
-        &self.call.chat.prompt
-    }
-
-    fn fast_scores(&self) -> Result<Scores, ScoreFailure> {
-        let scores =
-            self.generation.ok_or(ScoreFailure::NoBundle).and_then(|generation| generation.score(self.prompt()));
-        self.measure(&scores);
-        scores
-    }
-
-    async fn careful_scores(&self) -> Option<Result<Scores, ScoreFailure>> {
-        let deadline = Instant::now() + self.app.careful_timeout;
-        let scores = self.generation?.score_carefully(self.prompt(), deadline).await;
-        self.measure(&scores);
-        Some(scores)
-    }
-
-    /// The router's own cost is what scoring took, without waiting: scoring is computation from end to end.
-    fn measure(&self, scores: &Result<Scores, ScoreFailure>) {
-        match scores {
-            Ok(scores) => {
-                let ScoreTimings { queue: _, tokenize, encode, heads, neighbours } = scores.timings;
-                self.app.metrics.scored(&scores.timings);
-                self.app.metrics.router_cpu(tokenize + encode + heads + neighbours);
-            }
-            Err(failure) => self.app.metrics.score_failed(*failure),
-        }
-    }
-
-    fn decide(&self, scores: &Result<Scores, ScoreFailure>) -> Result<Decision, NoCandidate> {
-        decide(&Question {
-            scores: scores.as_ref().map_err(|failure| *failure),
-            learned: self.generation.map(Generation::learned),
-            candidates: self.app.catalog.candidates(),
-            shape: &self.prompt().shape,
-            policy: self.policy,
-            limits: self.limits,
-            held: self.held.as_ref().map(|held| Held { model: &held.model, cached_tokens: held.cached_tokens }),
-            draw: self.call.draw,
-        })
-    }
-
-    fn wants_second_look(&self, decision: &Decision, scores: &Result<Scores, ScoreFailure>) -> bool {
-        let possible = self
-            .generation
-            .is_some_and(|generation| matches!(generation.careful_status(), CarefulStatus::Ready { .. }));
-        let fast = scores.as_ref().ok().filter(|scores| scores.scorer == Scorer::Fast);
-        let Some(fast) = fast.filter(|_| possible) else { return false };
-        match self.policy.careful {
-            CarefulMode::Never => false,
-            // A look is a luxury: where others wait for one, the fast scores stand.
-            CarefulMode::WhenClose if self.generation.is_some_and(|generation| generation.careful_waiting() > 0) => {
-                false
-            }
-            CarefulMode::WhenClose => {
-                let size = Size::of(&self.prompt().shape, fast.output_tokens);
-                Stake::of(decision).is_some_and(|stake| stake.is_worth(self.policy.careful_cost, size))
-            }
-            CarefulMode::Always => true,
-        }
     }
 }

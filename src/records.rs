@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::cache::Recall;
 use crate::domain::ids::DecisionId;
 use crate::domain::outcome::Outcome;
 use crate::domain::scores::{Scorer, Scores};
@@ -76,10 +77,11 @@ fn note(app: &App, call: &Call, routed: &Routed, kind: DecisionKind) {
         tier = %decision.tier,
         reason = decision.reason.as_str(),
         took_us = routed.took.as_micros() as u64,
+        decision_cache = routed.recall.map(Recall::as_str),
         "decided"
     );
     let Some(journal) = &app.journal else { return };
-    let scores = routed.scores.as_ref().and_then(|scores| scores.as_ref().ok());
+    let scores = routed.scores.as_ref().and_then(|scores| scores.as_deref().ok());
     let task = scores.map(Scores::task);
     let options = &call.chat.options;
     journal.record_decision(DecisionRecord {

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::cache::Cache;
+use crate::cache::decisions::DecisionCache;
 use crate::chat::openai::ChatRequest;
 use crate::config::{Config, FeedbackScope};
 use crate::demo;
@@ -132,6 +133,7 @@ pub async fn serve(
         models: models.registry,
         journal: journal.clone(),
         cache: settings::cache(&config),
+        decisions: settings::decisions(&config),
         sessions: Some(Sessions::new(settings::sessions(&config))),
         metrics: Arc::clone(&metrics),
         drift: Arc::clone(&drift),
@@ -174,7 +176,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// The pipeline without listeners, store and response cache, as `trimtab route` uses it.
+/// The pipeline without listeners, store and caches, as `trimtab route` uses it.
 ///
 /// # Errors
 /// A model that cannot be loaded, or an upstream that cannot be set up.
@@ -182,7 +184,8 @@ pub fn build_app(config: &Config) -> Result<App, ServeError> {
     let metrics = Arc::new(Metrics::new([]));
     let models = load_models(config, &metrics)?.registry;
     // Rows of a file are no turns of one conversation, whatever they have in common.
-    app(config, Parts { models, journal: None, cache: None, sessions: None, metrics, drift: Arc::default() })
+    let drift = Arc::default();
+    app(config, Parts { models, journal: None, cache: None, decisions: None, sessions: None, metrics, drift })
 }
 
 /// A call that came from this process.
@@ -310,6 +313,7 @@ struct Parts {
     models: Arc<Registry>,
     journal: Option<Journal>,
     cache: Option<Arc<Cache>>,
+    decisions: Option<Arc<DecisionCache>>,
     sessions: Option<Sessions>,
     metrics: Arc<Metrics>,
     drift: Arc<Drift>,
@@ -321,6 +325,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         models: parts.models,
         journal: parts.journal,
         cache: parts.cache,
+        decisions: parts.decisions,
         sessions: parts.sessions,
         metrics: parts.metrics,
         drift: parts.drift,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::domain::cache::Recall;
 use crate::domain::candidate::ExpectedCost;
 use crate::domain::decide::{Considered, Reason};
 use crate::domain::familiarity::Unfamiliar;
@@ -47,6 +48,8 @@ pub struct DecisionView<'a> {
     neighbours: Option<NeighboursView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scoring_failure: Option<ScoreFailure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_cache: Option<&'static str>,
     timings_us: TimingsView,
 }
 
@@ -164,7 +167,8 @@ impl<'a> DecisionView<'a> {
     pub fn of(shown: &Shown<'a>) -> Self {
         let decision = &shown.routed.decision;
         let scores = shown.routed.scores.as_ref();
-        let good = scores.and_then(|scores| scores.as_ref().ok());
+        let good = scores.and_then(|scores| scores.as_deref().ok());
+        let recall = shown.routed.recall;
         Self {
             object: "route.decision",
             id: shown.id,
@@ -185,7 +189,9 @@ impl<'a> DecisionView<'a> {
             signals: good.map(|scores| signals(shown, scores)),
             neighbours: good.map(neighbours),
             scoring_failure: scores.and_then(|scores| scores.as_ref().err().copied()),
-            timings_us: timings(good, shown.routed.took),
+            decision_cache: recall.map(Recall::as_str),
+            // What made a kept score took its time then, not now.
+            timings_us: timings(good.filter(|_| recall != Some(Recall::Hit)), shown.routed.took),
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Bodies of about 64 tokens, all different, so that nothing can be cached.
+/// Bodies of about 64 tokens, all different. A run goes through them many times, so whoever measures what a prompt costs keeps no decisions.
 pub(crate) fn short() -> Vec<String> {
     (0..PROMPTS).map(|i| body(&paragraph(i))).collect()
 }

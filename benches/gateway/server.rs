@@ -13,13 +13,28 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server in whose smaller tier are these models, and in its larger one `l`.
+    /// A server in whose smaller tier are these models, and in its larger one `l`. It scores every prompt anew, though a run sends each of
+    /// [`prompts`](super::prompts) many times: what is measured is what a prompt costs that was not there before.
     pub(crate) fn start(upstream: SocketAddr, models: &[&str], careful_workers: usize) -> Self {
+        Self::configured(
+            upstream,
+            models,
+            &format!("careful_workers = {careful_workers}\n[cache.decisions]\nenabled = false\n"),
+        )
+    }
+
+    /// The same with the decision cache, as servers come, and without second looks.
+    pub(crate) fn with_decision_cache(upstream: SocketAddr, models: &[&str]) -> Self {
+        Self::configured(upstream, models, "careful_workers = 0\n")
+    }
+
+    /// `model_settings` are further keys of `[model]`, and tables after it.
+    fn configured(upstream: SocketAddr, models: &[&str], model_settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let small: String = models.iter().map(|name| model(name)).collect();
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
-             [model]\ndir = \"{}/models\"\ncareful_workers = {careful_workers}\n\
+             [model]\ndir = \"{}/models\"\n{model_settings}\
              [store]\npath = \"{}/bench.db\"\n\
              [log]\nfilter = \"warn\"\n\
              [upstreams.bench]\nbase_url = \"http://{upstream}/v1\"\n\

@@ -1,9 +1,10 @@
-//! The table behind the cache: entries by key, by age, by last use, and by what they are near to.
+//! The answers that are kept: by key, and by what they are near to.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::cache::bounded::{Bounded, Bounds, SWEEP, Weigh};
 use crate::cache::guard::Wording;
 use crate::cache::{Kept, Key, Point};
 use crate::domain::cache::CacheTotals;
@@ -13,9 +14,6 @@ use crate::domain::ids::CallerId;
 /// Most requests worded alike that are compared; beyond it the oldest is only found by the same request again. At 256 numbers an embedding,
 /// comparing with all of them takes about a tenth of a millisecond.
 const MOST_NEAR: usize = 1_024;
-
-/// Most expired entries forgotten by one put, so that no request pays for a quiet night.
-const SWEEP: usize = 64;
 
 /// What an entry takes beside its body: keys, orders, names.
 const OVERHEAD: usize = 512;
@@ -27,8 +25,6 @@ pub(super) struct Entry {
     near: Option<Near>,
     encoder: Option<Arc<str>>,
     life: Life,
-    born: u64,
-    used: u64,
 }
 
 /// What similar requests have in common: everything but the last message, and what counts of its wording.
@@ -58,9 +54,11 @@ pub(super) struct Near {
 impl Entry {
     pub(super) fn new(kept: Kept, near: Option<(Near, Arc<str>)>, life: Life) -> Self {
         let (near, encoder) = near.unzip();
-        Self { kept, near, encoder, life, born: 0, used: 0 }
+        Self { kept, near, encoder, life }
     }
+}
 
+impl Weigh for Entry {
     fn bytes(&self) -> usize {
         let near = self.near.as_ref();
         // The wording is held twice: here, and by what finds it.
@@ -73,24 +71,17 @@ impl Entry {
 /// Everything that is kept.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: HashMap<Key, Entry>,
-    /// Every key by when it was last asked for, and by when it was put.
-    by_use: BTreeMap<u64, Key>,
-    by_birth: BTreeMap<u64, Key>,
+    entries: Bounded<Key, Entry>,
     /// The keys of similar requests, oldest first.
     near: HashMap<Alike, Vec<Key>>,
     /// Whose embeddings these are.
     encoder: Option<Arc<str>>,
-    tick: u64,
-    bytes: usize,
-    evicted: u64,
-    expired: u64,
 }
 
 impl Table {
     /// A good answer and its age.
     pub(super) fn get(&mut self, key: &Key, now: Instant) -> Option<(Kept, Duration)> {
-        if self.entries.get(key)?.life.until <= now {
+        if self.entries.peek(key)?.life.until <= now {
             self.forget_if_over(key, now);
             return None;
         }
@@ -104,18 +95,15 @@ impl Table {
     }
 
     fn forget_if_over(&mut self, key: &Key, now: Instant) {
-        if self.entries.get(key).is_some_and(|entry| entry.life.last <= now) {
-            self.remove(key);
-            self.expired += 1;
+        if self.entries.peek(key).is_some_and(|entry| entry.life.last <= now)
+            && let Some(entry) = self.entries.expire(key)
+        {
+            self.no_longer_near(key, &entry);
         }
     }
 
     fn take(&mut self, key: &Key, now: Instant) -> Option<(Kept, Duration)> {
-        self.tick += 1;
-        let entry = self.entries.get_mut(key)?;
-        self.by_use.remove(&entry.used);
-        entry.used = self.tick;
-        self.by_use.insert(self.tick, key.clone());
+        let entry = self.entries.take(key)?;
         Some((entry.kept.clone(), now.saturating_duration_since(entry.life.from)))
     }
 
@@ -135,7 +123,7 @@ impl Table {
         self.turn_to(&point.encoder);
         let mut best: Option<(f32, &Key)> = None;
         for key in self.near.get(alike)? {
-            let good = self.entries.get(key).filter(|entry| entry.life.until > now);
+            let good = self.entries.peek(key).filter(|entry| entry.life.until > now);
             let Some(near) = good.and_then(|entry| entry.near.as_ref()) else { continue };
             let cosine = near.embedding.cosine(&point.embedding);
             if cosine >= least && best.is_none_or(|(best, _)| cosine > best) {
@@ -147,11 +135,10 @@ impl Table {
     }
 
     /// Puts an entry, and makes room: what expired goes first, then what was not asked for for longest.
-    pub(super) fn put(&mut self, key: Key, mut entry: Entry, ((entries, bytes), now): ((usize, usize), Instant)) {
-        if entry.bytes() > bytes {
+    pub(super) fn put(&mut self, key: Key, mut entry: Entry, (bounds, now): (Bounds, Instant)) {
+        if entry.bytes() > bounds.bytes {
             return;
         }
-        self.remove(&key);
         // An embedding of another encoder than that of the last look is from before or after a swap: it is no use to anybody.
         if self.encoder.is_none() {
             self.encoder.clone_from(&entry.encoder);
@@ -159,70 +146,46 @@ impl Table {
         if entry.encoder != self.encoder {
             entry.near = None;
         }
-        self.tick += 1;
-        (entry.born, entry.used) = (self.tick, self.tick);
-        self.by_use.insert(self.tick, key.clone());
-        self.by_birth.insert(self.tick, key.clone());
-        self.bytes += entry.bytes();
-        if let Some(near) = &entry.near {
-            let keys = self.near.entry(near.alike.clone()).or_default();
+        let alike = entry.near.as_ref().map(|near| near.alike.clone());
+        if let Some(replaced) = self.entries.put(key.clone(), entry) {
+            self.no_longer_near(&key, &replaced);
+        }
+        if let Some(alike) = alike {
+            let keys = self.near.entry(alike).or_default();
             if keys.len() >= MOST_NEAR {
                 keys.remove(0);
             }
-            keys.push(key.clone());
+            keys.push(key);
         }
-        self.entries.insert(key, entry);
         self.sweep(SWEEP, now);
-        while self.entries.len() > entries || self.bytes > bytes {
-            let Some((_, key)) = self.by_use.first_key_value() else { break };
-            let key = key.clone();
-            self.remove(&key);
-            self.evicted += 1;
+        for (key, entry) in self.entries.make_room(bounds) {
+            self.no_longer_near(&key, &entry);
         }
     }
 
     pub(super) fn clear(&mut self, tenant: Option<&CallerId>) -> usize {
-        let is_meant = |key: &Key| tenant.is_none_or(|tenant| key.tenant == *tenant);
-        let keys: Vec<Key> = self.entries.keys().filter(|key| is_meant(key)).cloned().collect();
-        for key in &keys {
-            self.remove(key);
+        let gone = self.entries.remove_where(|key| tenant.is_none_or(|tenant| key.tenant == *tenant));
+        for (key, entry) in &gone {
+            self.no_longer_near(key, entry);
         }
-        keys.len()
+        gone.len()
     }
 
     /// What it holds, and what left it.
     pub(super) fn totals(&mut self, now: Instant) -> CacheTotals {
         self.sweep(usize::MAX, now);
-        CacheTotals {
-            entries: self.entries.len(),
-            bytes: self.bytes,
-            evicted: self.evicted,
-            expired: self.expired,
-            ..CacheTotals::default()
-        }
+        self.entries.totals()
     }
 
     /// Answers and bytes by caller.
     pub(super) fn tenants(&self) -> BTreeMap<CallerId, (usize, usize)> {
-        let mut tenants = BTreeMap::new();
-        for (key, entry) in &self.entries {
-            let (entries, bytes): &mut (usize, usize) = tenants.entry(key.tenant.clone()).or_default();
-            *entries += 1;
-            *bytes += entry.bytes();
-        }
-        tenants
+        by_tenant(self.entries.iter().map(|(key, entry)| (&key.tenant, entry.bytes())))
     }
 
-    /// Forgets at most so many entries that are too old. All live equally long, so the oldest is the first to go.
+    /// Forgets at most so many entries that are too old.
     fn sweep(&mut self, most: usize, now: Instant) {
-        for _ in 0..most {
-            let Some((_, oldest)) = self.by_birth.first_key_value() else { return };
-            if self.entries.get(oldest).is_some_and(|entry| entry.life.last > now) {
-                return;
-            }
-            let oldest = oldest.clone();
-            self.remove(&oldest);
-            self.expired += 1;
+        for (key, entry) in self.entries.sweep(most, |entry| entry.life.last <= now) {
+            self.no_longer_near(&key, &entry);
         }
     }
 
@@ -233,18 +196,11 @@ impl Table {
         }
         self.encoder = Some(Arc::from(encoder));
         self.near.clear();
-        for entry in self.entries.values_mut().filter(|entry| entry.near.is_some()) {
-            self.bytes -= entry.bytes();
-            entry.near = None;
-            self.bytes += entry.bytes();
-        }
+        self.entries.change(|entry| entry.near = None);
     }
 
-    fn remove(&mut self, key: &Key) {
-        let Some(entry) = self.entries.remove(key) else { return };
-        self.by_use.remove(&entry.used);
-        self.by_birth.remove(&entry.born);
-        self.bytes -= entry.bytes();
+    /// An entry has left.
+    fn no_longer_near(&mut self, key: &Key, entry: &Entry) {
         if let Some(near) = &entry.near
             && let Some(keys) = self.near.get_mut(&near.alike)
         {
@@ -254,4 +210,16 @@ impl Table {
             }
         }
     }
+}
+
+/// Entries and bytes by caller, of the caller and bytes of each entry.
+pub(super) fn by_tenant<'a>(
+    entries: impl Iterator<Item = (&'a CallerId, usize)>,
+) -> BTreeMap<CallerId, (usize, usize)> {
+    let mut tenants = BTreeMap::new();
+    for (tenant, bytes) in entries {
+        let held: &mut (usize, usize) = tenants.entry(tenant.clone()).or_default();
+        *held = (held.0 + 1, held.1 + bytes);
+    }
+    tenants
 }

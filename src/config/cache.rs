@@ -1,4 +1,4 @@
-//! `[cache]`: answers that are given again.
+//! `[cache]`: answers that are given again, and asks that are not scored again.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -28,6 +28,21 @@ pub struct Cache {
     pub temperature: CachedTemperatures,
     /// Whether answers that call tools are kept.
     pub tool_calls: bool,
+    /// What was found out about asks.
+    pub decisions: CachedDecisions,
+}
+
+/// `[cache.decisions]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CachedDecisions {
+    /// Whether an ask is scored once, as long as nothing was learned since.
+    pub enabled: bool,
+    /// How long what was found out is kept.
+    pub ttl: Duration,
+    /// Most asks, where a second look at one counts as another.
+    pub max_entries: NonZeroUsize,
+    /// Most bytes of all of them.
+    pub max_bytes: usize,
 }
 
 /// What counts as the same request.
@@ -52,8 +67,9 @@ pub enum CachedTemperatures {
     Any,
 }
 
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+
 pub(super) fn read(mut section: Section<'_>) -> Option<Cache> {
-    const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
     let words =
         [("off", CachedResponses::Off), ("exact", CachedResponses::Exact), ("semantic", CachedResponses::Semantic)];
     let responses = section.word("responses", &words);
@@ -67,13 +83,13 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Cache> {
         [("zero", CachedTemperatures::Zero), ("unset", CachedTemperatures::Unset), ("any", CachedTemperatures::Any)];
     let temperature = section.word("temperature", &words);
     let tool_calls = section.flag("tool_calls");
+    let decisions = decisions(section.section("decisions"));
     if let (Some(one), Some(all)) = (max_answer_bytes, max_bytes)
         && one > all
     {
         section.problem("max_answer_bytes", "is more than cache.max_bytes", "lower it, or raise cache.max_bytes");
     }
     section.finish();
-    let size = |bytes: u64| usize::try_from(bytes).ok();
     Some(Cache {
         responses: responses?,
         similarity: similarity? as f32,
@@ -81,10 +97,30 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Cache> {
         stale_for: stale_for?,
         max_entries: NonZeroUsize::new(max_entries?)?,
         max_bytes: size(max_bytes?)?,
+        decisions: decisions?,
         max_answer_bytes: size(max_answer_bytes?)?,
         temperature: temperature?,
         tool_calls: tool_calls?,
     })
+}
+
+fn decisions(mut section: Section<'_>) -> Option<CachedDecisions> {
+    let enabled = section.flag("enabled");
+    let ttl = section.duration("ttl", Duration::from_secs(1)..=MONTH);
+    let max_entries = section.count("max_entries", 1..=10_000_000);
+    let max_bytes = section.bytes("max_bytes", 1 << 20..=1 << 40);
+    section.finish();
+    Some(CachedDecisions {
+        enabled: enabled?,
+        ttl: ttl?,
+        max_entries: NonZeroUsize::new(max_entries?)?,
+        max_bytes: size(max_bytes?)?,
+    })
+}
+
+/// A number of bytes that memory can have.
+fn size(bytes: u64) -> Option<usize> {
+    usize::try_from(bytes).ok()
 }
 
 /// Checks that what policies are degraded to is kept.

@@ -27,7 +27,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use crate::config::cache::{Cache, CachedResponses, CachedTemperatures};
+pub use crate::config::cache::{Cache, CachedDecisions, CachedResponses, CachedTemperatures};
 pub use crate::config::drills::Drills;
 pub use crate::config::embeddings::EmbeddingModel;
 use crate::config::env::Environment;
@@ -92,7 +92,7 @@ pub struct Config {
     pub model: Model,
     /// Conversations.
     pub sessions: Sessions,
-    /// Answers that are given again.
+    /// Answers that are given again, and asks that are not scored again.
     pub cache: Cache,
     /// The records.
     pub store: Store,

@@ -1,19 +1,21 @@
-//! What the response cache holds and has done, in numbers.
+//! What a cache holds and has done, in numbers, and what the decision cache had for one request.
 
 use crate::domain::money::NanoUsd;
 
-/// What the response cache holds now, and what it has done since the start.
+/// What a cache holds now, and what it has done since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheTotals {
-    /// Answers that it holds.
+    /// Answers, or scores, that it holds.
     pub entries: usize,
     /// Their bytes, with what finds them.
     pub bytes: usize,
-    /// Answers that left because there was no room.
+    /// Entries that left because there was no room.
     pub evicted: u64,
-    /// Answers that left because they were too old.
+    /// Entries that left because they were too old.
     pub expired: u64,
-    /// Answers given again to the same request.
+    /// Scores that were found and are true no more: the router has learned since, or another bundle serves.
+    pub outdated: u64,
+    /// Entries that served the same request, or the same ask, again.
     pub hits: u64,
     /// Answers given to a similar request.
     pub similar: u64,
@@ -23,4 +25,27 @@ pub struct CacheTotals {
     pub bypassed: u64,
     /// What the answers given again had cost.
     pub saved: NanoUsd,
+}
+
+/// What the decision cache had for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recall {
+    /// The scores that decided.
+    Hit,
+    /// Not those: they were made anew.
+    Miss,
+    /// Nothing, as the caller wished.
+    Bypass,
+}
+
+impl Recall {
+    /// The word used in JSON, headers and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
 }

@@ -83,6 +83,12 @@ impl LabelSpace {
     }
 }
 
+/// What scores are made from: one generation of the model, and all that it had learned from feedback until then.
+///
+/// No two states of a process have the same number, so that scores of one edition are true for as long as it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Edition(pub u64);
+
 /// Calibrated scores of one prompt.
 #[derive(Clone, Debug)]
 pub struct Scores {

@@ -3,6 +3,7 @@
 use axum::http::header::AGE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::domain::cache::Recall;
 use crate::domain::check::Check;
 use crate::domain::ids::DecisionId;
 use crate::domain::money::NanoUsd;
@@ -19,6 +20,7 @@ const LATENCY_US: HeaderName = HeaderName::from_static("x-trimtab-latency-us");
 const BUNDLE: HeaderName = HeaderName::from_static("x-trimtab-bundle");
 const SESSION: HeaderName = HeaderName::from_static("x-trimtab-session-event");
 const CACHE: HeaderName = HeaderName::from_static("x-trimtab-cache");
+const DECISION_CACHE: HeaderName = HeaderName::from_static("x-trimtab-decision-cache");
 const COST_USD: HeaderName = HeaderName::from_static("x-trimtab-cost-usd");
 
 /// What stands in for a model's answer.
@@ -59,7 +61,7 @@ pub struct Served<'a> {
 pub fn decision_headers(id: DecisionId, routed: &Routed, served: Served<'_>) -> HeaderMap {
     let decision = &routed.decision;
     let (model, tier) = served.by.unwrap_or((decision.model.as_str(), decision.tier.as_str()));
-    let mut headers = HeaderMap::with_capacity(11);
+    let mut headers = HeaderMap::with_capacity(12);
     let mut put = |name: HeaderName, text: &str| {
         // Names come from the configuration, which allows nothing that a header could not hold; a name that slipped through is left out.
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -74,6 +76,9 @@ pub fn decision_headers(id: DecisionId, routed: &Routed, served: Served<'_>) -> 
     put(BUNDLE, decision.bundle.as_ref().map_or("none", |bundle| bundle.as_str()));
     if let Some(session) = routed.session {
         put(SESSION, session.event.as_str());
+    }
+    if let Some(word) = routed.recall.map(Recall::as_str) {
+        put(DECISION_CACHE, word);
     }
     if let Some(word) = routed.cache.as_str() {
         put(CACHE, word);

@@ -16,7 +16,7 @@ use crate::domain::language::Language;
 use crate::domain::neighbour::Neighbour;
 use crate::domain::operating::OperatingPoints;
 use crate::domain::prompt::Prompt;
-use crate::domain::scores::{LabelSpace, ScoreFailure, ScoreTimings, Scorer, Scores};
+use crate::domain::scores::{Edition, LabelSpace, ScoreFailure, ScoreTimings, Scorer, Scores};
 use crate::model::blend;
 use crate::model::engine::{CarefulRequest, Engine};
 use crate::model::error::{InferenceError, panic_text};
@@ -131,6 +131,13 @@ impl Generation {
     /// Adds a labelled prompt that the next request already finds. False if its embedding is from another encoder.
     pub fn add_feedback(&self, item: FreshItem) -> bool {
         item.embedding.dimension() == self.manifest.encoder.dimension && self.index.add(item)
+    }
+
+    /// What its scores are made from now. Scores depend on this, on the ask and on whether it was cut, and on nothing else of a request:
+    /// the decision cache relies on it, so read it before scoring.
+    #[must_use]
+    pub fn edition(&self) -> Edition {
+        self.index.edition()
     }
 
     /// Whether it can score carefully.

@@ -8,10 +8,12 @@ pub mod onboarded;
 pub mod vectors;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::embedding::{Embedding, dot};
 use crate::domain::ids::ItemId;
 use crate::domain::neighbour::{Labels, Neighbour};
+use crate::domain::scores::Edition;
 use crate::model::bundle::Bundle;
 use crate::model::error::PrepareError;
 use crate::model::index::coarse::Coarse;
@@ -38,6 +40,14 @@ pub struct NeighbourIndex {
     ef_search: usize,
     fresh: fresh::Fresh,
     onboarded: Option<onboarded::Onboarded>,
+    edition: AtomicU64,
+}
+
+/// How many editions there were in this process, so that no two have one number.
+static EDITIONS: AtomicU64 = AtomicU64::new(0);
+
+fn next_edition() -> u64 {
+    EDITIONS.fetch_add(1, Ordering::Relaxed)
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +89,7 @@ impl NeighbourIndex {
         let items = items.into_iter().map(Item::from).collect();
         let fresh = fresh::Fresh::new(vectors.dimension());
         let graph = graph.map(|graph| (graph, Coarse::of(&vectors)));
-        Self { vectors, items, graph, ef_search, fresh, onboarded: None }
+        Self { vectors, items, graph, ef_search, fresh, onboarded: None, edition: AtomicU64::new(next_edition()) }
     }
 
     /// Loads the index of a verified bundle, for a label space of that many positions.
@@ -146,7 +156,18 @@ impl NeighbourIndex {
     /// Adds a labelled prompt that the next search already finds. At [`MAX_FRESH`] the oldest gives way.
     /// Gives false, and adds nothing, if its embedding is shorter than the index's dimension.
     pub fn add(&self, item: FreshItem) -> bool {
-        self.fresh.add(item)
+        let is_added = self.fresh.add(item);
+        if is_added {
+            // After the item is in: whoever reads this edition finds it.
+            self.edition.store(next_edition(), Ordering::Release);
+        }
+        is_added
+    }
+
+    /// What a search finds now: another number after every [`NeighbourIndex::add`], and than any other index ever has.
+    #[must_use]
+    pub fn edition(&self) -> Edition {
+        Edition(self.edition.load(Ordering::Acquire))
     }
 
     /// The `k` nearest items, fresh ones included, most similar first. `k` is cut to [`MAX_NEIGHBOURS`]. Behind them come the items of

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::decisions::{DecisionCache, DecisionCacheSettings};
 use crate::cache::{Cache, CacheSettings, Matching, Rules, Temperatures, ToolCalls};
 use crate::catalog::{Catalog, CatalogParts};
-use crate::config::{self, CachedResponses, CachedTemperatures, Config, KeptPrompts};
+use crate::config::{self, CachedDecisions, CachedResponses, CachedTemperatures, Config, KeptPrompts};
 use crate::domain::candidate::Candidate;
 use crate::domain::recovery::LastKept;
 use crate::drift::DriftSettings;
@@ -59,6 +60,12 @@ pub(super) fn cache(config: &Config) -> Option<Arc<Cache>> {
         max_answer_bytes: given.max_answer_bytes,
         rules: Rules { temperatures, tool_calls },
     })))
+}
+
+/// The decision cache, where it is switched on.
+pub(super) fn decisions(config: &Config) -> Option<Arc<DecisionCache>> {
+    let CachedDecisions { enabled, ttl, max_entries, max_bytes } = config.cache.decisions;
+    enabled.then(|| Arc::new(DecisionCache::new(DecisionCacheSettings { ttl, max_entries, max_bytes })))
 }
 
 /// How a bundle is prepared under this configuration.

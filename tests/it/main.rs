@@ -19,6 +19,7 @@ mod clients;
 mod commands;
 #[cfg(target_os = "linux")]
 mod cut_short;
+mod decision_cache;
 mod degraded;
 mod dialects;
 mod drift;

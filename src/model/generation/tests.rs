@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::domain::embedding::Embedding;
 use crate::domain::ids::ItemId;
+use crate::domain::prompt::Shape;
 use crate::model::error::PrepareError;
 use crate::model::index::FreshItem;
 use crate::model::testing::{TinyModels, edit};
@@ -97,6 +98,44 @@ fn fresh_feedback_is_found_at_once() {
     assert_eq!(after.neighbourhood.neighbours[0].item, id);
     assert!(after.success[0].mean > before.success[0].mean);
     assert!(after.success[1].mean < before.success[1].mean);
+}
+
+#[test]
+fn an_edition_ends_with_the_feedback_that_is_taken_and_is_no_other_generations() {
+    let models = TinyModels::new();
+    let (generation, same) = (models.generation(), models.generation());
+    let embedding = generation.score(&Prompt::from_ask(PROMPT)).unwrap().embedding;
+    let item = |embedding| FreshItem { id: "fresh".into(), embedding, labels: [].into(), caller: "c".into() };
+    let first = generation.edition();
+
+    assert!(!generation.add_feedback(item(Embedding::normalise(vec![1.0; 32]).unwrap())));
+    assert_eq!(generation.edition(), first, "scoring, and feedback that is not taken, change nothing");
+    assert_ne!(same.edition(), first);
+    assert!(generation.add_feedback(item(embedding.clone())));
+    let second = generation.edition();
+    assert_ne!(second, first);
+    assert!(generation.add_feedback(item(embedding)), "it takes the place of its namesake");
+    assert!(![first, second].contains(&generation.edition()));
+}
+
+/// The decision cache finds scores by the ask and by whether it was cut.
+#[tokio::test]
+async fn scores_depend_on_nothing_that_is_around_the_ask() {
+    let generation = TinyModels::new().generation();
+    let prompt = Prompt::from_ask(PROMPT);
+    let mut loaded = prompt.clone();
+    loaded.shape = Shape { turns: 40, input_tokens: 90_000, tools: 12, images: 3, json_schema: true, ..loaded.shape };
+
+    let fast = [&prompt, &loaded].map(|prompt| generation.score(prompt).unwrap());
+    let careful = [
+        generation.score_carefully(&prompt, soon()).await.unwrap(),
+        generation.score_carefully(&loaded, soon()).await.unwrap(),
+    ];
+
+    for [one, other] in [fast, careful] {
+        let [one, other] = [one, other].map(|scores| Scores { timings: ScoreTimings::default(), ..scores });
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is shown of the response cache, which counts by itself.
+//! What is shown of the caches, which count by themselves.
 
 use std::sync::atomic::AtomicU64;
 
@@ -8,7 +8,7 @@ use prometheus_client::registry::Unit;
 
 use super::labels::{set, set_usd};
 use super::{Counters, Label, Metrics, Registered};
-use crate::domain::cache::CacheTotals;
+use crate::domain::cache::{CacheTotals, Recall};
 
 #[derive(Debug)]
 pub(super) struct CacheCounters {
@@ -31,10 +31,44 @@ impl CacheCounters {
     }
 }
 
+#[derive(Debug)]
+pub(super) struct DecisionCacheCounters {
+    lookups: Counters<1>,
+    gone: Counters<1>,
+    entries: Gauge,
+    bytes: Gauge,
+}
+
+impl DecisionCacheCounters {
+    pub(super) fn new(new: &mut Registered<'_>) -> Self {
+        let size = "Bytes of the decision cache";
+        Self {
+            lookups: new.plain("decision_cache_lookups", "Scored requests by what the decision cache had for them"),
+            gone: new.plain("decision_cache_evictions", "Scores that left the decision cache"),
+            entries: new.plain("decision_cache_entries", "Scores in the decision cache"),
+            bytes: new.in_unit("decision_cache_size", size, (Unit::Bytes, Gauge::default())),
+        }
+    }
+}
+
 impl Metrics {
-    /// Shows what the cache holds and has done.
+    /// Shows what the decision cache holds and has done.
+    pub fn decision_cache(&self, totals: &CacheTotals) {
+        let shown = &self.decision_cache;
+        shown.entries.set(whole(totals.entries));
+        shown.bytes.set(whole(totals.bytes));
+        let CacheTotals { hits, misses, bypassed, .. } = *totals;
+        for (recall, count) in [(Recall::Hit, hits), (Recall::Miss, misses), (Recall::Bypass, bypassed)] {
+            set(&shown.lookups.get_or_create(&[("result", Label::Word(recall.as_str()))]), count);
+        }
+        let CacheTotals { evicted, expired, outdated, .. } = *totals;
+        for (why, count) in [("full", evicted), ("expired", expired), ("outdated", outdated)] {
+            set(&shown.gone.get_or_create(&[("why", Label::Word(why))]), count);
+        }
+    }
+
+    /// Shows what the response cache holds and has done.
     pub fn cache(&self, totals: &CacheTotals) {
-        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.cache.entries.set(whole(totals.entries));
         self.cache.bytes.set(whole(totals.bytes));
         let CacheTotals { hits, similar, misses, bypassed, .. } = *totals;
@@ -46,4 +80,8 @@ impl Metrics {
         }
         set_usd(&self.cache.saved, totals.saved);
     }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
