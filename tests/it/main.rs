@@ -19,6 +19,7 @@ mod clients;
 mod commands;
 #[cfg(target_os = "linux")]
 mod cut_short;
+mod deferred;
 mod degraded;
 mod dialects;
 mod drift;
