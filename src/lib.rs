@@ -8,6 +8,7 @@ pub mod chat;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod deferred;
 pub mod demo;
 pub mod doctor;
 pub mod domain;

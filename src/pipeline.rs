@@ -11,9 +11,11 @@
 //! [`complete`] walks to the end. One snapshot of the model generation is taken per call. A scoring failure never fails a call: it is
 //! evidence, and the default tier answers.
 
+mod asked;
 pub mod cached;
 mod care;
 mod decider;
+pub mod deferred;
 pub mod embeddings;
 mod gathered;
 mod precision;
@@ -50,8 +52,10 @@ use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Answer, DispatchError, Expects, Outgoing, Plan, Reader, dispatch};
 
+pub use crate::pipeline::asked::{Asked, Told};
 use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
 use crate::pipeline::decider::{Decider, Scored};
+use crate::pipeline::deferred::Deferred;
 use crate::pipeline::turn::conversation;
 pub use crate::pipeline::turn::{FoundBy, SessionEvent, SessionTurn};
 
@@ -68,6 +72,8 @@ pub struct App {
     pub cache: Option<Arc<Cache>>,
     /// What was found out about asks that are asked again; `None` where every ask is scored anew.
     pub decisions: Option<Arc<DecisionCache>>,
+    /// Requests that no model answered; `None` where no policy has them wait.
+    pub deferred: Option<Arc<Deferred>>,
     /// Which model each conversation is on; `None` where every request is decided by itself whatever the policies say.
     pub sessions: Option<Sessions>,
     /// What is measured.
@@ -103,15 +109,8 @@ pub struct Call {
     pub chat: ChatRequest,
     /// Whether the caller reads chat completions or another dialect.
     pub told: Told,
-}
-
-/// In which words an answer is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// As a chat completion, as it comes.
-    AsItIs,
-    /// In another dialect, for which it must be understood.
-    Anew,
+    /// Whether the caller waits for the answer.
+    pub asked: Asked,
 }
 
 /// A decision with what led to it.
@@ -204,7 +203,7 @@ pub async fn route(app: &App, call: &Call) -> Result<Routed, RouteError> {
 /// # Errors
 /// As [`route`], and failures of every upstream; those come with the decision that they followed.
 pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Result<(Routed, Answer), Box<Failed>> {
-    let nothing = |error| Box::new(Failed { routed: None, error });
+    let (call, nothing) = (Arc::new(call), |error| Box::new(Failed { routed: None, error }));
     let (looked, guard) = cached::look(app, &call, guard).map_err(|error| nothing(error.into()))?;
     let (cache, place) = match looked {
         Looked::Found(found) => return Ok(*found),
@@ -230,7 +229,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
         path: "/chat/completions",
         expects: match call.told {
             Told::AsItIs => Expects::Completion,
-            Told::Anew => Expects::Translatable,
+            Told::Anew(_) => Expects::Translatable,
         },
         stream: call.chat.stream,
         wants_usage: call.chat.wants_usage,
@@ -241,6 +240,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     match dispatch(plan, &outgoing, books).await {
         Ok(mut answer) => {
             precision::note(app, &routed, &answer);
+            deferred::hand_over(app, &mut answer);
             precision::watch(app, &call, (&routed, &mut answer));
             cached::keep((app, &call), place, (&routed, &mut answer));
             Ok((routed, answer))
@@ -279,7 +279,8 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
     if let (Some(cache), Some(recall)) = (&app.decisions, recall) {
         cache.count(recall);
     }
-    if let (Ok(scores), Some(generation)) = (&scores, generation.as_deref()) {
+    // A request that is asked again was seen already.
+    if let (Ok(scores), Some(generation), Asked::Now) = (&scores, generation.as_deref(), call.asked) {
         app.drift.saw(&seen(call, scores, generation));
     }
     let session = conversation.and_then(|conversation| conversation.note(app, call, &decision));

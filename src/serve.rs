@@ -1,5 +1,6 @@
 //! The composition root: builds the rooms from the configuration, serves, and takes everything down again.
 
+mod deferred;
 mod drift;
 mod providers;
 mod resilience;
@@ -41,7 +42,7 @@ use crate::model::registry::{Prepared, Registry};
 use crate::model::runtime::{self, RuntimeError, RuntimeMissing};
 use crate::model::shelf::Shelf;
 use crate::model::watch::{Watch, Watcher};
-use crate::pipeline::{App, Call, Told};
+use crate::pipeline::{App, Asked, Call, Told};
 use crate::retrain::Retrainer;
 use crate::retrain::bundles::Bundles;
 use crate::serve::drift::{look_for_drift, watch_drift};
@@ -151,6 +152,7 @@ pub async fn serve(
     tasks.spawn(look_for_drift(drift, settings::drift_file(&config), over.clone()));
     tasks.spawn(look_after_clients(Arc::clone(&server.app.traffic), over.clone()));
     tasks.spawn(hold_drills(Arc::clone(&server), stop.clone()));
+    tasks.spawn(deferred::ask_again(Arc::clone(&server), stop.clone()));
     tasks.spawn(announce_drain(Arc::clone(&server), stop.clone()));
     ready(addresses);
     let drain = config.server.drain_timeout;
@@ -200,6 +202,7 @@ pub fn local_call(chat: ChatRequest) -> Call {
         draw: Probability::clamped(rand::random::<f64>()),
         chat,
         told: Told::AsItIs,
+        asked: Asked::Now,
     }
 }
 
@@ -326,6 +329,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
         journal: parts.journal,
         cache: parts.cache,
         decisions: parts.decisions,
+        deferred: deferred::queue(config),
         sessions: parts.sessions,
         metrics: parts.metrics,
         drift: parts.drift,

@@ -4,12 +4,15 @@ use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use crate::chat::sse;
+use crate::domain::recovery::Degraded;
 
 /// What stands in for an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct StandIn<'a> {
-    /// The operator's words. `{request_id}` is replaced.
+    /// The operator's words. `{request_id}` is replaced, and so is `{reference}` where there is one.
     pub text: &'a str,
+    /// Where the answer will be, of a request that is queued.
+    pub reference: Option<&'a str>,
     /// The name of the request.
     pub request_id: &'a str,
     /// The model that was chosen.
@@ -57,12 +60,23 @@ impl StandIn<'_> {
             "model": self.model,
             "choices": [choice],
             "usage": usage,
-            "trimtab": { "degraded": "template" },
+            "trimtab": self.mark(),
         })
     }
 
+    fn mark(&self) -> Value {
+        match self.reference {
+            Some(reference) => json!({ "degraded": "queued", "deferred": reference }),
+            None => json!({ "degraded": "template" }),
+        }
+    }
+
     fn words(&self) -> String {
-        self.text.replace("{request_id}", self.request_id)
+        let words = self.text.replace("{request_id}", self.request_id);
+        match self.reference {
+            Some(reference) => words.replace(Degraded::REFERENCE, reference),
+            None => words,
+        }
     }
 }
 
@@ -70,8 +84,13 @@ impl StandIn<'_> {
 mod tests {
     use super::*;
 
-    const STAND_IN: StandIn<'_> =
-        StandIn { text: "Sorry, try later ({request_id}).", request_id: "req_1", model: "m", created: 7 };
+    const STAND_IN: StandIn<'_> = StandIn {
+        text: "Sorry, try later ({request_id}).",
+        reference: None,
+        request_id: "req_1",
+        model: "m",
+        created: 7,
+    };
 
     #[test]
     fn a_whole_stand_in_is_a_marked_completion() {
@@ -91,5 +110,17 @@ mod tests {
         assert_eq!(events.len(), 3);
         assert!(events[0].contains("Sorry") && events[1].contains(r#""finish_reason":"stop""#));
         assert_eq!(events[2], "data: [DONE]");
+    }
+
+    #[test]
+    fn a_queued_stand_in_says_where_the_answer_will_be() {
+        let queued = StandIn { text: Degraded::QUEUED, reference: Some("dfr_1"), ..STAND_IN };
+        let answer: Value = serde_json::from_slice(&queued.whole()).unwrap();
+        let stream = String::from_utf8(queued.stream().to_vec()).unwrap();
+
+        let text = answer["choices"][0]["message"]["content"].as_str().unwrap();
+        assert!(text.ends_with("GET /v1/deferred/dfr_1."), "{text}");
+        assert_eq!(answer["trimtab"], json!({ "degraded": "queued", "deferred": "dfr_1" }));
+        assert_eq!(stream.matches(r#""deferred":"dfr_1""#).count(), 2, "in each chunk");
     }
 }

@@ -1,5 +1,8 @@
 //! Answers in another dialect: canonical bytes in, the dialect's bytes out.
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::Value;
@@ -45,6 +48,34 @@ pub trait Dialect {
 
     /// Ends a stream that broke.
     fn fail(&mut self, problem: &Problem, events: &mut Events);
+}
+
+/// Tells whole answers in one dialect, whenever they come.
+#[derive(Clone)]
+pub struct Teller(Arc<Tell>);
+
+type Tell = dyn Fn(Naming, &[u8]) -> Result<Vec<u8>, NotAnAnswer> + Send + Sync;
+
+impl Teller {
+    /// A teller by what makes the writer of an answer.
+    #[must_use]
+    pub fn new<D: Dialect>(writer: impl FnOnce(Naming) -> D + Clone + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move |naming, completion| writer.clone()(naming).whole(completion)))
+    }
+
+    /// Translates a whole answer.
+    ///
+    /// # Errors
+    /// As [`Dialect::whole`].
+    pub fn tell(&self, naming: Naming, completion: &[u8]) -> Result<Vec<u8>, NotAnAnswer> {
+        (self.0)(naming, completion)
+    }
+}
+
+impl fmt::Debug for Teller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Teller")
+    }
 }
 
 /// Why a stream broke.

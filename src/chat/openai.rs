@@ -1,5 +1,6 @@
 //! The chat completions request: the fields that routing acts on are read, everything else passes through untouched.
 
+pub mod again;
 pub mod sameness;
 
 use bytes::Bytes;
@@ -27,7 +28,7 @@ pub(in crate::chat) const RESPONSES: &str = "trimtab.responses";
 pub(in crate::chat) const RESPONSES_MORE: &str = "trimtab.responses.more";
 
 /// A chat completions request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ChatRequest {
     /// Every top-level field but `model` and `trimtab`, in order, exactly as sent.
     fields: Vec<(String, Box<RawValue>)>,

@@ -3,6 +3,7 @@
 //! [`load`] reports every problem at once, each with its path and its remedy. `default.toml` documents every key.
 
 mod cache;
+mod deferred;
 mod demo;
 mod deployments;
 mod drills;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::config::cache::{Cache, CachedDecisions, CachedResponses, CachedTemperatures};
+pub use crate::config::deferred::Deferred;
 pub use crate::config::drills::Drills;
 pub use crate::config::embeddings::EmbeddingModel;
 use crate::config::env::Environment;
@@ -94,6 +96,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// Answers that are given again, and asks that are not scored again.
     pub cache: Cache,
+    /// Requests that wait for an answer.
+    pub deferred: Deferred,
     /// The records.
     pub store: Store,
     /// Feedback that the running router learns from at once.

@@ -96,22 +96,43 @@ pub(super) fn read(section: &mut Section<'_>, tiers: &[Tier]) -> Recovery {
     }
 }
 
-/// Reads what stands in for an answer: a text, `"cached"`, or a table with both.
+/// Reads what stands in for an answer: a text, `"cached"`, `"queued"`, or a table with some of them.
 fn degraded(section: &mut Section<'_>) -> Degraded {
-    let cached = |yes: bool| if yes { LastKept::Given } else { LastKept::Left };
     if !section.raw("degraded").is_some_and(|value| value.is_table()) {
         let text = section.optional("degraded", Section::text);
-        let is_word = text.as_deref() == Some("cached");
-        return Degraded { cached: cached(is_word), text: text.filter(|_| !is_word).map(Arc::from) };
+        return match text.as_deref() {
+            Some("cached") => Degraded { cached: LastKept::Given, ..Degraded::default() },
+            Some("queued") => Degraded { queued: Some(Arc::from(Degraded::QUEUED)), ..Degraded::default() },
+            Some(_) | None => Degraded { text: text.map(Arc::from), ..Degraded::default() },
+        };
     }
     let mut table = section.section("degraded");
     let is_given = table.optional("cached", Section::flag).unwrap_or_default();
+    let queued = queued(&mut table);
     let text = table.optional("text", Section::text).map(Arc::from);
-    if !is_given && text.is_none() {
-        table.notes().problem(table.own_path(), "has nothing to give", "set `cached = true`, `text`, or both");
+    if !is_given && queued.is_none() && text.is_none() {
+        let fix = "set some of `cached = true`, `queued = true` and `text`";
+        table.notes().problem(table.own_path(), "has nothing to give", fix);
     }
     table.finish();
-    Degraded { cached: cached(is_given), text }
+    Degraded { cached: if is_given { LastKept::Given } else { LastKept::Left }, queued, text }
+}
+
+/// Reads what is said of a request that waits for its answer: `true`, or words with the place of the reference.
+fn queued(table: &mut Section<'_>) -> Option<Arc<str>> {
+    if !table.raw("queued").is_some_and(|value| value.is_str()) {
+        let is_queued = table.optional("queued", Section::flag).unwrap_or_default();
+        return is_queued.then(|| Arc::from(Degraded::QUEUED));
+    }
+    let words = table.text("queued").map(Arc::<str>::from);
+    if words.as_ref().is_some_and(|words| !words.contains(Degraded::REFERENCE)) {
+        table.problem(
+            "queued",
+            "does not say where the answer will be",
+            "write {reference} where the reference is to stand, or set it to true",
+        );
+    }
+    words
 }
 
 /// Reads a list of model names. None where the key is absent.

@@ -9,6 +9,7 @@ use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::cache;
+use crate::config::deferred;
 use crate::config::drills;
 use crate::config::error::ConfigErrors;
 use crate::config::layers::Layers;
@@ -44,6 +45,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
     let model = model(root.section("model"));
     let sessions = sessions(root.section("sessions"));
     let cache = cache::read(root.section("cache"));
+    let deferred = deferred::read(root.section("deferred"));
     let store = store(root.section("store"));
     let feedback = feedback(root.section("feedback"));
     let training = training(root.section("training"));
@@ -65,6 +67,7 @@ fn sections(layers: &Layers, notes: &Notes<'_>, keys: &Keys<'_>) -> Option<Confi
         model: model?,
         sessions: sessions?,
         cache: cache?,
+        deferred: deferred?,
         store: store?,
         feedback: feedback?,
         training: training?,

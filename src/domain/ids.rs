@@ -89,13 +89,14 @@ impl DecisionId {
     /// Reads the printed form. `None` for anything else, whatever its length.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix("dec_")?;
-        let hexadecimal = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !hexadecimal {
-            return None;
-        }
-        u128::from_str_radix(digits, 16).ok().map(Self)
+        bits(text.strip_prefix("dec_")?).map(Self)
     }
+}
+
+/// Reads 32 hexadecimal digits and nothing else.
+fn bits(digits: &str) -> Option<u128> {
+    let hexadecimal = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if hexadecimal { u128::from_str_radix(digits, 16).ok() } else { None }
 }
 
 impl fmt::Display for DecisionId {
@@ -117,6 +118,36 @@ impl<'de> Deserialize<'de> for DecisionId {
     }
 }
 
+/// Refers to a request that waits for its answer: the digits of its first decision, printed as `dfr_` and 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeferredId(u128);
+
+impl DeferredId {
+    /// The reference of the request that this was decided for.
+    #[must_use]
+    pub const fn of(decision: DecisionId) -> Self {
+        Self(decision.0)
+    }
+
+    /// Reads the printed form. `None` for anything else, whatever its length.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        bits(text.strip_prefix("dfr_")?).map(Self)
+    }
+}
+
+impl fmt::Display for DeferredId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dfr_{:032x}", self.0)
+    }
+}
+
+impl Serialize for DeferredId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +164,15 @@ mod tests {
         for text in ["", "dec_", "dec_zz", "0193", "dec_+1935f00deadbeef00000000000000000", "dec_é"] {
             assert_eq!(DecisionId::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_reference_has_the_digits_of_its_decision_and_is_no_decision() {
+        let decision = DecisionId::from_u128(0xbeef);
+        let reference = DeferredId::of(decision).to_string();
+
+        assert_eq!(reference.strip_prefix("dfr_"), decision.to_string().strip_prefix("dec_"));
+        assert_eq!(DeferredId::parse(&reference), Some(DeferredId::of(decision)));
+        assert_eq!((DeferredId::parse(&decision.to_string()), DecisionId::parse(&reference)), (None, None));
     }
 }

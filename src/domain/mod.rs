@@ -9,6 +9,7 @@ pub mod calibration;
 pub mod candidate;
 pub mod check;
 pub mod decide;
+pub mod deferred;
 pub mod drift;
 pub mod embedding;
 pub mod estimate;

@@ -30,7 +30,7 @@ impl Recovery {
     pub const NONE: Self = Self {
         chain: Vec::new(),
         fall_back_on: UnfitSet::EMPTY,
-        degraded: Degraded { cached: LastKept::Left, text: None },
+        degraded: Degraded { cached: LastKept::Left, queued: None, text: None },
         latency: None,
         first_token: None,
         hedge_after: None,
@@ -43,8 +43,19 @@ impl Recovery {
 pub struct Degraded {
     /// Whether the last answer to the same request is given, though it is too old otherwise.
     pub cached: LastKept,
+    /// Where the request is put into the queue of deferred requests, while there is room: the words that say so, with
+    /// [`Degraded::REFERENCE`] in place of the reference.
+    pub queued: Option<Arc<str>>,
     /// The operator's words.
     pub text: Option<Arc<str>>,
+}
+
+impl Degraded {
+    /// Stands in the words of a queued request for its reference.
+    pub const REFERENCE: &str = "{reference}";
+    /// What the caller reads of a queued request where the operator has no words.
+    pub const QUEUED: &str = "No model could answer just now. Your request is queued and will be asked again; fetch the answer later with \
+                              GET /v1/deferred/{reference}.";
 }
 
 /// Whether an answer that is too old is given when there is no other.

@@ -104,7 +104,7 @@ pub async fn observe(State(server): State<Arc<Server>>, mut request: Request<Bod
 
 /// The label of a route, from a list that cannot grow with what clients send.
 fn route_label(path: &str) -> &'static str {
-    const ROUTES: [&str; 13] = [
+    const ROUTES: [&str; 14] = [
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/embeddings",
@@ -117,6 +117,7 @@ fn route_label(path: &str) -> &'static str {
         "/v1/feedback",
         "/v1/models",
         "/v1/models/{*model}",
+        "/v1/deferred/{id}",
         "/metrics",
     ];
     ROUTES.into_iter().find(|route| *route == path).unwrap_or("other")

@@ -16,9 +16,11 @@ use crate::domain::probability::Probability;
 use crate::http::admission::Admitted;
 use crate::http::body::read_json;
 use crate::http::error::ApiError;
-use crate::http::headers::{ATTEMPTS, DEGRADED, ESCALATED, Served, attempts_line, decision_headers, escalated_line};
+use crate::http::headers::{
+    ATTEMPTS, DEFERRED, DEGRADED, ESCALATED, Served, attempts_line, decision_headers, escalated_line,
+};
 use crate::http::state::Server;
-use crate::pipeline::{Call, Routed, Told, complete};
+use crate::pipeline::{Asked, Call, Routed, Told, complete};
 use crate::upstream::dispatch::Answer;
 
 /// Decides, calls the chosen model, and answers as it answers.
@@ -76,6 +78,7 @@ pub fn call(admitted: &Admitted, chat: ChatRequest) -> Call {
         draw: Probability::clamped(rand::random::<f64>()),
         chat,
         told: Told::AsItIs,
+        asked: Asked::Now,
     }
 }
 
@@ -100,6 +103,8 @@ pub fn answer_headers(id: DecisionId, routed: &Routed, answer: &Answer) -> Heade
         if let Some(age) = degraded.age() {
             headers.insert(AGE, HeaderValue::from(age.as_secs()));
         }
+        let reference = degraded.reference().and_then(|id| HeaderValue::try_from(id.to_string()).ok());
+        headers.extend(reference.map(|reference| (DEFERRED, reference)));
     }
     if let Some(line) = escalated_line(&answer.checks.failed) {
         headers.insert(ESCALATED, line);

@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::chat::dialect::{Dialect, Naming, StreamTranslator};
+use crate::chat::dialect::{Dialect, Naming, StreamTranslator, Teller};
 use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
 use crate::http::admission::Admitted;
@@ -50,14 +50,16 @@ pub async fn serve<D, W>(
 ) -> Result<Response, ApiError>
 where
     D: Dialect + Send + Unpin + 'static,
-    W: FnOnce(Naming) -> D,
+    W: FnOnce(Naming) -> D + Clone + Send + Sync + 'static,
 {
     let Incoming { admitted, request } = incoming;
     let headers = request.headers().clone();
     let body = read_json(request, server.body_limits).await?;
     let (chat, writer) = read(&body)?;
-    let call = Call { told: Told::Anew, ..call(&admitted, with_headers(chat, &headers)?) };
-    let (id, writer) = (call.id, writer(naming(&call)));
+    // An answer that comes when this request is long over is told by a writer of its own.
+    let teller = server.app.deferred.as_ref().map(|_| Teller::new(writer.clone()));
+    let call = Call { told: Told::Anew(teller), ..call(&admitted, with_headers(chat, &headers)?) };
+    let (id, writer) = (call.id, writer(call.naming()));
     let (routed, answer) = complete(&server.app, call, admitted.guard)
         .await
         .map_err(|failed| explain_failure(id, failed.routed.as_ref(), failed.error.into()))?;
@@ -71,15 +73,6 @@ where
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     Ok(response)
-}
-
-/// How the answer to a call is called.
-fn naming(call: &Call) -> Naming {
-    Naming {
-        key: format!("{:032x}", call.id.as_u128()),
-        created: call.at_unix_ms / 1_000,
-        input_tokens: call.chat.prompt.shape.input_tokens,
-    }
 }
 
 async fn whole(mut relay: Relay, dialect: impl Dialect + Send + 'static) -> Result<Whole, ApiError> {

@@ -245,6 +245,15 @@ impl ApiError {
         })
     }
 
+    /// The `error` of the body: what an upstream said, where its words are passed through.
+    #[must_use]
+    pub fn object(&self) -> serde_json::Value {
+        let passed: Option<serde_json::Value> =
+            self.passed_through.as_ref().and_then(|body| serde_json::from_slice(body).ok());
+        let mut body = passed.filter(|body| body.get("error").is_some()).unwrap_or_else(|| self.to_json());
+        body.get_mut("error").map(serde_json::Value::take).unwrap_or_default()
+    }
+
     fn log(&self) {
         let (code, status, message) = (self.kind.code(), self.status.as_u16(), &self.message);
         if self.status.is_server_error() {

@@ -25,6 +25,8 @@ const COST_USD: HeaderName = HeaderName::from_static("x-trimtab-cost-usd");
 
 /// What stands in for a model's answer.
 pub const DEGRADED: HeaderName = HeaderName::from_static("x-trimtab-degraded");
+/// Where the answer of a request will be that waits for it.
+pub const DEFERRED: HeaderName = HeaderName::from_static("x-trimtab-deferred");
 /// The checks for which a stronger model was asked.
 pub const ESCALATED: HeaderName = HeaderName::from_static("x-trimtab-escalated");
 /// How a call came to its answer, where that took more than one attempt.

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::http::admission::now_unix_ms;
 use crate::http::cache;
+use crate::http::deferred;
 use crate::http::state::Server;
 use crate::http::upstreams;
 use crate::model::generation::CarefulStatus;
@@ -62,6 +63,7 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
     server.app.metrics.drift(server.app.drift.look(now_unix_ms()).as_ref());
     upstreams::measure(&server);
     cache::measure(&server);
+    deferred::measure(&server);
     let text = server.app.metrics.render();
     ([(CONTENT_TYPE, crate::telemetry::metrics::CONTENT_TYPE)], text).into_response()
 }

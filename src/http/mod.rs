@@ -7,6 +7,7 @@ pub mod body;
 pub mod cache;
 pub mod chat_completions;
 pub mod completions;
+pub mod deferred;
 pub mod dialect;
 pub mod drift;
 pub mod drills;
@@ -52,6 +53,7 @@ pub fn public(server: Arc<Server>) -> Router {
         .route("/v1/feedback", post(feedback::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*model}", get(models::one))
+        .route("/v1/deferred/{id}", get(deferred::show).delete(deferred::delete))
         .route("/metrics", get(health::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&server), admission::admit));
     guarded

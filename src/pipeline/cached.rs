@@ -107,7 +107,7 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
     // An answer that only looks like one may be kept for those who want it as it is; it cannot be told anew.
     let is_tellable = |hit: &Hit| match call.told {
         Told::AsItIs => true,
-        Told::Anew => translatable(hit.kept.body.clone()).is_ok(),
+        Told::Anew(_) => translatable(hit.kept.body.clone()).is_ok(),
     };
     let hit = cache.same(&place, now).filter(is_tellable).or_else(|| {
         place_point(app, &mut place, Worth::WhereAlike(cache));

@@ -7,16 +7,19 @@ use crate::cache::Place;
 use crate::chat::fitness::{Fitness, Form};
 use crate::domain::recovery::{Latency, Recovery, Unfit, UnfitSet};
 use crate::domain::resilience::RetrySettings;
-use crate::pipeline::{App, Call, cached};
+use crate::pipeline::{App, Asked, Call, cached, deferred};
 use crate::upstream::dispatch::Care;
 use crate::upstream::escalate::Checking;
 
 /// How long somebody who waits is let wait for the first token, where the policy does not say.
 const INTERACTIVE: Duration = Duration::from_secs(10);
 
-/// Whether somebody waits: the caller knows best.
+/// Whether somebody waits: the caller knows best, while there is one.
 fn latency(call: &Call, recovery: &Recovery) -> Option<Latency> {
-    call.chat.options.latency.or(recovery.latency)
+    match call.asked {
+        Asked::Now => call.chat.options.latency.or(recovery.latency),
+        Asked::Again => Some(Latency::Batch),
+    }
 }
 
 /// The bounds of the attempts. Where nobody waits, any target is worth the pause that only the last one is otherwise.
@@ -34,8 +37,10 @@ pub(super) fn fitness(call: &Call, unfit: UnfitSet) -> Fitness {
     Fitness { unfit, form }
 }
 
-/// What the policy asks of the answer, and where one is kept that is better than none.
-pub(super) fn care(app: &App, call: &Call, (recovery, place): (&Recovery, Option<&Place>)) -> Care {
+/// What the policy asks of the answer, and where one is kept that is better than none. Where an answer is wanted that was not to be had before,
+/// nothing stands in for it.
+pub(super) fn care(app: &App, call: &Arc<Call>, (recovery, place): (&Recovery, Option<&Place>)) -> Care {
+    let place = place.filter(|_| call.asked == Asked::Now);
     let checking = recovery.escalation.as_ref().map(|rules| Checking {
         rules: Arc::clone(rules),
         fitness: fitness(call, rules.faults),
@@ -52,7 +57,8 @@ pub(super) fn care(app: &App, call: &Call, (recovery, place): (&Recovery, Option
         hedge_after,
         fitness: fitness(call, recovery.fall_back_on),
         last_kept: cached::last(app, call, (recovery, place)),
-        degraded: recovery.degraded.text.clone(),
+        waiting_room: deferred::room(app, call, recovery),
+        degraded: recovery.degraded.text.clone().filter(|_| call.asked == Asked::Now),
         checking: checking.map(Box::new),
     }
 }

@@ -5,6 +5,7 @@
 mod cache;
 pub mod checks;
 pub mod choice;
+mod deferred;
 mod drift;
 pub mod drills;
 mod labels;
@@ -63,6 +64,7 @@ pub struct Metrics {
     decision_cache: cache::DecisionCacheCounters,
     checks: checks::CheckCounters,
     choice: choice::Choice,
+    deferred: deferred::DeferredCounters,
     targets: targets::Targets,
     drift: DriftGauges,
     drills: drills::DrillCounters,
@@ -177,6 +179,7 @@ impl Metrics {
             decision_cache: cache::DecisionCacheCounters::new(&mut new),
             checks: checks::CheckCounters::new(&mut new),
             choice: choice::Choice::new(&mut new),
+            deferred: deferred::DeferredCounters::new(&mut new),
             targets: targets::Targets::new(&mut new),
             drift: DriftGauges::register(&mut new),
             drills: drills::DrillCounters::new(&mut new),

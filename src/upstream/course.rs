@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::chat::checked::Extras;
+use crate::domain::deferred::NotDeferred;
 use crate::domain::outcome::Class;
 use crate::domain::recovery::Unfit;
 use crate::upstream::attempt::{Failure, Patience, Started, StartedAnswer};
@@ -16,7 +17,7 @@ use crate::upstream::classify::{Advice, Trouble};
 use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, Target};
 use crate::upstream::escalate::Checks;
 use crate::upstream::health::{Pass, Why};
-use crate::upstream::last_words::{Closing, answer, degraded, give_up, rejected, stale};
+use crate::upstream::last_words::{Closing, Said, answer, degraded, give_up, rejected, stale};
 use crate::upstream::retry::{Left, Next, RetryPlan};
 use crate::upstream::said::Clue;
 
@@ -301,17 +302,27 @@ impl<'a> Course<'a> {
         if let Some(stand_in) = self.plan.care.last_kept.as_ref().and_then(|kept| kept.last()) {
             return Ok(stale(self.books, self.outgoing, stand_in));
         }
-        if let Some(words) = &self.plan.care.degraded
-            && let Some(first) = self.plan.targets.first()
-        {
-            return Ok(degraded(self.books, self.outgoing, (words, first)));
+        let (said, not_deferred) = last_resort(self.plan);
+        if let (Some(said), Some(first)) = (said, self.plan.targets.first()) {
+            return Ok(degraded(self.books, self.outgoing, (&said, first)));
         }
         Err(give_up(&mut self.books, |attempts| match attempts.as_slice() {
-            _ if is_late => DispatchError::Deadline { attempts },
+            _ if is_late => DispatchError::Deadline { attempts, not_deferred },
             [] => DispatchError::NoTarget,
-            [..] => DispatchError::Exhausted { attempts, retry_after },
+            [..] => DispatchError::Exhausted { attempts, retry_after, not_deferred },
         }))
     }
+}
+
+/// What is said in place of an answer: that the request waits for one, else the operator's words. And why it does not wait.
+fn last_resort(Plan { care, targets, .. }: &Plan) -> (Option<Said>, Option<NotDeferred>) {
+    let room = care.waiting_room.as_ref().filter(|_| !targets.is_empty());
+    let not_deferred = match room.map(|room| room.defer(targets)) {
+        Some(Ok(deferred)) => return (Some(Said::Queued(deferred)), None),
+        Some(Err(why)) => Some(why),
+        None => None,
+    };
+    (care.degraded.clone().map(Said::Template), not_deferred)
 }
 
 /// No other target is to be asked.

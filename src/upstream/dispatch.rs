@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::chat::fitness::Fitness;
 use crate::domain::check::CheckReport;
-use crate::domain::ids::{ModelName, TierId, UpstreamId};
+use crate::domain::deferred::NotDeferred;
+use crate::domain::ids::{DeferredId, ModelName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Price, Usage};
 use crate::domain::outcome::{Attempt, Class};
 use crate::domain::resilience::RetrySettings;
@@ -73,6 +74,8 @@ pub struct Care {
     pub fitness: Fitness,
     /// An answer that is better than none, where there is one.
     pub last_kept: Option<Arc<dyn LastKept>>,
+    /// Where the request may wait for its answer.
+    pub waiting_room: Option<Arc<dyn WaitingRoom>>,
     /// What stands in for an answer when there is none.
     pub degraded: Option<Arc<str>>,
     /// What answers are held against while a stronger model may be asked.
@@ -86,6 +89,7 @@ impl Care {
         hedge_after: None,
         fitness: Fitness::ANY,
         last_kept: None,
+        waiting_room: None,
         degraded: None,
         checking: None,
     };
@@ -95,6 +99,24 @@ impl Care {
 pub trait LastKept: fmt::Debug + Send + Sync {
     /// The last answer to the request, though it is too old otherwise. Must not block.
     fn last(&self) -> Option<StandIn>;
+}
+
+/// Whoever lets requests wait, asked when no target answered.
+pub trait WaitingRoom: fmt::Debug + Send + Sync {
+    /// Keeps the request to be asked again of these targets or others. Must not block.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    fn defer(&self, targets: &[Arc<Target>]) -> Result<Deferred, NotDeferred>;
+}
+
+/// A request that waits.
+#[derive(Clone, Debug)]
+pub struct Deferred {
+    /// What its answer is found by.
+    pub id: DeferredId,
+    /// What the client reads meanwhile.
+    pub words: Arc<str>,
 }
 
 /// An answer from elsewhere, as the client reads it.
@@ -117,6 +139,8 @@ pub enum Degraded {
     Template,
     /// An answer of this age.
     Cached(Duration),
+    /// Words that say where the answer will be.
+    Queued(DeferredId),
 }
 
 impl Degraded {
@@ -126,6 +150,7 @@ impl Degraded {
         match self {
             Self::Template => "template",
             Self::Cached(_) => "cached",
+            Self::Queued(_) => "queued",
         }
     }
 
@@ -133,8 +158,17 @@ impl Degraded {
     #[must_use]
     pub const fn age(self) -> Option<Duration> {
         match self {
-            Self::Template => None,
+            Self::Template | Self::Queued(_) => None,
             Self::Cached(age) => Some(age),
+        }
+    }
+
+    /// Where the answer will be.
+    #[must_use]
+    pub const fn reference(self) -> Option<DeferredId> {
+        match self {
+            Self::Template | Self::Cached(_) => None,
+            Self::Queued(id) => Some(id),
         }
     }
 }
@@ -223,18 +257,22 @@ pub enum DispatchError {
         body: Bytes,
     },
     /// Every target failed, or as many attempts as one call may make.
-    #[error("no target answered: {}", list(attempts))]
+    #[error("no target answered: {}{}", list(attempts), refused(not_deferred.as_ref()))]
     Exhausted {
         /// Every attempt, in order; at least one.
         attempts: Vec<Attempt>,
         /// The earliest time at which an upstream asked to come back.
         retry_after: Option<Duration>,
+        /// Why the request does not wait for its answer, where the policy would have it wait.
+        not_deferred: Option<NotDeferred>,
     },
     /// The deadline of the call came before an answer.
-    #[error("the deadline of the call passed: {}", list(attempts))]
+    #[error("the deadline of the call passed: {}{}", list(attempts), refused(not_deferred.as_ref()))]
     Deadline {
         /// Every attempt, in order; none if the deadline had passed before the first.
         attempts: Vec<Attempt>,
+        /// Why the request does not wait for its answer, where the policy would have it wait.
+        not_deferred: Option<NotDeferred>,
     },
     /// There was nowhere to go.
     #[error("there is no target to ask; configure a model for this tier or allow another one")]
@@ -246,7 +284,7 @@ impl DispatchError {
     #[must_use]
     pub fn attempts(&self) -> &[Attempt] {
         match self {
-            Self::Rejected { attempts, .. } | Self::Exhausted { attempts, .. } | Self::Deadline { attempts } => {
+            Self::Rejected { attempts, .. } | Self::Exhausted { attempts, .. } | Self::Deadline { attempts, .. } => {
                 attempts
             }
             Self::NoTarget => &[],
@@ -281,4 +319,8 @@ fn list(attempts: &[Attempt]) -> String {
         .map(|attempt| format!("`{}` at `{}`: {}", attempt.model, attempt.upstream, attempt.detail))
         .collect();
     if said.is_empty() { "nothing was tried".to_owned() } else { said.join("; ") }
+}
+
+fn refused(why: Option<&NotDeferred>) -> String {
+    why.map_or_else(String::new, |why| format!("; it was not queued either: {why}"))
 }

@@ -14,7 +14,7 @@ use crate::domain::outcome::{Attempt, Class};
 use crate::upstream::attempt::{Failure, Started, StartedAnswer};
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
-use crate::upstream::dispatch::{Answer, Degraded, DispatchError, Outgoing, StandIn, Target};
+use crate::upstream::dispatch::{Answer, Deferred, Degraded, DispatchError, Outgoing, StandIn, Target};
 use crate::upstream::relay::Relay;
 
 /// What a call that is answered leaves behind.
@@ -60,12 +60,26 @@ fn replayed(body: &[u8], outgoing: &Outgoing<'_>) -> Bytes {
     replay(&serde_json::from_slice(body).unwrap_or_default(), usage)
 }
 
-/// The operator's words where no target answered. The books say how the call really ended.
-pub(super) fn degraded(mut books: Books, outgoing: &Outgoing<'_>, (words, first): (&str, &Target)) -> Answer {
+/// What is said where no target answered.
+pub(super) enum Said {
+    /// The operator's words.
+    Template(Arc<str>),
+    /// That the request waits for its answer.
+    Queued(Deferred),
+}
+
+/// Words where no target answered. The books say how the call really ended.
+pub(super) fn degraded(mut books: Books, outgoing: &Outgoing<'_>, (said, first): (&Said, &Target)) -> Answer {
+    let (words, kind) = match said {
+        Said::Template(words) => (words, Degraded::Template),
+        Said::Queued(deferred) => (&deferred.words, Degraded::Queued(deferred.id)),
+    };
+    let reference = kind.reference().map(|id| id.to_string());
     let attempts = books.attempts().to_vec();
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let model = first.model.as_str();
-    let words = Words { text: words, request_id: outgoing.request_id, model, created };
+    let reference = reference.as_deref();
+    let words = Words { text: words, reference, request_id: outgoing.request_id, model, created };
     let body = if outgoing.stream { words.stream() } else { words.whole() };
     let (_, cost) = books.bill();
     close(&mut books);
@@ -74,7 +88,7 @@ pub(super) fn degraded(mut books: Books, outgoing: &Outgoing<'_>, (words, first)
         model: first.model.clone(),
         tier: first.tier.clone(),
         attempts,
-        degraded: Some(Degraded::Template),
+        degraded: Some(kind),
         checks: CheckReport::default(),
         stream: outgoing.stream,
         usage: None,

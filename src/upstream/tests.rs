@@ -5,6 +5,7 @@ mod hedging;
 mod recovery;
 mod relaying;
 mod streams;
+mod waiting;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -20,6 +20,7 @@ mod commands;
 #[cfg(target_os = "linux")]
 mod cut_short;
 mod decision_cache;
+mod deferred;
 mod degraded;
 mod dialects;
 mod drift;

@@ -27,9 +27,26 @@ fn a_policy_may_be_degraded_to_answers_of_the_cache() {
     };
     let [word, both] = [read("'cached'"), read("{ cached = true, text = 'Later.' }")];
 
-    assert_eq!(word.degraded, Degraded { cached: LastKept::Given, text: None });
+    assert_eq!(word.degraded, Degraded { cached: LastKept::Given, ..Degraded::default() });
     assert_eq!((both.degraded.cached, both.degraded.text.as_deref()), (LastKept::Given, Some("Later.")));
     assert_eq!(word.latency, Some(Latency::Batch));
+}
+
+#[test]
+fn a_policy_may_have_requests_wait_for_an_answer() {
+    let read = |degraded: &str| {
+        let file = format!("{RIGHT}\n[policies.chat]\nquality = 0.5\ndegraded = {degraded}");
+        load_file(&file).expect("a right file").policy("chat").expect("a policy").recovery.degraded.clone()
+    };
+    let (word, table) = (read("'queued'"), read("{ queued = true, text = 'Later.' }"));
+    let own = read("{ queued = 'Wait for {reference}.' }");
+    let not = read("{ queued = false, text = 'Later.' }");
+
+    assert_eq!(word, Degraded { queued: Some(Degraded::QUEUED.into()), ..Degraded::default() });
+    assert!(Degraded::QUEUED.contains(Degraded::REFERENCE));
+    assert_eq!((table.queued.as_deref(), table.text.as_deref()), (Some(Degraded::QUEUED), Some("Later.")));
+    assert_eq!((own.queued.as_deref(), own.text), (Some("Wait for {reference}."), None));
+    assert_eq!((not.queued, not.text.as_deref()), (None, Some("Later.")));
 }
 
 #[test]
@@ -105,6 +122,12 @@ fn wrong_words_and_ranges_are_named() {
         ("[policies.chat]\nquality = 1\nlatency = 'soon'", "policies.chat.latency"),
         ("[policies.chat]\nquality = 1\ndegraded = 'cached'", "policies.chat.degraded"),
         ("[policies.chat]\nquality = 1\ndegraded = { cached = false }", "policies.chat.degraded"),
+        ("[policies.chat]\nquality = 1\ndegraded = { queued = false }", "policies.chat.degraded"),
+        ("[policies.chat]\nquality = 1\ndegraded = { queued = 'Wait.' }", "policies.chat.degraded.queued"),
+        ("[policies.chat]\nquality = 1\ndegraded = { queued = 7, text = 'Later.' }", "policies.chat.degraded.queued"),
+        ("[deferred]\nmax_entries = 0", "deferred.max_entries"),
+        ("[deferred]\nat_once = 65", "deferred.at_once"),
+        ("[deferred]\npause = '5m'", "deferred.longest_pause"),
         (
             "[policies.chat]\nquality = 1\ndegraded = { cashed = true, text = 'Later.' }",
             "policies.chat.degraded.cashed",
