@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::ask::{Turn, ask};
 use crate::chat::error::ChatError;
+use crate::chat::native::request::Choice;
 use crate::chat::options::RouterOptions;
 use crate::domain::prompt::{Prompt, Shape, estimate_tokens};
 
@@ -72,13 +73,15 @@ impl ChatRequest {
         let stream = field("stream").map(|raw| boolean("stream", raw)).transpose()?.unwrap_or(false);
         let wants_usage = field("stream_options").is_some_and(includes_usage);
         let messages = Messages::read(field("messages"))?;
+        let tools = length(field("tools")) + length(field("functions"));
         let shape = Shape {
             turns: messages.turns.len(),
             input_tokens: messages.tokens + estimate_tokens(field("tools").map_or(0, |raw| raw.get().len())),
             max_output_tokens: output_limit(field("max_completion_tokens")).or(output_limit(field("max_tokens"))),
             images: messages.images,
             remote_images: messages.remote_images,
-            tools: length(field("tools")) + length(field("functions")),
+            tools,
+            must_call: tools > 0 && Choice::is_forced(field("tool_choice"), field("function_call")),
             json_schema: field("response_format").is_some_and(is_json_schema),
             system_digest: messages.system_digest(),
             opening_digest: messages.opening_digest(),

@@ -1,4 +1,20 @@
-//! The providers that speak OpenAI's dialect, and what each of them wants otherwise.
+//! The providers that speak OpenAI's dialect, and what each of them wants otherwise; and what is known of a model wherever it is asked.
+
+/// Models that refuse to be made to call a tool.
+const CALL_AT_WILL: [&str; 3] = ["opus-5-5", "sonnet-5-5", "fable-5-1"];
+
+/// Whether a model, as its upstream names it, can be made to call a tool. One of which nothing is known can.
+#[must_use]
+pub fn takes_forced_tools(upstream_model: &str) -> bool {
+    !is_one_of(upstream_model, &CALL_AT_WILL)
+}
+
+/// Whether a model is one of these. Some write its version with a dot.
+#[must_use]
+pub fn is_one_of(upstream_model: &str, names: &[&str]) -> bool {
+    let model = upstream_model.replace('.', "-");
+    names.iter().any(|name| model.contains(name))
+}
 
 /// A provider of OpenAI's dialect whose ways are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -570,6 +570,71 @@ async fn pictures_by_address_keep_bedrock_from_being_asked_and_those_in_the_requ
 }
 
 #[tokio::test]
+async fn a_model_that_cannot_be_made_to_call_a_tool_leaves_the_call_to_another() {
+    let parameters = json!({ "type": "object", "properties": { "town": { "type": "string" } } });
+    let tool = json!([{ "type": "function", "function": { "name": "weather", "parameters": parameters } }]);
+    let claudes = json!([{ "name": "weather", "input_schema": parameters }]);
+    let flat = json!([{ "type": "function", "name": "weather", "parameters": parameters }]);
+    let ask = json!([{ "role": "user", "content": "Weather in Bonn?" }]);
+    let calls = [
+        ("/v1/chat/completions", json!({ "messages": ask, "tools": tool, "tool_choice": "required" })),
+        (
+            "/v1/messages",
+            json!({ "max_tokens": 9, "messages": ask, "tools": claudes, "tool_choice": { "type": "tool", "name": "weather" } }),
+        ),
+        ("/v1/responses", json!({ "input": "Weather in Bonn?", "tools": flat, "tool_choice": "required" })),
+    ];
+    let setup = |first: &FakeUpstream, last: &FakeUpstream, model: &str| {
+        let mut setup = Setup::tiers(&[first.base_url(), last.base_url()])
+            .with("[policies.balanced]\nquality = 1.0\nallow_weaker_fallback = false\n");
+        setup.toml = setup.toml.replacen("[upstreams.last]", &format!("[upstreams.last]\n{}", anthropic().toml), 1);
+        setup.toml = setup.toml.replacen("name = \"dear\"", &format!("name = \"dear\"\n{model}"), 1);
+        setup.environment.push(("KEY".to_owned(), KEY.to_owned()));
+        setup
+    };
+    let opus = r#"upstream_model = "claude-opus-5-5""#;
+    for (path, mut body) in calls {
+        body["model"] = json!("auto");
+        let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+        let last = FakeUpstream::script([whole_answer(anthropic().answer)]).await;
+        let app = TestApp::start(setup(&first, &last, opus)).await;
+
+        let decision = app.post("/v1/route", &chat_of(&body, &tool)).await.json();
+        let forced = app.post(path, &body).await;
+        body["tool_choice"] = if path == "/v1/messages" { json!({ "type": "auto" }) } else { json!("auto") };
+        let free = app.post(path, &body).await;
+
+        assert_eq!(decision["candidates"][1]["excluded_by"], "needs_forced_tools", "{decision}");
+        assert_eq!((forced.status, forced.header("x-trimtab-model")), (200, "cheap"), "{path}: {}", forced.text);
+        assert_eq!((free.status, free.header("x-trimtab-model")), (200, "dear"), "{path}: {}", free.text);
+        assert_eq!((first.requests().len(), last.requests().len()), (1, 1), "{path}");
+    }
+    for (model, takes) in [
+        (r#"upstream_model = "claude-opus-4-7""#, true),
+        ("upstream_model = \"claude-opus-4-7\"\nforced_tools = false", false),
+    ] {
+        let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+        let last = FakeUpstream::script([whole_answer(anthropic().answer)]).await;
+        let app = TestApp::start(setup(&first, &last, model)).await;
+        let body = json!({ "model": "auto", "messages": ask, "tools": tool, "tool_choice": "required" });
+
+        let reply = app.post("/v1/chat/completions", &body).await;
+
+        assert_eq!(reply.header("x-trimtab-model"), if takes { "dear" } else { "cheap" }, "{model}: {}", reply.text);
+    }
+}
+
+/// A request of any dialect as `/v1/route` takes it.
+fn chat_of(body: &Value, tool: &Value) -> Value {
+    let ask = json!([{ "role": "user", "content": "Weather in Bonn?" }]);
+    let mut body = body.clone();
+    body["messages"] = ask;
+    body["tools"] = tool.clone();
+    body["tool_choice"] = json!("required");
+    body
+}
+
+#[tokio::test]
 async fn what_was_written_to_a_cache_is_billed_at_its_own_price() {
     let answer = r#"{"id":"m","model":"x","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":100,"cache_read_input_tokens":200,"cache_creation_input_tokens":700,"output_tokens":100}}"#;
     let converse = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":100,"cacheReadInputTokens":200,"cacheWriteInputTokens":700,"outputTokens":100}}"#;
