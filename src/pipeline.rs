@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, UnknownName, Wanted, Weaker, Wishes};
 use crate::chat::openai::ChatRequest;
+use crate::domain::api::{Api, Told};
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, Held, NoCandidate, Question, Reason, decide};
 use crate::domain::drift::Sighting;
@@ -98,17 +99,8 @@ pub struct Call {
     pub draw: Probability,
     /// What was asked.
     pub chat: ChatRequest,
-    /// Whether the caller reads chat completions or another dialect.
-    pub told: Told,
-}
-
-/// In which words an answer is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// As a chat completion, as it comes.
-    AsItIs,
-    /// In another dialect, for which it must be understood.
-    Anew,
+    /// The API by which it came, whose dialect the caller reads.
+    pub api: Api,
 }
 
 /// A decision with what led to it.
@@ -222,7 +214,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     };
     let outgoing = Outgoing {
         path: "/chat/completions",
-        expects: match call.told {
+        expects: match call.api.told() {
             Told::AsItIs => Expects::Completion,
             Told::Anew => Expects::Translatable,
         },

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::api::Api;
 use crate::domain::ids::DecisionId;
 use crate::domain::outcome::Outcome;
 use crate::domain::scores::{Scorer, Scores};
@@ -32,6 +33,7 @@ pub fn note_embeddings(app: &App, call: &EmbeddingsCall, routed: &Routed) -> imp
     if let Some(journal) = &app.journal {
         journal.record_decision(DecisionRecord {
             kind: DecisionKind::Embeddings,
+            api: Some(Api::Embeddings),
             caller: call.caller.clone(),
             sentence: routed.sentence.clone(),
             input_tokens: call.request.input_tokens,
@@ -71,6 +73,7 @@ fn note(app: &App, call: &Call, routed: &Routed, kind: DecisionKind) {
     tracing::debug!(
         decision = %call.id,
         request = call.request_id,
+        api = call.api.as_str(),
         caller = %call.caller,
         model = %decision.model,
         tier = %decision.tier,
@@ -84,6 +87,7 @@ fn note(app: &App, call: &Call, routed: &Routed, kind: DecisionKind) {
     let options = &call.chat.options;
     journal.record_decision(DecisionRecord {
         kind,
+        api: Some(call.api),
         caller: call.caller.clone(),
         sentence: routed.sentence.clone(),
         encoder: routed.encoder.clone(),

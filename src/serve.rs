@@ -24,6 +24,7 @@ use crate::cache::Cache;
 use crate::chat::openai::ChatRequest;
 use crate::config::{Config, FeedbackScope};
 use crate::demo;
+use crate::domain::api::Api;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
 use crate::drift::Drift;
@@ -40,7 +41,7 @@ use crate::model::registry::{Prepared, Registry};
 use crate::model::runtime::{self, RuntimeError, RuntimeMissing};
 use crate::model::shelf::Shelf;
 use crate::model::watch::{Watch, Watcher};
-use crate::pipeline::{App, Call, Told};
+use crate::pipeline::{App, Call};
 use crate::retrain::Retrainer;
 use crate::retrain::bundles::Bundles;
 use crate::serve::drift::{look_for_drift, watch_drift};
@@ -196,7 +197,7 @@ pub fn local_call(chat: ChatRequest) -> Call {
         at_unix_ms: now_unix_ms(),
         draw: Probability::clamped(rand::random::<f64>()),
         chat,
-        told: Told::AsItIs,
+        api: Api::Route,
     }
 }
 

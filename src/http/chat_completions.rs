@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::chat::openai::ChatRequest;
 use crate::chat::options::{CacheControl, RouterOptions};
+use crate::domain::api::Api;
 use crate::domain::ids::DecisionId;
 use crate::domain::money::NanoUsd;
 use crate::domain::probability::Probability;
@@ -18,7 +19,7 @@ use crate::http::body::read_json;
 use crate::http::error::ApiError;
 use crate::http::headers::{ATTEMPTS, DEGRADED, ESCALATED, Served, attempts_line, decision_headers, escalated_line};
 use crate::http::state::Server;
-use crate::pipeline::{Call, Routed, Told, complete};
+use crate::pipeline::{Call, Routed, complete};
 use crate::upstream::dispatch::Answer;
 
 /// Decides, calls the chosen model, and answers as it answers.
@@ -64,7 +65,7 @@ pub fn read(mut chat: ChatRequest, headers: &HeaderMap) -> Result<ChatRequest, A
     Ok(chat)
 }
 
-/// A call, from what admission knows and what was read.
+/// A call of chat completions, from what admission knows and what was read.
 #[must_use]
 pub fn call(admitted: &Admitted, chat: ChatRequest) -> Call {
     Call {
@@ -75,7 +76,7 @@ pub fn call(admitted: &Admitted, chat: ChatRequest) -> Call {
         at_unix_ms: admitted.at_unix_ms,
         draw: Probability::clamped(rand::random::<f64>()),
         chat,
-        told: Told::AsItIs,
+        api: Api::Chat,
     }
 }
 

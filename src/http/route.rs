@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
+use crate::domain::api::Api;
 use crate::domain::ids::ModelName;
 use crate::http::admission::Admitted;
 use crate::http::body::{json_text, read_json};
@@ -37,7 +38,7 @@ pub async fn one(
     Extension(admitted): Extension<Admitted>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let call = read_call(&server, &admitted, request).await?;
+    let call = Call { api: Api::Route, ..read_call(&server, &admitted, request).await? };
     let routed = route(&server.app, &call).await?;
     let expected =
         routed.decision.considered.iter().find(|one| one.model == routed.decision.model).and_then(|one| one.cost);
@@ -75,7 +76,7 @@ async fn entry(
     headers: &HeaderMap,
     request: &RawValue,
 ) -> Result<Value, ApiError> {
-    let call = call(admitted, read(ChatRequest::from_text(request.get())?, headers)?);
+    let call = Call { api: Api::Route, ..call(admitted, read(ChatRequest::from_text(request.get())?, headers)?) };
     let routed = route(&server.app, &call).await?;
     Ok(json!(show(server, &call, &routed)))
 }

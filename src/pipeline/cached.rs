@@ -10,6 +10,7 @@ use crate::cache::{Cache, Hit, Kept, Likeness, Place, Point};
 use crate::chat::dialect::translatable;
 use crate::chat::options::CacheControl;
 use crate::chat::replay::{UsageChunk, replay};
+use crate::domain::api::Told;
 use crate::domain::check::CheckReport;
 use crate::domain::decide::{Considered, Decision, Reason};
 use crate::domain::ids::UpstreamId;
@@ -18,7 +19,7 @@ use crate::domain::outcome::Class;
 use crate::domain::prompt::Prompt;
 use crate::domain::recovery::{LastKept, Recovery};
 use crate::pipeline::gathered::Gathered;
-use crate::pipeline::{App, Call, Routed, Told};
+use crate::pipeline::{App, Call, Routed};
 use crate::records;
 use crate::upstream::books::Books;
 use crate::upstream::dispatch::{self, Answer, StandIn};
@@ -105,7 +106,7 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
     };
     let now = call.started.into_std();
     // An answer that only looks like one may be kept for those who want it as it is; it cannot be told anew.
-    let is_tellable = |hit: &Hit| match call.told {
+    let is_tellable = |hit: &Hit| match call.api.told() {
         Told::AsItIs => true,
         Told::Anew => translatable(hit.kept.body.clone()).is_ok(),
     };
