@@ -210,6 +210,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     };
     let body = |upstream_model: &str, reader: Reader| match reader {
         Reader::Server => call.chat.body_for(upstream_model),
+        Reader::ThoughtfulServer => call.chat.body_with_thoughts(upstream_model),
         Reader::Translation => call.chat.body_to_translate(upstream_model),
     };
     let outgoing = Outgoing {

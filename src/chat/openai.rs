@@ -1,8 +1,8 @@
 //! The chat completions request: the fields that routing acts on are read, everything else passes through untouched.
 
+mod body;
 pub mod sameness;
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -106,49 +106,6 @@ impl ChatRequest {
     pub fn field(&self, name: &str) -> Option<&RawValue> {
         let (_, raw) = self.fields.iter().find(|(key, _)| key == name)?;
         Some(raw.as_ref()).filter(|raw| raw.get() != "null")
-    }
-
-    /// The body for an upstream of OpenAI's dialect: its own model name, no `trimtab` object, and for a stream a request for usage. All
-    /// other fields are the client's bytes.
-    #[must_use]
-    pub fn body_for(&self, upstream_model: &str) -> Bytes {
-        self.body(upstream_model, &[])
-    }
-
-    /// The same for an upstream that it will be translated for: with the marks, thoughts and settings of other dialects, which a server
-    /// of OpenAI's may refuse.
-    #[must_use]
-    pub fn body_to_translate(&self, upstream_model: &str) -> Bytes {
-        self.body(upstream_model, &self.aside)
-    }
-
-    fn body(&self, upstream_model: &str, aside: &[(String, Box<RawValue>)]) -> Bytes {
-        let size = self.fields.iter().chain(aside).map(|(key, raw)| key.len() + raw.get().len() + 4).sum::<usize>();
-        let mut body = Vec::with_capacity(size + upstream_model.len() + 64);
-        body.extend_from_slice(b"{\"model\":");
-        push_json(&mut body, upstream_model);
-        let is_aside = |name: &str| aside.iter().any(|(key, _)| key == name);
-        for (key, raw) in self.fields.iter().filter(|(key, _)| !is_aside(key)).chain(aside) {
-            let injects = self.stream && key == "stream_options" && !self.wants_usage;
-            if !injects {
-                push_field(&mut body, key, raw.get());
-            }
-        }
-        if self.stream && !self.wants_usage {
-            push_field(&mut body, "stream_options", &self.stream_options_with_usage());
-        }
-        body.push(b'}');
-        Bytes::from(body)
-    }
-
-    /// The client's stream options with `include_usage` switched on.
-    fn stream_options_with_usage(&self) -> String {
-        let given = self.fields.iter().find(|(key, _)| key == "stream_options");
-        let mut options = given
-            .and_then(|(_, raw)| serde_json::from_str::<serde_json::Map<String, Value>>(raw.get()).ok())
-            .unwrap_or_default();
-        options.insert("include_usage".to_owned(), Value::Bool(true));
-        Value::Object(options).to_string()
     }
 }
 

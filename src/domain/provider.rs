@@ -41,6 +41,18 @@ pub enum Preset {
     LlamaCpp,
 }
 
+/// What a provider of OpenAI's dialect makes of the thoughts of earlier turns, which stand in assistant messages beside what was said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Thoughts {
+    /// It takes or ignores what the client sends, or nothing is known: they go there as they came.
+    #[default]
+    AsSent,
+    /// It refuses a request with one of these fields.
+    Refused(&'static [&'static str]),
+    /// It refuses calls of tools without the thoughts that led to them, as `reasoning_content`, and ignores those that it does not need.
+    Wanted,
+}
+
 impl Preset {
     /// Every preset with the word for it in the configuration.
     pub const WORDS: [(&'static str, Self); 10] = [
@@ -96,6 +108,22 @@ impl Preset {
             Self::DeepSeek | Self::Together | Self::Fireworks => &["store", "service_tier", "prompt_cache_key"],
             Self::Xai => &["logit_bias", "store", "service_tier"],
             Self::OpenRouter | Self::Ollama | Self::Vllm | Self::LlamaCpp => &[],
+        }
+    }
+
+    /// What the provider makes of the thoughts of earlier turns.
+    #[must_use]
+    pub const fn thoughts(self) -> Thoughts {
+        match self {
+            // Its own thoughts are parts of `content`.
+            Self::Mistral => {
+                Thoughts::Refused(&["reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"])
+            }
+            // Its own thoughts are `reasoning`, which its models that think take back.
+            Self::Groq => Thoughts::Refused(&["reasoning_content", "reasoning_details", "thinking_blocks"]),
+            Self::DeepSeek => Thoughts::Wanted,
+            Self::Together | Self::Xai | Self::OpenRouter | Self::Fireworks => Thoughts::AsSent,
+            Self::Ollama | Self::Vllm | Self::LlamaCpp => Thoughts::AsSent,
         }
     }
 

@@ -15,9 +15,10 @@ use thiserror::Error;
 use crate::chat::native::Delivery;
 use crate::chat::native::quirks::Quirks;
 use crate::domain::ids::UpstreamId;
+use crate::domain::provider::Thoughts;
 use crate::upstream::classify::{Trouble, retry_hint};
 use crate::upstream::dialect::{Asking, Dialect, Spoken};
-use crate::upstream::dispatch::Outgoing;
+use crate::upstream::dispatch::{Outgoing, Reader};
 use crate::upstream::said::{self, Said};
 use crate::upstream::scrub::Scrubber;
 use crate::upstream::sign::{Signer, Signing};
@@ -241,7 +242,7 @@ impl Upstream {
 
     /// Asks for a model in the upstream's dialect and waits for the response headers, without a limit of its own but the one on connecting.
     pub(crate) async fn send(&self, outgoing: &Outgoing<'_>, model: &str) -> Result<Response, Trouble> {
-        let body = self.quirks.apply((outgoing.body)(model, self.dialect.reader()));
+        let body = self.quirks.apply((outgoing.body)(model, self.reader()));
         let Spoken { path, query, body } =
             self.dialect.speak(outgoing, Asking { model, base: self.base.path(), body })?;
         // Clients of Responses are spoken for in their own words, which may hold what the operator leaves out.
@@ -260,6 +261,14 @@ impl Upstream {
             call = call.header(REQUEST_ID, id);
         }
         call.body(body).send().await.map_err(|error| trouble(&error))
+    }
+
+    /// Who reads the body of a call.
+    const fn reader(&self) -> Reader {
+        match (self.dialect.reader(), self.quirks.thoughts) {
+            (Reader::Server, Thoughts::Wanted) => Reader::ThoughtfulServer,
+            (reader, Thoughts::AsSent | Thoughts::Refused(_) | Thoughts::Wanted) => reader,
+        }
     }
 
     fn url(&self, path: &str, query: Option<(&'static str, String)>) -> Url {

@@ -635,6 +635,64 @@ fn chat_of(body: &Value, tool: &Value) -> Value {
 }
 
 #[tokio::test]
+async fn thoughts_of_earlier_turns_go_where_they_are_wanted_and_not_where_they_are_refused() {
+    let tool = json!({ "name": "now", "parameters": { "type": "object" } });
+    let call = json!({ "id": "c1", "type": "function", "function": { "name": "now", "arguments": "{}" } });
+    let mut signed = call.clone();
+    signed["extra_content"] = json!({ "google": { "thought_signature": "Z29v" } });
+    let chat_body = json!({ "tools": [{ "type": "function", "function": tool }], "messages": [
+        { "role": "user", "content": "What time is it?" },
+        { "role": "assistant", "content": null, "reasoning_content": "A clock.", "thinking_blocks": [], "tool_calls": [signed] },
+        { "role": "tool", "tool_call_id": "c1", "content": "noon" },
+    ] });
+    let messages = json!({ "max_tokens": 9, "tools": [{ "name": "now", "input_schema": { "type": "object" } }], "messages": [
+        { "role": "user", "content": "What time is it?" },
+        { "role": "assistant", "content": [
+            { "type": "thinking", "thinking": "A clock.", "signature": "" },
+            { "type": "tool_use", "id": "c1", "name": "now", "input": {} },
+        ] },
+        { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "c1", "content": "noon" }] },
+    ] });
+    let responses = json!({ "tools": [{ "type": "function", "name": "now", "parameters": { "type": "object" } }], "input": [
+        { "role": "user", "content": "What time is it?" },
+        { "type": "reasoning", "id": "rs_1", "summary": [{ "type": "summary_text", "text": "A clock." }] },
+        { "type": "function_call", "call_id": "c1", "name": "now", "arguments": "{}" },
+        { "type": "function_call_output", "call_id": "c1", "output": "noon" },
+    ] });
+    let asks = [("/v1/chat/completions", chat_body), ("/v1/messages", messages), ("/v1/responses", responses)];
+    for (preset, thought) in [("deepseek", true), ("mistral", false), ("groq", false)] {
+        for (path, body) in &asks {
+            let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+            let mut setup = Setup::tiers(&[first.base_url()]);
+            let with_preset = format!("[upstreams.first]\npreset = \"{preset}\"");
+            setup.toml = setup.toml.replacen("[upstreams.first]", &with_preset, 1);
+            let app = TestApp::start(setup).await;
+            let mut body = body.clone();
+            body["model"] = json!("cheap");
+
+            let reply = app.post(path, &body).await;
+
+            assert_eq!(reply.status, 200, "{preset} {path}: {}", reply.text);
+            let sent: Value = serde_json::from_slice(&first.requests()[0].body).unwrap();
+            let said = &sent["messages"][1];
+            assert_eq!(said["reasoning_content"] == "A clock.", thought, "{preset} {path}: {sent}");
+            assert_eq!(said["tool_calls"][0]["id"], "c1", "{preset} {path}: {sent}");
+            if !thought {
+                assert!(said.get("reasoning_content").is_none() && said.get("thinking_blocks").is_none(), "{sent}");
+                assert_eq!(said["tool_calls"][0], call, "{preset} {path}");
+            }
+        }
+    }
+    let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+    let app = TestApp::start(Setup::tiers(&[first.base_url()])).await;
+    let mut body = asks[1].1.clone();
+    body["model"] = json!("cheap");
+    app.post("/v1/messages", &body).await;
+    let sent: Value = serde_json::from_slice(&first.requests()[0].body).unwrap();
+    assert!(sent["messages"][1].get("reasoning_content").is_none(), "nobody said that it is wanted: {sent}");
+}
+
+#[tokio::test]
 async fn what_was_written_to_a_cache_is_billed_at_its_own_price() {
     let answer = r#"{"id":"m","model":"x","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":100,"cache_read_input_tokens":200,"cache_creation_input_tokens":700,"output_tokens":100}}"#;
     let converse = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":100,"cacheReadInputTokens":200,"cacheWriteInputTokens":700,"outputTokens":100}}"#;
