@@ -11,6 +11,7 @@
 //! [`complete`] walks to the end. One snapshot of the model generation is taken per call. A scoring failure never fails a call: it is
 //! evidence, and the default tier answers.
 
+mod admission;
 pub mod cached;
 mod care;
 pub mod embeddings;
@@ -26,15 +27,13 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, UnknownName, Wanted, Weaker, Wishes};
 use crate::chat::openai::ChatRequest;
-use crate::domain::api::{Api, Told};
+use crate::domain::api::Told;
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, Held, NoCandidate, Question, Reason, decide};
 use crate::domain::drift::Sighting;
 use crate::domain::explain::sentence;
-use crate::domain::ids::{CallerId, DecisionId};
 use crate::domain::look::{Size, Stake};
 use crate::domain::policy::{CarefulMode, Limits, Policy};
-use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
 use crate::domain::recovery::Recovery;
 use crate::domain::resilience::RetrySettings;
@@ -51,6 +50,7 @@ use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Answer, DispatchError, Expects, Outgoing, Plan, Reader, dispatch};
 
+pub use crate::pipeline::admission::Admission;
 use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
 use crate::pipeline::turn::conversation;
 pub use crate::pipeline::turn::{FoundBy, SessionEvent, SessionTurn};
@@ -85,22 +85,10 @@ pub struct App {
 /// One admitted request.
 #[derive(Debug)]
 pub struct Call {
-    /// The decision's name, made at the edge.
-    pub id: DecisionId,
-    /// Who called.
-    pub caller: CallerId,
-    /// The name of the request in logs, the client's own where it sent one.
-    pub request_id: String,
-    /// When it was admitted.
-    pub started: Instant,
-    /// The same moment on the wall clock, in milliseconds since 1970.
-    pub at_unix_ms: u64,
-    /// A uniform draw from 0..1, for exploration.
-    pub draw: Probability,
+    /// What is known of it beside what was asked.
+    pub admission: Admission,
     /// What was asked.
     pub chat: ChatRequest,
-    /// The API by which it came, whose dialect the caller reads.
-    pub api: Api,
 }
 
 /// A decision with what led to it.
@@ -197,14 +185,14 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
         Looked::Open(status, place) => (status, place),
     };
     let routed = Routed { cache, ..choose(app, &call).await.map_err(nothing)? };
-    let books = Books::open(call.started, records::note_completion(app, &call, &routed)).holding(guard);
+    let books = Books::open(call.admission.started, records::note_completion(app, &call, &routed)).holding(guard);
     let recovery = &routed.recovery;
     let wishes = Wishes { chain: &recovery.chain, weaker: routed.weaker_fallback };
     let plan = Plan {
         targets: app.catalog.targets_for(&routed.decision, &call.chat.prompt.shape, wishes),
-        deadline: call.started + app.request_timeout,
+        deadline: call.admission.deadline(app),
         retry: care::retry(app, &call, recovery),
-        jitter: call.draw.get(),
+        jitter: call.admission.draw.get(),
         care: care::care(app, &call, (recovery, place.as_ref())),
         traffic: Arc::clone(&app.traffic),
     };
@@ -215,14 +203,14 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
     };
     let outgoing = Outgoing {
         path: "/chat/completions",
-        expects: match call.api.told() {
+        expects: match call.admission.api.told() {
             Told::AsItIs => Expects::Completion,
             Told::Anew => Expects::Translatable,
         },
         stream: call.chat.stream,
         wants_usage: call.chat.wants_usage,
         body: &body,
-        request_id: &call.request_id,
+        request_id: &call.admission.request_id,
         prompt_tokens: call.chat.prompt.shape.input_tokens,
     };
     match dispatch(plan, &outgoing, books).await {
@@ -253,7 +241,7 @@ fn named(call: &Call, candidate: &Candidate) -> Routed {
     let considered = Considered::unweighed(candidate.model.clone(), candidate.tier.clone(), candidate.rank);
     let decision = Decision::only(considered, Reason::Named);
     let sentence = sentence(&decision, None);
-    Routed::undecided(decision, sentence, call.started)
+    Routed::undecided(decision, sentence, call.admission.started)
 }
 
 async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Result<Routed, NoCandidate> {
@@ -292,7 +280,7 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
         scores: Some(scores),
         sentence,
         session,
-        took: call.started.elapsed(),
+        took: call.admission.started.elapsed(),
         cache: CacheStatus::Off,
         weaker_fallback: if policy.allow_weaker_fallback { Weaker::Allowed } else { Weaker::Forbidden },
         recovery: policy.recovery.clone(),
@@ -307,7 +295,7 @@ fn seen<'a>(call: &Call, scores: &Scores, generation: &'a Generation) -> Seen<'a
         bundle: generation.id(),
         sighting: Sighting::of(scores, generation.labels().tiers().len(), prompt.signals.chars),
         judged: if unfamiliar { Judgeable::No } else { Judgeable::Yes },
-        at_unix_ms: call.at_unix_ms,
+        at_unix_ms: call.admission.at_unix_ms,
     }
 }
 
@@ -361,7 +349,7 @@ impl Decider<'_> {
             policy: self.policy,
             limits: self.limits,
             held: self.held.as_ref().map(|held| Held { model: &held.model, cached_tokens: held.cached_tokens }),
-            draw: self.call.draw,
+            draw: self.call.admission.draw,
         })
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::domain::api::Api;
 use crate::domain::ids::DecisionId;
 use crate::domain::outcome::Outcome;
 use crate::domain::scores::{Scorer, Scores};
@@ -18,7 +17,7 @@ pub fn note_route(app: &App, call: &Call, routed: &Routed) {
 /// Notes a decision that a model is called for, and gives what is to be done with the outcome: one call, from whichever thread ends it.
 pub fn note_completion(app: &App, call: &Call, routed: &Routed) -> impl FnOnce(Outcome) + Send + 'static {
     note(app, call, routed, DecisionKind::Completion);
-    let ending = ending(app, (call.id, call.at_unix_ms, call.chat.stream));
+    let ending = ending(app, (call.admission.id, call.admission.at_unix_ms, call.chat.stream));
     let checked = routed.is_checked().then(|| (Arc::clone(&app.metrics), routed.decision.policy.clone()));
     move |outcome: Outcome| {
         if let Some((metrics, policy)) = checked {
@@ -33,14 +32,14 @@ pub fn note_embeddings(app: &App, call: &EmbeddingsCall, routed: &Routed) -> imp
     if let Some(journal) = &app.journal {
         journal.record_decision(DecisionRecord {
             kind: DecisionKind::Embeddings,
-            api: Some(Api::Embeddings),
-            caller: call.caller.clone(),
+            api: Some(call.admission.api),
+            caller: call.admission.caller.clone(),
             sentence: routed.sentence.clone(),
             input_tokens: call.request.input_tokens,
-            ..DecisionRecord::of(call.id, call.at_unix_ms, &routed.decision)
+            ..DecisionRecord::of(call.admission.id, call.admission.at_unix_ms, &routed.decision)
         });
     }
-    ending(app, (call.id, call.at_unix_ms, false))
+    ending(app, (call.admission.id, call.admission.at_unix_ms, false))
 }
 
 /// What is to be done with the outcome of a call: its id, when it came, and whether its answer is streamed.
@@ -71,10 +70,10 @@ fn ending(app: &App, (id, at_unix_ms, stream): (DecisionId, u64, bool)) -> impl 
 fn note(app: &App, call: &Call, routed: &Routed, kind: DecisionKind) {
     let decision = &routed.decision;
     tracing::debug!(
-        decision = %call.id,
-        request = call.request_id,
-        api = call.api.as_str(),
-        caller = %call.caller,
+        decision = %call.admission.id,
+        request = call.admission.request_id,
+        api = call.admission.api.as_str(),
+        caller = %call.admission.caller,
         model = %decision.model,
         tier = %decision.tier,
         reason = decision.reason.as_str(),
@@ -87,8 +86,8 @@ fn note(app: &App, call: &Call, routed: &Routed, kind: DecisionKind) {
     let options = &call.chat.options;
     journal.record_decision(DecisionRecord {
         kind,
-        api: Some(call.api),
-        caller: call.caller.clone(),
+        api: Some(call.admission.api),
+        caller: call.admission.caller.clone(),
         sentence: routed.sentence.clone(),
         encoder: routed.encoder.clone(),
         scorer: scores.map(|scores| scorer_word(scores.scorer).to_owned()),
@@ -102,7 +101,7 @@ fn note(app: &App, call: &Call, routed: &Routed, kind: DecisionKind) {
         route_us: u64::try_from(routed.took.as_micros()).unwrap_or(u64::MAX),
         session: options.session.clone(),
         tags: (!options.tags.is_empty()).then(|| options.tags.clone().into()),
-        ..DecisionRecord::of(call.id, call.at_unix_ms, decision)
+        ..DecisionRecord::of(call.admission.id, call.admission.at_unix_ms, decision)
     });
 }
 

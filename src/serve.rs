@@ -41,7 +41,7 @@ use crate::model::registry::{Prepared, Registry};
 use crate::model::runtime::{self, RuntimeError, RuntimeMissing};
 use crate::model::shelf::Shelf;
 use crate::model::watch::{Watch, Watcher};
-use crate::pipeline::{App, Call};
+use crate::pipeline::{Admission, App, Call};
 use crate::retrain::Retrainer;
 use crate::retrain::bundles::Bundles;
 use crate::serve::drift::{look_for_drift, watch_drift};
@@ -189,21 +189,17 @@ pub fn build_app(config: &Config) -> Result<App, ServeError> {
 /// A call that came from this process.
 #[must_use]
 pub fn local_call(chat: ChatRequest) -> Call {
-    Call {
-        id: new_decision_id(),
+    let admission = Admission {
+        // A UUID version 7, so that the names of decisions sort by time.
+        id: DecisionId::from_u128(Uuid::now_v7().as_u128()),
         caller: CallerId::from("local"),
         request_id: String::new(),
         started: Instant::now(),
         at_unix_ms: now_unix_ms(),
         draw: Probability::clamped(rand::random::<f64>()),
-        chat,
         api: Api::Route,
-    }
-}
-
-/// A UUID version 7, so that the names of decisions sort by time.
-fn new_decision_id() -> DecisionId {
-    DecisionId::from_u128(Uuid::now_v7().as_u128())
+    };
+    Call { admission, chat }
 }
 
 async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ServeError> {

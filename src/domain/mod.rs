@@ -34,5 +34,6 @@ pub mod signals;
 pub mod steps;
 pub mod task;
 pub mod time;
+pub mod timeouts;
 pub mod unknown;
 pub mod utility;

@@ -20,7 +20,7 @@ use crate::chat::openai::ChatRequest;
 use crate::domain::api::Api;
 use crate::http::admission::Admitted;
 use crate::http::body::read_json;
-use crate::http::chat_completions::{answer_headers, call, explain_failure, read as with_headers};
+use crate::http::chat_completions::{answer_headers, explain_failure, read as with_headers};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
 use crate::pipeline::{Call, complete};
@@ -59,8 +59,9 @@ where
     let headers = request.headers().clone();
     let body = read_json(request, server.body_limits).await?;
     let (chat, writer) = read(&body)?;
-    let call = Call { api, ..call(&admitted, with_headers(chat, &headers)?) };
-    let (id, writer) = (call.id, writer(naming(&call)));
+    let chat = with_headers(chat, &headers)?;
+    let call = Call { admission: admitted.to(api), chat };
+    let (id, writer) = (call.admission.id, writer(naming(&call)));
     let (routed, answer) = complete(&server.app, call, admitted.guard)
         .await
         .map_err(|failed| explain_failure(id, failed.routed.as_ref(), failed.error.into()))?;
@@ -79,8 +80,8 @@ where
 /// How the answer to a call is called.
 fn naming(call: &Call) -> Naming {
     Naming {
-        key: format!("{:032x}", call.id.as_u128()),
-        created: call.at_unix_ms / 1_000,
+        key: format!("{:032x}", call.admission.id.as_u128()),
+        created: call.admission.at_unix_ms / 1_000,
         input_tokens: call.chat.prompt.shape.input_tokens,
     }
 }

@@ -16,6 +16,7 @@ use crate::chat::native::Delivery;
 use crate::chat::native::quirks::Quirks;
 use crate::domain::ids::UpstreamId;
 use crate::domain::provider::Thoughts;
+use crate::domain::timeouts::Timeouts;
 use crate::upstream::classify::{Trouble, retry_hint};
 use crate::upstream::dialect::{Asking, Dialect, Spoken};
 use crate::upstream::dispatch::{Outgoing, Reader};
@@ -23,7 +24,6 @@ use crate::upstream::said::{self, Said};
 use crate::upstream::scrub::Scrubber;
 use crate::upstream::sign::{Signer, Signing};
 use crate::upstream::transport::{self, Transport};
-use crate::upstream::wait::Throughput;
 
 const USER_AGENT: &str = concat!("trimtab/", env!("CARGO_PKG_VERSION"));
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -70,37 +70,6 @@ impl UpstreamSettings {
             quirks: Quirks::default(),
             signing: None,
             transport: Transport::default(),
-        }
-    }
-}
-
-/// How long to wait for a provider. The deadline of the call bounds each of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To an open connection, TLS included.
-    pub connect: Duration,
-    /// From sending a request to the response headers. An answer that is not streamed often has its headers when it is complete.
-    pub headers: Duration,
-    /// From sending a request to the first token of a stream.
-    pub first_token: Duration,
-    /// Between two pieces of a whole body, or two events of a stream.
-    pub idle: Duration,
-    /// How much must come while an answer comes. `None` where any trickle will do.
-    pub throughput: Option<Throughput>,
-    /// From sending a request to the end of its answer.
-    pub total: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self {
-            connect: seconds(5),
-            headers: seconds(120),
-            first_token: seconds(120),
-            idle: seconds(60),
-            throughput: None,
-            total: seconds(600),
         }
     }
 }
