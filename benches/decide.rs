@@ -277,6 +277,7 @@ fn candidates(count: usize) -> Vec<Candidate> {
             capability: Capability {
                 context_tokens: None,
                 tools: true,
+                forced_tools: true,
                 images: true,
                 image_urls: true,
                 json_schema: true,

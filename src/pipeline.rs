@@ -11,6 +11,7 @@
 //! [`complete`] walks to the end. One snapshot of the model generation is taken per call. A scoring failure never fails a call: it is
 //! evidence, and the default tier answers.
 
+mod admission;
 mod asked;
 pub mod cached;
 mod care;
@@ -29,15 +30,15 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::cache::decisions::DecisionCache;
 use crate::catalog::{Catalog, UnknownName, Wanted, Weaker, Wishes};
+use crate::chat::dialect::Teller;
 use crate::chat::openai::ChatRequest;
+use crate::domain::api::Told;
 use crate::domain::cache::Recall;
 use crate::domain::candidate::Candidate;
 use crate::domain::decide::{Considered, Decision, NoCandidate, Reason};
 use crate::domain::drift::Sighting;
 use crate::domain::explain::sentence;
-use crate::domain::ids::{CallerId, DecisionId};
 use crate::domain::policy::{Limits, Policy};
-use crate::domain::probability::Probability;
 use crate::domain::recovery::Recovery;
 use crate::domain::resilience::RetrySettings;
 use crate::domain::scores::{ScoreFailure, Scores};
@@ -52,7 +53,8 @@ use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Answer, DispatchError, Expects, Outgoing, Plan, Reader, dispatch};
 
-pub use crate::pipeline::asked::{Asked, Told};
+pub use crate::pipeline::admission::Admission;
+pub use crate::pipeline::asked::Asked;
 use crate::pipeline::cached::{CacheStatus, Looked, NotCached};
 use crate::pipeline::decider::{Decider, Scored};
 use crate::pipeline::deferred::Deferred;
@@ -93,22 +95,12 @@ pub struct App {
 /// One admitted request.
 #[derive(Debug)]
 pub struct Call {
-    /// The decision's name, made at the edge.
-    pub id: DecisionId,
-    /// Who called.
-    pub caller: CallerId,
-    /// The name of the request in logs, the client's own where it sent one.
-    pub request_id: String,
-    /// When it was admitted.
-    pub started: Instant,
-    /// The same moment on the wall clock, in milliseconds since 1970.
-    pub at_unix_ms: u64,
-    /// A uniform draw from 0..1, for exploration.
-    pub draw: Probability,
+    /// What is known of it beside what was asked.
+    pub admission: Admission,
     /// What was asked.
     pub chat: ChatRequest,
-    /// Whether the caller reads chat completions or another dialect.
-    pub told: Told,
+    /// What tells the answer in the caller's dialect where the call may have to wait for it; `None` where it is told as it comes.
+    pub teller: Option<Teller>,
     /// Whether the caller waits for the answer.
     pub asked: Asked,
 }
@@ -210,31 +202,32 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
         Looked::Open(status, place) => (status, place),
     };
     let routed = Routed { cache, ..choose(app, &call).await.map_err(nothing)? };
-    let books = Books::open(call.started, records::note_completion(app, &call, &routed)).holding(guard);
+    let books = Books::open(call.admission.started, records::note_completion(app, &call, &routed)).holding(guard);
     let recovery = &routed.recovery;
     let wishes = Wishes { chain: &recovery.chain, weaker: routed.weaker_fallback };
     let plan = Plan {
         targets: app.catalog.targets_for(&routed.decision, &call.chat.prompt.shape, wishes),
-        deadline: call.started + app.request_timeout,
+        deadline: call.admission.deadline(app),
         retry: care::retry(app, &call, recovery),
-        jitter: call.draw.get(),
+        jitter: call.admission.draw.get(),
         care: care::care(app, &call, (recovery, place.as_ref())),
         traffic: Arc::clone(&app.traffic),
     };
     let body = |upstream_model: &str, reader: Reader| match reader {
         Reader::Server => call.chat.body_for(upstream_model),
+        Reader::ThoughtfulServer => call.chat.body_with_thoughts(upstream_model),
         Reader::Translation => call.chat.body_to_translate(upstream_model),
     };
     let outgoing = Outgoing {
         path: "/chat/completions",
-        expects: match call.told {
+        expects: match call.admission.api.told() {
             Told::AsItIs => Expects::Completion,
-            Told::Anew(_) => Expects::Translatable,
+            Told::Anew => Expects::Translatable,
         },
         stream: call.chat.stream,
         wants_usage: call.chat.wants_usage,
         body: &body,
-        request_id: &call.request_id,
+        request_id: &call.admission.request_id,
         prompt_tokens: call.chat.prompt.shape.input_tokens,
     };
     match dispatch(plan, &outgoing, books).await {
@@ -266,7 +259,7 @@ fn named(call: &Call, candidate: &Candidate) -> Routed {
     let considered = Considered::unweighed(candidate.model.clone(), candidate.tier.clone(), candidate.rank);
     let decision = Decision::only(considered, Reason::Named);
     let sentence = sentence(&decision, None);
-    Routed::undecided(decision, sentence, call.started)
+    Routed::undecided(decision, sentence, call.admission.started)
 }
 
 async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Result<Routed, NoCandidate> {
@@ -296,7 +289,7 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
         recall,
         sentence,
         session,
-        took: call.started.elapsed(),
+        took: call.admission.started.elapsed(),
         cache: CacheStatus::Off,
         weaker_fallback: if policy.allow_weaker_fallback { Weaker::Allowed } else { Weaker::Forbidden },
         recovery: policy.recovery.clone(),
@@ -311,6 +304,6 @@ fn seen<'a>(call: &Call, scores: &Scores, generation: &'a Generation) -> Seen<'a
         bundle: generation.id(),
         sighting: Sighting::of(scores, generation.labels().tiers().len(), prompt.signals.chars),
         judged: if unfamiliar { Judgeable::No } else { Judgeable::Yes },
-        at_unix_ms: call.at_unix_ms,
+        at_unix_ms: call.admission.at_unix_ms,
     }
 }

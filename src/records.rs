@@ -18,7 +18,7 @@ pub fn note_route(app: &App, call: &Call, routed: &Routed) {
 /// Notes a decision that a model is called for, and gives what is to be done with the outcome: one call, from whichever thread ends it.
 pub fn note_completion(app: &App, call: &Call, routed: &Routed) -> impl FnOnce(Outcome) + Send + 'static {
     note(app, call, routed, DecisionKind::Completion);
-    let ending = ending(app, (call.id, call.at_unix_ms, call.chat.stream));
+    let ending = ending(app, (call.admission.id, call.admission.at_unix_ms, call.chat.stream));
     let checked = routed.is_checked().then(|| (Arc::clone(&app.metrics), routed.decision.policy.clone()));
     move |outcome: Outcome| {
         if let Some((metrics, policy)) = checked {
@@ -33,13 +33,14 @@ pub fn note_embeddings(app: &App, call: &EmbeddingsCall, routed: &Routed) -> imp
     if let Some(journal) = &app.journal {
         journal.record_decision(DecisionRecord {
             kind: DecisionKind::Embeddings,
-            caller: call.caller.clone(),
+            api: Some(call.admission.api),
+            caller: call.admission.caller.clone(),
             sentence: routed.sentence.clone(),
             input_tokens: call.request.input_tokens,
-            ..DecisionRecord::of(call.id, call.at_unix_ms, &routed.decision)
+            ..DecisionRecord::of(call.admission.id, call.admission.at_unix_ms, &routed.decision)
         });
     }
-    ending(app, (call.id, call.at_unix_ms, false))
+    ending(app, (call.admission.id, call.admission.at_unix_ms, false))
 }
 
 /// What is to be done with the outcome of a call: its id, when it came, and whether its answer is streamed.
@@ -70,9 +71,10 @@ fn ending(app: &App, (id, at_unix_ms, stream): (DecisionId, u64, bool)) -> impl 
 fn note(app: &App, call: &Call, routed: &Routed, kind: DecisionKind) {
     let decision = &routed.decision;
     tracing::debug!(
-        decision = %call.id,
-        request = call.request_id,
-        caller = %call.caller,
+        decision = %call.admission.id,
+        request = call.admission.request_id,
+        api = call.admission.api.as_str(),
+        caller = %call.admission.caller,
         model = %decision.model,
         tier = %decision.tier,
         reason = decision.reason.as_str(),
@@ -86,7 +88,8 @@ fn note(app: &App, call: &Call, routed: &Routed, kind: DecisionKind) {
     let options = &call.chat.options;
     journal.record_decision(DecisionRecord {
         kind,
-        caller: call.caller.clone(),
+        api: Some(call.admission.api),
+        caller: call.admission.caller.clone(),
         sentence: routed.sentence.clone(),
         encoder: routed.encoder.clone(),
         scorer: scores.map(|scores| scorer_word(scores.scorer).to_owned()),
@@ -100,7 +103,7 @@ fn note(app: &App, call: &Call, routed: &Routed, kind: DecisionKind) {
         route_us: u64::try_from(routed.took.as_micros()).unwrap_or(u64::MAX),
         session: options.session.clone(),
         tags: (!options.tags.is_empty()).then(|| options.tags.clone().into()),
-        ..DecisionRecord::of(call.id, call.at_unix_ms, decision)
+        ..DecisionRecord::of(call.admission.id, call.admission.at_unix_ms, decision)
     });
 }
 

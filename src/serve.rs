@@ -1,5 +1,6 @@
 //! The composition root: builds the rooms from the configuration, serves, and takes everything down again.
 
+mod chores;
 mod deferred;
 mod drift;
 mod providers;
@@ -10,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -26,6 +27,7 @@ use crate::cache::decisions::DecisionCache;
 use crate::chat::openai::ChatRequest;
 use crate::config::{Config, FeedbackScope};
 use crate::demo;
+use crate::domain::api::Api;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
 use crate::domain::probability::Probability;
 use crate::drift::Drift;
@@ -42,15 +44,15 @@ use crate::model::registry::{Prepared, Registry};
 use crate::model::runtime::{self, RuntimeError, RuntimeMissing};
 use crate::model::shelf::Shelf;
 use crate::model::watch::{Watch, Watcher};
-use crate::pipeline::{App, Asked, Call, Told};
+use crate::pipeline::{Admission, App, Call};
 use crate::retrain::Retrainer;
 use crate::retrain::bundles::Bundles;
+use crate::serve::chores::{announce_drain, hold_drills, look_after_clients, report_store};
 use crate::serve::drift::{look_for_drift, watch_drift};
 use crate::serve::settings::prepare_settings;
 use crate::sessions::Sessions;
-use crate::store::{Journal, Store, StoreError, StoreHealth};
+use crate::store::{Journal, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::budget::Traffic;
 use crate::upstream::client::UpstreamError;
 
 /// Longest time that a body may take to arrive.
@@ -193,17 +195,16 @@ pub fn build_app(config: &Config) -> Result<App, ServeError> {
 /// A call that came from this process.
 #[must_use]
 pub fn local_call(chat: ChatRequest) -> Call {
-    Call {
+    let admission = Admission {
         id: new_decision_id(),
         caller: CallerId::from("local"),
         request_id: String::new(),
         started: Instant::now(),
         at_unix_ms: now_unix_ms(),
         draw: Probability::clamped(rand::random::<f64>()),
-        chat,
-        told: Told::AsItIs,
-        asked: Asked::Now,
-    }
+        api: Api::Route,
+    };
+    Call::now(admission, chat)
 }
 
 /// A UUID version 7, so that the names of decisions sort by time.
@@ -367,36 +368,4 @@ fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Sto
 fn admin_keys(config: &Config) -> Keys {
     let key = config.server.admin_key.as_ref();
     Keys::new(key.map(|key| (CallerId::from("admin"), SecretString::from(key.expose().to_owned()))))
-}
-
-/// Ends streams whose clients stopped reading.
-async fn look_after_clients(traffic: Arc<Traffic>, over: CancellationToken) {
-    over.run_until_cancelled(traffic.clients.look_after()).await;
-}
-
-/// Calls every target now and then.
-async fn hold_drills(server: Arc<Server>, stop: CancellationToken) {
-    server.drills.keep_on(rand::random::<f64>, stop).await;
-}
-
-/// Says that new requests should go elsewhere, as soon as the server is told to stop.
-async fn announce_drain(server: Arc<Server>, stop: CancellationToken) {
-    stop.cancelled().await;
-    server.draining.store(true, Ordering::Relaxed);
-}
-
-/// Turns the store's own counts into metrics, once a second.
-async fn report_store(journal: Journal, metrics: Arc<Metrics>, over: CancellationToken) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    let mut reported = 0;
-    while over.run_until_cancelled(tick.tick()).await.is_some() {
-        let stats = journal.stats();
-        let lost = stats.dropped + stats.lost;
-        metrics.store_dropped(lost.saturating_sub(reported));
-        reported = lost;
-        match journal.health() {
-            StoreHealth::Healthy => metrics.store_recovered(),
-            StoreHealth::Degraded { .. } => metrics.store_failing(),
-        }
-    }
 }

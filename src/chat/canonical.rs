@@ -70,6 +70,9 @@ pub(crate) enum Message {
         /// Its thoughts as the provider gave them. Only translations read them.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         thinking_blocks: Vec<Box<RawValue>>,
+        /// Its thoughts in words. Only servers that want them read it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reasoning_content: Option<String>,
     },
     Tool {
         tool_call_id: String,
@@ -229,9 +232,10 @@ impl Message {
     fn is_rich(&self) -> bool {
         match self {
             Self::System { content } | Self::User { content } => content.is_marked(),
-            Self::Assistant { content, thinking_blocks, refusal: _, tool_calls } => {
-                let is_signed = !thinking_blocks.is_empty() || tool_calls.iter().any(ToolCall::is_signed);
-                is_signed || content.as_ref().is_some_and(Content::is_marked)
+            Self::Assistant { content, thinking_blocks, reasoning_content, refusal: _, tool_calls } => {
+                let has_thoughts = !thinking_blocks.is_empty() || reasoning_content.is_some();
+                let is_signed = tool_calls.iter().any(ToolCall::is_signed);
+                has_thoughts || is_signed || content.as_ref().is_some_and(Content::is_marked)
             }
             Self::Tool { cache_control, .. } => cache_control.is_some(),
         }
@@ -242,12 +246,15 @@ impl Message {
         match self {
             Self::System { content } => Self::System { content: content.joined() },
             Self::User { content } => Self::User { content: content.unmarked() },
-            Self::Assistant { content, refusal, tool_calls, thinking_blocks: _ } => Self::Assistant {
-                content: content.map(Content::joined),
-                refusal,
-                tool_calls: tool_calls.into_iter().map(ToolCall::unsigned).collect(),
-                thinking_blocks: Vec::new(),
-            },
+            Self::Assistant { content, refusal, tool_calls, thinking_blocks: _, reasoning_content: _ } => {
+                Self::Assistant {
+                    content: content.map(Content::joined),
+                    refusal,
+                    tool_calls: tool_calls.into_iter().map(ToolCall::unsigned).collect(),
+                    thinking_blocks: Vec::new(),
+                    reasoning_content: None,
+                }
+            }
             Self::Tool { tool_call_id, content, cache_control: _ } => {
                 Self::Tool { tool_call_id, content, cache_control: None }
             }

@@ -11,6 +11,7 @@ pub(crate) mod corpus;
 pub mod decoder;
 pub mod quirks;
 pub mod request;
+pub(in crate::chat) mod thoughts;
 
 use bytes::Bytes;
 use serde::Serialize;

@@ -1,9 +1,9 @@
 //! The chat completions request: the fields that routing acts on are read, everything else passes through untouched.
 
 pub mod again;
+mod body;
 pub mod sameness;
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::ask::{Turn, ask};
 use crate::chat::error::ChatError;
+use crate::chat::native::request::Choice;
 use crate::chat::options::RouterOptions;
 use crate::domain::prompt::{Prompt, Shape, estimate_tokens};
 
@@ -73,13 +74,15 @@ impl ChatRequest {
         let stream = field("stream").map(|raw| boolean("stream", raw)).transpose()?.unwrap_or(false);
         let wants_usage = field("stream_options").is_some_and(includes_usage);
         let messages = Messages::read(field("messages"))?;
+        let tools = length(field("tools")) + length(field("functions"));
         let shape = Shape {
             turns: messages.turns.len(),
             input_tokens: messages.tokens + estimate_tokens(field("tools").map_or(0, |raw| raw.get().len())),
             max_output_tokens: output_limit(field("max_completion_tokens")).or(output_limit(field("max_tokens"))),
             images: messages.images,
             remote_images: messages.remote_images,
-            tools: length(field("tools")) + length(field("functions")),
+            tools,
+            must_call: tools > 0 && Choice::is_forced(field("tool_choice"), field("function_call")),
             json_schema: field("response_format").is_some_and(is_json_schema),
             system_digest: messages.system_digest(),
             opening_digest: messages.opening_digest(),
@@ -104,49 +107,6 @@ impl ChatRequest {
     pub fn field(&self, name: &str) -> Option<&RawValue> {
         let (_, raw) = self.fields.iter().find(|(key, _)| key == name)?;
         Some(raw.as_ref()).filter(|raw| raw.get() != "null")
-    }
-
-    /// The body for an upstream of OpenAI's dialect: its own model name, no `trimtab` object, and for a stream a request for usage. All
-    /// other fields are the client's bytes.
-    #[must_use]
-    pub fn body_for(&self, upstream_model: &str) -> Bytes {
-        self.body(upstream_model, &[])
-    }
-
-    /// The same for an upstream that it will be translated for: with the marks, thoughts and settings of other dialects, which a server
-    /// of OpenAI's may refuse.
-    #[must_use]
-    pub fn body_to_translate(&self, upstream_model: &str) -> Bytes {
-        self.body(upstream_model, &self.aside)
-    }
-
-    fn body(&self, upstream_model: &str, aside: &[(String, Box<RawValue>)]) -> Bytes {
-        let size = self.fields.iter().chain(aside).map(|(key, raw)| key.len() + raw.get().len() + 4).sum::<usize>();
-        let mut body = Vec::with_capacity(size + upstream_model.len() + 64);
-        body.extend_from_slice(b"{\"model\":");
-        push_json(&mut body, upstream_model);
-        let is_aside = |name: &str| aside.iter().any(|(key, _)| key == name);
-        for (key, raw) in self.fields.iter().filter(|(key, _)| !is_aside(key)).chain(aside) {
-            let injects = self.stream && key == "stream_options" && !self.wants_usage;
-            if !injects {
-                push_field(&mut body, key, raw.get());
-            }
-        }
-        if self.stream && !self.wants_usage {
-            push_field(&mut body, "stream_options", &self.stream_options_with_usage());
-        }
-        body.push(b'}');
-        Bytes::from(body)
-    }
-
-    /// The client's stream options with `include_usage` switched on.
-    fn stream_options_with_usage(&self) -> String {
-        let given = self.fields.iter().find(|(key, _)| key == "stream_options");
-        let mut options = given
-            .and_then(|(_, raw)| serde_json::from_str::<serde_json::Map<String, Value>>(raw.get()).ok())
-            .unwrap_or_default();
-        options.insert("include_usage".to_owned(), Value::Bool(true));
-        Value::Object(options).to_string()
     }
 }
 

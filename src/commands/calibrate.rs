@@ -123,6 +123,7 @@ fn candidates(config: &Config, bundle: &Path, named: (Option<&str>, Option<&str>
                 context_tokens: None,
                 tools: true,
                 images: true,
+                forced_tools: true,
                 image_urls: true,
                 json_schema: true,
             },

@@ -29,8 +29,8 @@ pub(super) fn run(settings: &Settings, args: &RouteArgs) -> anyhow::Result<ExitC
         let call = local_call(request);
         let routed = runtime.block_on(route(&app, &call))?;
         let shown = Shown {
-            id: call.id,
-            at_unix_ms: call.at_unix_ms,
+            id: call.admission.id,
+            at_unix_ms: call.admission.at_unix_ms,
             prompt: &call.chat.prompt,
             routed: &routed,
             explain: args.explain,

@@ -36,7 +36,7 @@ use crate::config::env::Environment;
 use crate::config::error::ConfigErrors;
 pub use crate::config::resilience::{Deployment, Retry};
 use crate::config::secret::Secret;
-pub use crate::config::upstream::{AwsKeys, Timeouts, Transport, Upstream, UpstreamKind};
+pub use crate::config::upstream::{AwsKeys, Transport, Upstream, UpstreamKind};
 use crate::domain::candidate::Candidate;
 use crate::domain::drift::ReferenceKind;
 use crate::domain::ids::{CallerId, ModelName, PolicyName, TierId, UpstreamId};

@@ -16,6 +16,7 @@ use crate::domain::ids::PolicyName;
 use crate::domain::money::{NanoUsd, Price};
 use crate::domain::policy::{Aim, CarefulMode, MAX_SUCCESS_VALUE_USD, MIN_SUCCESS_VALUE_USD, Policy, SafeChoice};
 use crate::domain::probability::Probability;
+use crate::domain::provider::takes_forced_tools;
 
 /// The parts of a configuration that refer to one another.
 pub(super) struct Routing {
@@ -217,6 +218,9 @@ fn target(mut section: Section<'_>, place: &Place<'_>, names: &mut BTreeSet<Stri
     let capability = Capability {
         context_tokens: section.optional("context", |section, key| section.integer(key, 1..=1_000_000_000)),
         tools: section.optional("tools", Section::flag).unwrap_or(true),
+        forced_tools: section
+            .optional("forced_tools", Section::flag)
+            .unwrap_or_else(|| deployments.iter().any(|place| takes_forced_tools(&place.upstream_model))),
         images: section.optional("images", Section::flag).unwrap_or(false),
         image_urls: true,
         json_schema: section.optional("json_schema", Section::flag).unwrap_or(true),

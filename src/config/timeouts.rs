@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::config::reader::Section;
-use crate::config::{Timeouts, units};
+use crate::config::units;
+use crate::domain::timeouts::{Throughput, Timeouts};
 
 /// Reads `[upstreams.NAME.timeouts]`.
 pub(super) fn timeouts(mut section: Section<'_>, longest: Duration) -> Option<Timeouts> {
@@ -18,13 +19,13 @@ pub(super) fn timeouts(mut section: Section<'_>, longest: Duration) -> Option<Ti
     let first_token = read("first_token", headers.unwrap_or(DAY), DAY);
     let idle = read("idle", at_most_total(60), DAY);
     let connect = read("connect", Duration::from_secs(5).min(headers.unwrap_or(DAY)), Duration::from_secs(300));
-    let min_throughput = min_throughput(&mut section);
+    let throughput = min_throughput(&mut section);
     let timeouts = Timeouts {
         connect: connect?,
         headers: headers?,
         first_token: first_token?,
         idle: idle?,
-        min_throughput,
+        throughput,
         total: total?,
     };
     let in_order = [
@@ -47,10 +48,10 @@ pub(super) fn timeouts(mut section: Section<'_>, longest: Duration) -> Option<Ti
 }
 
 /// Zero, like its absence, is for none.
-fn min_throughput(section: &mut Section<'_>) -> Option<(u32, Duration)> {
+fn min_throughput(section: &mut Section<'_>) -> Option<Throughput> {
     const WINDOW: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
     let least = section.optional("min_throughput", |section, key| section.integer(key, 0..=1_000_000));
     let window = section.optional("min_throughput_window", |section, key| section.duration(key, WINDOW));
-    let least = least.and_then(|least| u32::try_from(least).ok()).filter(|least| *least > 0)?;
-    Some((least, window.unwrap_or(Duration::from_secs(30))))
+    let bytes_per_second = least.and_then(|least| u32::try_from(least).ok()).filter(|least| *least > 0)?;
+    Some(Throughput { bytes_per_second, window: window.unwrap_or(Duration::from_secs(30)) })
 }

@@ -1,11 +1,11 @@
 //! `[upstreams.NAME]`: a provider, how it is reached, and how long it is waited for.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::config::secret::Secret;
 use crate::domain::ids::UpstreamId;
 use crate::domain::provider::Preset;
+use crate::domain::timeouts::Timeouts;
 
 /// `[upstreams.NAME]`.
 #[derive(Clone, Debug)]
@@ -86,21 +86,4 @@ pub struct Transport {
     pub proxy: Option<Secret>,
     /// Authorities to trust beside the system's, in PEM.
     pub ca_file: Option<PathBuf>,
-}
-
-/// How long to wait for an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To an open connection.
-    pub connect: Duration,
-    /// To the response headers.
-    pub headers: Duration,
-    /// To the first token of a stream.
-    pub first_token: Duration,
-    /// Between two chunks of a body.
-    pub idle: Duration,
-    /// Fewest bytes of answer a second, and over how long. `None` where any trickle will do.
-    pub min_throughput: Option<(u32, Duration)>,
-    /// From start to end.
-    pub total: Duration,
 }

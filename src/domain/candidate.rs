@@ -30,6 +30,8 @@ pub struct Capability {
     pub context_tokens: Option<u64>,
     /// Calls tools.
     pub tools: bool,
+    /// Calls one where the request leaves it no choice.
+    pub forced_tools: bool,
     /// Reads images.
     pub images: bool,
     /// Takes images by address too, and not only those that are in the request.
@@ -44,6 +46,9 @@ impl Capability {
     pub fn lacks(&self, shape: &Shape) -> Option<Exclusion> {
         if shape.tools > 0 && !self.tools {
             return Some(Exclusion::NeedsTools);
+        }
+        if shape.must_call && !self.forced_tools {
+            return Some(Exclusion::NeedsForcedTools);
         }
         if shape.images > 0 && !self.images {
             return Some(Exclusion::NeedsImages);
@@ -68,6 +73,8 @@ impl Capability {
 pub enum Exclusion {
     /// The request offers tools.
     NeedsTools,
+    /// The request insists on the call of a tool.
+    NeedsForcedTools,
     /// The request holds images.
     NeedsImages,
     /// The request holds images by address.
@@ -90,6 +97,7 @@ impl Exclusion {
     pub const fn words(self) -> &'static str {
         match self {
             Self::NeedsTools => "does not call tools",
+            Self::NeedsForcedTools => "cannot be made to call a tool",
             Self::NeedsImages => "does not read images",
             Self::NeedsImageUrls => "takes no images by address",
             Self::NeedsJsonSchema => "does not follow a JSON schema",
@@ -120,11 +128,36 @@ mod tests {
 
     #[test]
     fn a_wish_for_more_tokens_than_can_be_counted_fits_no_context() {
-        let capability =
-            Capability { context_tokens: Some(1_000), tools: true, images: true, image_urls: true, json_schema: true };
+        let capability = Capability {
+            context_tokens: Some(1_000),
+            tools: true,
+            forced_tools: true,
+            images: true,
+            image_urls: true,
+            json_schema: true,
+        };
         let shape = |max_output_tokens| Shape { input_tokens: 10, max_output_tokens, ..Shape::default() };
 
         assert_eq!(capability.lacks(&shape(Some(u64::MAX))), Some(Exclusion::ContextTooSmall));
         assert_eq!(capability.lacks(&shape(Some(990))), None);
+    }
+
+    #[test]
+    fn who_cannot_be_made_to_call_a_tool_may_be_offered_some() {
+        let all = Capability {
+            context_tokens: None,
+            tools: true,
+            forced_tools: true,
+            images: true,
+            image_urls: true,
+            json_schema: true,
+        };
+        let capability = Capability { forced_tools: false, ..all };
+        let shape = |must_call| Shape { tools: 1, must_call, ..Shape::default() };
+
+        assert_eq!(capability.lacks(&shape(true)), Some(Exclusion::NeedsForcedTools));
+        assert_eq!(capability.lacks(&shape(false)), None);
+        assert_eq!(all.lacks(&shape(true)), None);
+        assert_eq!(Capability { tools: false, ..capability }.lacks(&shape(true)), Some(Exclusion::NeedsTools));
     }
 }

@@ -3,6 +3,7 @@
 //! Everything here is pure: no clock, no randomness, no files, no network and no runtime. Time and
 //! draws arrive as arguments, so that every law can be a test. This room imports none of ours.
 
+pub mod api;
 pub mod baseline;
 pub mod cache;
 pub mod calibration;
@@ -34,5 +35,6 @@ pub mod signals;
 pub mod steps;
 pub mod task;
 pub mod time;
+pub mod timeouts;
 pub mod unknown;
 pub mod utility;

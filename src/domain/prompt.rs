@@ -53,6 +53,8 @@ pub struct Shape {
     pub remote_images: usize,
     /// Tools on offer.
     pub tools: usize,
+    /// Whether one of them must be called.
+    pub must_call: bool,
     /// Whether the answer must follow a JSON schema.
     pub json_schema: bool,
     /// A short digest of the system prompt, zero where there is none.

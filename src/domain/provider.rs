@@ -1,4 +1,20 @@
-//! The providers that speak OpenAI's dialect, and what each of them wants otherwise.
+//! The providers that speak OpenAI's dialect, and what each of them wants otherwise; and what is known of a model wherever it is asked.
+
+/// Models that refuse to be made to call a tool.
+const CALL_AT_WILL: [&str; 3] = ["opus-5-5", "sonnet-5-5", "fable-5-1"];
+
+/// Whether a model, as its upstream names it, can be made to call a tool. One of which nothing is known can.
+#[must_use]
+pub fn takes_forced_tools(upstream_model: &str) -> bool {
+    !is_one_of(upstream_model, &CALL_AT_WILL)
+}
+
+/// Whether a model is one of these. Some write its version with a dot.
+#[must_use]
+pub fn is_one_of(upstream_model: &str, names: &[&str]) -> bool {
+    let model = upstream_model.replace('.', "-");
+    names.iter().any(|name| model.contains(name))
+}
 
 /// A provider of OpenAI's dialect whose ways are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +39,18 @@ pub enum Preset {
     Vllm,
     /// llama.cpp's server.
     LlamaCpp,
+}
+
+/// What a provider of OpenAI's dialect makes of the thoughts of earlier turns, which stand in assistant messages beside what was said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Thoughts {
+    /// It takes or ignores what the client sends, or nothing is known: they go there as they came.
+    #[default]
+    AsSent,
+    /// It refuses a request with one of these fields.
+    Refused(&'static [&'static str]),
+    /// It refuses calls of tools without the thoughts that led to them, as `reasoning_content`, and ignores those that it does not need.
+    Wanted,
 }
 
 impl Preset {
@@ -80,6 +108,22 @@ impl Preset {
             Self::DeepSeek | Self::Together | Self::Fireworks => &["store", "service_tier", "prompt_cache_key"],
             Self::Xai => &["logit_bias", "store", "service_tier"],
             Self::OpenRouter | Self::Ollama | Self::Vllm | Self::LlamaCpp => &[],
+        }
+    }
+
+    /// What the provider makes of the thoughts of earlier turns.
+    #[must_use]
+    pub const fn thoughts(self) -> Thoughts {
+        match self {
+            // Its own thoughts are parts of `content`.
+            Self::Mistral => {
+                Thoughts::Refused(&["reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"])
+            }
+            // Its own thoughts are `reasoning`, which its models that think take back.
+            Self::Groq => Thoughts::Refused(&["reasoning_content", "reasoning_details", "thinking_blocks"]),
+            Self::DeepSeek => Thoughts::Wanted,
+            Self::Together | Self::Xai | Self::OpenRouter | Self::Fireworks => Thoughts::AsSent,
+            Self::Ollama | Self::Vllm | Self::LlamaCpp => Thoughts::AsSent,
         }
     }
 

@@ -174,8 +174,14 @@ mod tests {
             cache_write_per_mtok: None,
             output_per_mtok: price,
         });
-        let capability =
-            Capability { context_tokens: None, tools: true, images: true, image_urls: true, json_schema: true };
+        let capability = Capability {
+            context_tokens: None,
+            tools: true,
+            forced_tools: true,
+            images: true,
+            image_urls: true,
+            json_schema: true,
+        };
         let (model, tier) = (ModelName::from(format!("m-{tier}")), TierId::from(tier));
         Candidate { model, class: tier.clone(), tier, rank, price, capability }
     }

@@ -12,11 +12,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::domain::api::Api;
 use crate::domain::ids::{CallerId, DecisionId};
+use crate::domain::probability::Probability;
 use crate::http::auth::Keys;
 use crate::http::error::{ApiError, Kind};
 use crate::http::headers::REQUEST_ID;
 use crate::http::state::Server;
+use crate::pipeline::Admission;
 use crate::telemetry::metrics::{InFlight, Rejection};
 
 /// What admission learned about a request. Handlers find it in the request's extensions.
@@ -38,10 +41,19 @@ pub struct Admitted {
 pub type Guard = Arc<(OwnedSemaphorePermit, InFlight)>;
 
 impl Admitted {
-    /// Makes the name of a decision: a UUID version 7, so that names sort by time.
+    /// What the line knows of a call that came by this API. Each call of a batch is one of its own.
     #[must_use]
-    pub fn new_decision_id() -> DecisionId {
-        DecisionId::from_u128(Uuid::now_v7().as_u128())
+    pub fn to(&self, api: Api) -> Admission {
+        Admission {
+            // A UUID version 7, so that names sort by time.
+            id: DecisionId::from_u128(Uuid::now_v7().as_u128()),
+            caller: self.caller.clone(),
+            request_id: self.request_id.clone(),
+            started: self.started,
+            at_unix_ms: self.at_unix_ms,
+            draw: Probability::clamped(rand::random::<f64>()),
+            api,
+        }
     }
 }
 

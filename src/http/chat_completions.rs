@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 
 use crate::chat::openai::ChatRequest;
 use crate::chat::options::{CacheControl, RouterOptions};
+use crate::domain::api::Api;
 use crate::domain::ids::DecisionId;
 use crate::domain::money::NanoUsd;
-use crate::domain::probability::Probability;
 use crate::http::admission::Admitted;
 use crate::http::body::read_json;
 use crate::http::error::ApiError;
@@ -20,7 +20,7 @@ use crate::http::headers::{
     ATTEMPTS, DEFERRED, DEGRADED, ESCALATED, Served, attempts_line, decision_headers, escalated_line,
 };
 use crate::http::state::Server;
-use crate::pipeline::{Asked, Call, Routed, Told, complete};
+use crate::pipeline::{Call, Routed, complete};
 use crate::upstream::dispatch::Answer;
 
 /// Decides, calls the chosen model, and answers as it answers.
@@ -32,22 +32,23 @@ pub async fn create(
     Extension(admitted): Extension<Admitted>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let call = read_call(&server, &admitted, request).await?;
-    let id = call.id;
+    let chat = read_chat(&server, request).await?;
+    let call = Call::now(admitted.to(Api::Chat), chat);
+    let id = call.admission.id;
     match complete(&server.app, call, admitted.guard).await {
         Ok((routed, answer)) => Ok(respond(id, &routed, answer)),
         Err(failed) => Err(explain_failure(id, failed.routed.as_ref(), failed.error.into())),
     }
 }
 
-/// Reads a chat body and its headers into a call.
+/// Reads a chat body and its headers.
 ///
 /// # Errors
 /// Everything that [`ApiError`] can say about a request.
-pub async fn read_call(server: &Server, admitted: &Admitted, request: Request<Body>) -> Result<Call, ApiError> {
+pub async fn read_chat(server: &Server, request: Request<Body>) -> Result<ChatRequest, ApiError> {
     let headers = request.headers().clone();
     let body = read_json(request, server.body_limits).await?;
-    Ok(call(admitted, read(ChatRequest::parse(&body)?, &headers)?))
+    read(ChatRequest::parse(&body)?, &headers)
 }
 
 /// Fills the gaps of the body's options from the `x-trimtab-*` headers, and from `cache-control`.
@@ -64,22 +65,6 @@ pub fn read(mut chat: ChatRequest, headers: &HeaderMap) -> Result<ChatRequest, A
     let from_http = RouterOptions { cache: from_http, ..RouterOptions::default() };
     chat.options = chat.options.or(from_headers).or(from_http);
     Ok(chat)
-}
-
-/// A call, from what admission knows and what was read.
-#[must_use]
-pub fn call(admitted: &Admitted, chat: ChatRequest) -> Call {
-    Call {
-        id: Admitted::new_decision_id(),
-        caller: admitted.caller.clone(),
-        request_id: admitted.request_id.clone(),
-        started: admitted.started,
-        at_unix_ms: admitted.at_unix_ms,
-        draw: Probability::clamped(rand::random::<f64>()),
-        chat,
-        told: Told::AsItIs,
-        asked: Asked::Now,
-    }
 }
 
 /// The answer to a client: the decision's headers, and the body as it comes.

@@ -8,6 +8,7 @@ use axum::http::Request;
 use axum::response::Response;
 
 use crate::chat::completions::{LegacyWriter, to_chat};
+use crate::domain::api::Api;
 use crate::http::admission::Admitted;
 use crate::http::dialect::{Incoming, serve};
 use crate::http::error::ApiError;
@@ -23,5 +24,5 @@ pub async fn create(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let read = |body: &[u8]| Ok((to_chat(body)?, |_| LegacyWriter::default()));
-    serve(&server, Incoming { admitted, request }, read).await
+    serve(&server, Incoming { admitted, request, api: Api::Completions }, read).await
 }

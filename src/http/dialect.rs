@@ -17,12 +17,13 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::chat::dialect::{Dialect, Naming, StreamTranslator, Teller};
 use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
+use crate::domain::api::Api;
 use crate::http::admission::Admitted;
 use crate::http::body::read_json;
-use crate::http::chat_completions::{answer_headers, call, explain_failure, read as with_headers};
+use crate::http::chat_completions::{answer_headers, explain_failure, read as with_headers};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
-use crate::pipeline::{Call, Told, complete};
+use crate::pipeline::{Call, complete};
 use crate::upstream::heavy::heavy;
 use crate::upstream::relay::Relay;
 
@@ -36,6 +37,8 @@ pub struct Incoming {
     pub admitted: Admitted,
     /// What is asked.
     pub request: Request<Body>,
+    /// By which API.
+    pub api: Api,
 }
 
 /// Reads a request of a dialect, decides, calls the chosen model, and says its answer in that dialect. `read` gives what the line walks
@@ -52,14 +55,14 @@ where
     D: Dialect + Send + Unpin + 'static,
     W: FnOnce(Naming) -> D + Clone + Send + Sync + 'static,
 {
-    let Incoming { admitted, request } = incoming;
+    let Incoming { admitted, request, api } = incoming;
     let headers = request.headers().clone();
     let body = read_json(request, server.body_limits).await?;
     let (chat, writer) = read(&body)?;
     // An answer that comes when this request is long over is told by a writer of its own.
     let teller = server.app.deferred.as_ref().map(|_| Teller::new(writer.clone()));
-    let call = Call { told: Told::Anew(teller), ..call(&admitted, with_headers(chat, &headers)?) };
-    let (id, writer) = (call.id, writer(call.naming()));
+    let call = Call { teller, ..Call::now(admitted.to(api), with_headers(chat, &headers)?) };
+    let (id, writer) = (call.admission.id, writer(call.naming()));
     let (routed, answer) = complete(&server.app, call, admitted.guard)
         .await
         .map_err(|failed| explain_failure(id, failed.routed.as_ref(), failed.error.into()))?;

@@ -8,7 +8,7 @@ use axum::http::Request;
 use axum::response::Response;
 
 use crate::chat::embeddings::EmbeddingsRequest;
-use crate::domain::probability::Probability;
+use crate::domain::api::Api;
 use crate::http::admission::Admitted;
 use crate::http::body::read_json;
 use crate::http::chat_completions::{explain_failure, respond};
@@ -26,16 +26,9 @@ pub async fn create(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let body = read_json(request, server.body_limits).await?;
-    let call = EmbeddingsCall {
-        id: Admitted::new_decision_id(),
-        caller: admitted.caller.clone(),
-        request_id: admitted.request_id.clone(),
-        started: admitted.started,
-        at_unix_ms: admitted.at_unix_ms,
-        draw: Probability::clamped(rand::random::<f64>()),
-        request: EmbeddingsRequest::parse(&body)?,
-    };
-    let id = call.id;
+    let request = EmbeddingsRequest::parse(&body)?;
+    let call = EmbeddingsCall { admission: admitted.to(Api::Embeddings), request };
+    let id = call.admission.id;
     match embed(&server.app, call, admitted.guard).await {
         Ok((routed, answer)) => Ok(respond(id, &routed, answer)),
         Err(failed) => Err(explain_failure(id, failed.routed.as_ref(), failed.error.into())),

@@ -11,6 +11,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::chat::messages::{MessagesRequest, error_body};
+use crate::domain::api::Api;
 use crate::http::admission::{Admitted, RequestId};
 use crate::http::body::read_json;
 use crate::http::dialect::{Incoming, serve};
@@ -36,7 +37,7 @@ pub async fn create(
         let MessagesRequest { chat, reply } = MessagesRequest::parse(body)?;
         Ok((chat, |naming| reply.writer(naming)))
     };
-    serve(&server, Incoming { admitted, request }, read).await
+    serve(&server, Incoming { admitted, request, api: Api::Messages }, read).await
 }
 
 /// Estimates the input tokens of a request, as decisions do: a token for every four bytes of text and tools, some for each message and

@@ -8,6 +8,7 @@ use axum::http::Request;
 use axum::response::Response;
 
 use crate::chat::responses::ResponsesRequest;
+use crate::domain::api::Api;
 use crate::http::admission::Admitted;
 use crate::http::dialect::{Incoming, serve};
 use crate::http::error::ApiError;
@@ -26,5 +27,5 @@ pub async fn create(
         let ResponsesRequest { chat, reply } = ResponsesRequest::parse(body)?;
         Ok((chat, |naming| reply.writer(naming)))
     };
-    serve(&server, Incoming { admitted, request }, read).await
+    serve(&server, Incoming { admitted, request, api: Api::Responses }, read).await
 }

@@ -14,10 +14,11 @@ use tokio::time::Instant;
 
 use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
+use crate::domain::api::Api;
 use crate::domain::ids::ModelName;
 use crate::http::admission::Admitted;
 use crate::http::body::{json_text, read_json};
-use crate::http::chat_completions::{call, read, read_call};
+use crate::http::chat_completions::{read, read_chat};
 use crate::http::error::ApiError;
 use crate::http::headers::{Served, decision_headers};
 use crate::http::state::Server;
@@ -37,12 +38,13 @@ pub async fn one(
     Extension(admitted): Extension<Admitted>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let call = read_call(&server, &admitted, request).await?;
+    let chat = read_chat(&server, request).await?;
+    let call = Call::now(admitted.to(Api::Route), chat);
     let routed = route(&server.app, &call).await?;
     let expected =
         routed.decision.considered.iter().find(|one| one.model == routed.decision.model).and_then(|one| one.cost);
     let served = Served { by: None, cost: expected.map(|cost| cost.p50) };
-    let headers = decision_headers(call.id, &routed, served);
+    let headers = decision_headers(call.admission.id, &routed, served);
     let mut response = answer(&show(&server, &call, &routed));
     response.headers_mut().extend(headers);
     Ok(response)
@@ -75,7 +77,8 @@ async fn entry(
     headers: &HeaderMap,
     request: &RawValue,
 ) -> Result<Value, ApiError> {
-    let call = call(admitted, read(ChatRequest::from_text(request.get())?, headers)?);
+    let chat = read(ChatRequest::from_text(request.get())?, headers)?;
+    let call = Call::now(admitted.to(Api::Route), chat);
     let routed = route(&server.app, &call).await?;
     Ok(json!(show(server, &call, &routed)))
 }
@@ -97,8 +100,8 @@ fn show<'a>(server: &Server, call: &'a Call, routed: &'a Routed) -> DecisionView
     let now = Instant::now();
     let breaker = |model: &ModelName| server.app.catalog.breaker_of(model, now).map(BreakerState::as_str);
     let view = DecisionView::of(&Shown {
-        id: call.id,
-        at_unix_ms: call.at_unix_ms,
+        id: call.admission.id,
+        at_unix_ms: call.admission.at_unix_ms,
         prompt: &call.chat.prompt,
         routed,
         explain: call.chat.options.explain,

@@ -1,16 +1,8 @@
-//! How a call is asked and its answer told.
+//! How a call is asked.
 
-use crate::chat::dialect::{Naming, Teller};
-use crate::pipeline::Call;
-
-/// In which words an answer is told.
-#[derive(Clone, Debug)]
-pub enum Told {
-    /// As a chat completion, as it comes.
-    AsItIs,
-    /// In another dialect, for which it must be understood. With what tells it later, where the request may have to wait for it.
-    Anew(Option<Teller>),
-}
+use crate::chat::dialect::Naming;
+use crate::chat::openai::ChatRequest;
+use crate::pipeline::{Admission, Call};
 
 /// Whether somebody waits for the answer on the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +14,18 @@ pub enum Asked {
 }
 
 impl Call {
+    /// A call whose client waits for the answer.
+    #[must_use]
+    pub const fn now(admission: Admission, chat: ChatRequest) -> Self {
+        Self { admission, chat, teller: None, asked: Asked::Now }
+    }
+
     /// How the answer to it is called in other dialects.
     #[must_use]
     pub fn naming(&self) -> Naming {
         Naming {
-            key: format!("{:032x}", self.id.as_u128()),
-            created: self.at_unix_ms / 1_000,
+            key: format!("{:032x}", self.admission.id.as_u128()),
+            created: self.admission.at_unix_ms / 1_000,
             input_tokens: self.chat.prompt.shape.input_tokens,
         }
     }

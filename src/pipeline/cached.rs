@@ -10,6 +10,7 @@ use crate::cache::{Cache, Hit, Kept, Likeness, Place, Point};
 use crate::chat::dialect::translatable;
 use crate::chat::options::CacheControl;
 use crate::chat::replay::{UsageChunk, replay};
+use crate::domain::api::Told;
 use crate::domain::check::CheckReport;
 use crate::domain::decide::{Considered, Decision, Reason};
 use crate::domain::ids::UpstreamId;
@@ -18,7 +19,7 @@ use crate::domain::outcome::Class;
 use crate::domain::prompt::Prompt;
 use crate::domain::recovery::{LastKept, Recovery};
 use crate::pipeline::gathered::Gathered;
-use crate::pipeline::{App, Call, Routed, Told};
+use crate::pipeline::{App, Call, Routed};
 use crate::records;
 use crate::upstream::books::Books;
 use crate::upstream::dispatch::{self, Answer, StandIn};
@@ -100,14 +101,14 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
         if only { Err(why) } else { Ok((Looked::Open(status, place), Some(guard))) }
     };
     let Some(cache) = &app.cache else { return open(NotCached::Off, CacheStatus::Off, None, guard) };
-    let Some(mut place) = cache.place(&call.caller, &call.chat) else {
+    let Some(mut place) = cache.place(&call.admission.caller, &call.chat) else {
         return open(NotCached::Bypassed, CacheStatus::Bypassed, None, guard);
     };
-    let now = call.started.into_std();
+    let now = call.admission.started.into_std();
     // An answer that only looks like one may be kept for those who want it as it is; it cannot be told anew.
-    let is_tellable = |hit: &Hit| match call.told {
+    let is_tellable = |hit: &Hit| match call.admission.api.told() {
         Told::AsItIs => true,
-        Told::Anew(_) => translatable(hit.kept.body.clone()).is_ok(),
+        Told::Anew => translatable(hit.kept.body.clone()).is_ok(),
     };
     let hit = cache.same(&place, now).filter(is_tellable).or_else(|| {
         place_point(app, &mut place, Worth::WhereAlike(cache));
@@ -119,7 +120,7 @@ pub(super) fn look<G: Send + 'static>(app: &App, call: &Call, guard: G) -> Resul
     };
     let (routed, body) = (routed(call, &hit), body(call, &hit));
     cache.answered(&hit);
-    let mut books = Books::open(call.started, records::note_completion(app, call, &routed)).holding(guard);
+    let mut books = Books::open(call.admission.started, records::note_completion(app, call, &routed)).holding(guard);
     books.serve_kept(&hit.kept.model);
     let answer = Answer {
         upstream: UpstreamId::from("cache"),
@@ -257,7 +258,7 @@ fn routed(call: &Call, hit: &Hit) -> Routed {
     let decision = Decision::only(Considered::unweighed(model.clone(), tier.clone(), 0), Reason::Cached);
     let sentence = format!("What `{model}` answered to {like} {} s ago is given again{saved}.", hit.age.as_secs());
     let cache = CacheStatus::Answered { likeness: hit.likeness, age: hit.age };
-    Routed { cache, ..Routed::undecided(decision, sentence, call.started) }
+    Routed { cache, ..Routed::undecided(decision, sentence, call.admission.started) }
 }
 
 /// An answer on its way to the client, gathered for the cache.

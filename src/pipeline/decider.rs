@@ -40,7 +40,7 @@ pub(super) struct Scored {
 /// Where the scores of a call are kept, if anywhere. To be asked for before anything is scored.
 pub(super) fn place(app: &App, call: &Call, generation: Option<&Generation>) -> Option<ScorePlace> {
     app.decisions.as_ref()?.place(&Ask {
-        caller: &call.caller,
+        caller: &call.admission.caller,
         prompt: &call.chat.prompt,
         edition: generation?.edition(),
         control: call.chat.options.cache,
@@ -97,7 +97,7 @@ impl Decider<'_> {
     /// Scores that were made for an earlier request.
     fn kept(&self, scorer: Scorer) -> Option<Scored> {
         let (cache, place) = (self.app.decisions.as_ref()?, self.place.as_ref()?);
-        let scores = cache.find(place, scorer, self.call.started.into_std())?;
+        let scores = cache.find(place, scorer, self.call.admission.started.into_std())?;
         Some(Scored { scores: Ok(scores), recall: Some(Recall::Hit) })
     }
 
@@ -109,7 +109,7 @@ impl Decider<'_> {
             (Err(_), _, _) | (Ok(_), None, _) => None,
             (Ok(_), Some(_), None) => Some(Recall::Bypass),
             (Ok(scores), Some(cache), Some(place)) => {
-                cache.keep(place, scores, self.call.started.into_std());
+                cache.keep(place, scores, self.call.admission.started.into_std());
                 Some(Recall::Miss)
             }
         };
@@ -137,7 +137,7 @@ impl Decider<'_> {
             policy: self.policy,
             limits: self.limits,
             held: self.held.as_ref().map(|held| Held { model: &held.model, cached_tokens: held.cached_tokens }),
-            draw: self.call.draw,
+            draw: self.call.admission.draw,
         })
     }
 

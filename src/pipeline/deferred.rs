@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chat::usage::NotAnAnswer;
 use crate::deferred::{self, Ending, New, Queue, Taken};
+use crate::domain::api::Told;
 use crate::domain::deferred::NotDeferred;
 use crate::domain::ids::{DecisionId, DeferredId};
 use crate::domain::recovery::Recovery;
-use crate::pipeline::{App, Asked, Call, RouteError, Told, complete};
+use crate::pipeline::{Admission, App, Asked, Call, RouteError, complete};
 use crate::upstream::breaker::BreakerState;
 use crate::upstream::dispatch::{Answer, Deferred as Put, Degraded, DispatchError, Target, WaitingRoom};
 use crate::upstream::heavy::heavy;
@@ -107,17 +108,17 @@ struct Room {
 impl WaitingRoom for Room {
     fn defer(&self, targets: &[Arc<Target>]) -> Result<Put, NotDeferred> {
         let (call, now) = (&self.call, Instant::now());
-        let id = DeferredId::of(call.id);
-        let so_far = u64::try_from((now - call.started).as_millis()).unwrap_or(u64::MAX);
+        let id = DeferredId::of(call.admission.id);
+        let so_far = u64::try_from((now - call.admission.started).as_millis()).unwrap_or(u64::MAX);
         // What an answer in another dialect repeats of its request is held beside it.
-        let copies = match call.told {
+        let copies = match call.admission.api.told() {
             Told::AsItIs => 1,
-            Told::Anew(_) => 2,
+            Told::Anew => 2,
         };
         let new = New {
             id,
-            caller: call.caller.clone(),
-            created_unix_ms: call.at_unix_ms.saturating_add(so_far),
+            caller: call.admission.caller.clone(),
+            created_unix_ms: call.admission.at_unix_ms.saturating_add(so_far),
             bytes: call.chat.size() * copies,
             request: Waiting { call: Arc::clone(call), targets: targets.to_vec() },
         };
@@ -206,26 +207,27 @@ async fn one(app: &App, (queue, edge): (&Deferred, Edge), taken: Taken<Waiting>)
 
 async fn ask(app: &App, first: &Call, edge: Edge) -> Result<deferred::Answer, Unanswered> {
     let (id, at_unix_ms) = (edge.stamp)();
-    let call = Call {
+    let Admission { caller, request_id, draw, api, .. } = &first.admission;
+    let admission = Admission {
         id,
-        caller: first.caller.clone(),
-        request_id: first.request_id.clone(),
+        caller: caller.clone(),
+        request_id: request_id.clone(),
         started: Instant::now(),
         at_unix_ms,
-        draw: first.draw,
-        chat: first.chat.whole(),
-        told: first.told.clone(),
-        asked: Asked::Again,
+        draw: *draw,
+        api: *api,
     };
-    let (naming, told) = (call.naming(), call.told.clone());
+    let (chat, teller) = (first.chat.whole(), first.teller.clone());
+    let call = Call { admission, chat, teller: teller.clone(), asked: Asked::Again };
+    let naming = call.naming();
     let (_, answer) = complete(app, call, ()).await.map_err(|failed| failed.error)?;
     let Answer { model, cost, body, .. } = answer;
     let completion = whole(body).await;
     let bytes = completion.len();
     let tell = move || {
-        let told = match told {
-            Told::AsItIs | Told::Anew(None) => completion.to_vec(),
-            Told::Anew(Some(teller)) => teller.tell(naming, &completion)?,
+        let told = match teller {
+            None => completion.to_vec(),
+            Some(teller) => teller.tell(naming, &completion)?,
         };
         let text = String::from_utf8(told).map_err(|_| NotAnAnswer::NotJson)?;
         RawValue::from_string(text).map_err(|_| NotAnAnswer::NotJson)

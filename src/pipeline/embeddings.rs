@@ -7,9 +7,8 @@ use tokio::time::Instant;
 use crate::catalog::EMBEDDINGS;
 use crate::chat::embeddings::EmbeddingsRequest;
 use crate::domain::decide::{Considered, Decision, Reason};
-use crate::domain::ids::{CallerId, DecisionId, ModelName, TierId};
-use crate::domain::probability::Probability;
-use crate::pipeline::{App, Failed, Routed};
+use crate::domain::ids::{ModelName, TierId};
+use crate::pipeline::{Admission, App, Failed, Routed};
 use crate::records;
 use crate::upstream::books::Books;
 use crate::upstream::dispatch::{Answer, Care, Expects, Outgoing, Plan, Reader, dispatch};
@@ -17,18 +16,8 @@ use crate::upstream::dispatch::{Answer, Care, Expects, Outgoing, Plan, Reader, d
 /// One admitted embeddings request.
 #[derive(Debug)]
 pub struct EmbeddingsCall {
-    /// The name it is recorded under, made at the edge.
-    pub id: DecisionId,
-    /// Who called.
-    pub caller: CallerId,
-    /// The name of the request in logs.
-    pub request_id: String,
-    /// When it was admitted.
-    pub started: Instant,
-    /// The same moment on the wall clock, in milliseconds since 1970.
-    pub at_unix_ms: u64,
-    /// A uniform draw from 0..1, for the pauses before retries.
-    pub draw: Probability,
+    /// What is known of it beside what was asked.
+    pub admission: Admission,
     /// What was asked.
     pub request: EmbeddingsRequest,
 }
@@ -46,12 +35,12 @@ pub async fn embed(
     let place = app.catalog.embedding_model(request.model.as_deref());
     let place = place.map_err(|error| Box::new(Failed { routed: None, error: error.into() }))?;
     let routed = routed(&call, &place.model);
-    let books = Books::open(call.started, records::note_embeddings(app, &call, &routed)).holding(guard);
+    let books = Books::open(call.admission.started, records::note_embeddings(app, &call, &routed)).holding(guard);
     let plan = Plan {
         targets: place.pool.ordered(Instant::now()),
-        deadline: call.started + app.request_timeout,
+        deadline: call.admission.deadline(app),
         retry: app.retry,
-        jitter: call.draw.get(),
+        jitter: call.admission.draw.get(),
         care: Care::NONE,
         traffic: Arc::clone(&app.traffic),
     };
@@ -62,7 +51,7 @@ pub async fn embed(
         stream: false,
         wants_usage: false,
         body: &body,
-        request_id: &call.request_id,
+        request_id: &call.admission.request_id,
         prompt_tokens: request.input_tokens,
     };
     match dispatch(plan, &outgoing, books).await {
@@ -74,5 +63,5 @@ pub async fn embed(
 fn routed(call: &EmbeddingsCall, model: &ModelName) -> Routed {
     let considered = Considered::unweighed(model.clone(), TierId::from(EMBEDDINGS), 0);
     let sentence = format!("`{model}` embeds what the request sent.");
-    Routed::undecided(Decision::only(considered, Reason::Named), sentence, call.started)
+    Routed::undecided(Decision::only(considered, Reason::Named), sentence, call.admission.started)
 }

@@ -55,7 +55,7 @@ pub(super) fn watch(app: &App, call: &Call, (routed, answer): (&Routed, &mut Ans
         verifiers: verifiers.clone(),
         question: call.chat.prompt.ask.clone(),
         model: answer.model.clone(),
-        request_id: call.request_id.clone(),
+        request_id: call.admission.request_id.clone(),
     });
     let case = Case { rules: Arc::clone(rules), fitness: care::fitness(call, rules.faults), verifier, _permit: permit };
     let gathered = if answer.stream { Gathered::stream(MOST_BYTES) } else { Gathered::whole() };
@@ -65,7 +65,7 @@ pub(super) fn watch(app: &App, call: &Call, (routed, answer): (&Routed, &mut Ans
 /// Whether this call is among the share of those whose last answer the verifier is asked about. The digits of the draw that choose are not
 /// those that explore.
 fn is_drawn(call: &Call, verifier: &Verifier) -> bool {
-    (call.draw.get() * 1_000.0).fract() < verifier.given_share.get()
+    (call.admission.draw.get() * 1_000.0).fract() < verifier.given_share.get()
 }
 
 /// What is counted in the end.

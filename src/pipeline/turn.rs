@@ -88,7 +88,7 @@ pub(super) fn conversation<'a>(app: &'a App, call: &Call, policy: &Policy) -> Op
         None => (Thread::Opening(shape.opening_digest), FoundBy::Opening),
     };
     let goes_on = found_by == FoundBy::Name || shape.is_answered;
-    let key = sessions.key(&call.caller, thread);
+    let key = sessions.key(&call.admission.caller, thread);
     let held = if goes_on { sessions.held(&key, moment(call)) } else { None };
     let standing = if goes_on { Standing::Session } else { Standing::Opening };
     Some(Conversation { sessions, key, found_by, standing, held })
@@ -125,5 +125,5 @@ fn event(held: Option<&HeldModel>, decision: &Decision) -> Option<SessionEvent> 
 
 /// The time of a call, on the clock of the sessions.
 fn moment(call: &Call) -> Instant {
-    call.started.into_std()
+    call.admission.started.into_std()
 }

@@ -31,6 +31,7 @@ pub(super) fn quirks(upstream: &config::Upstream) -> Quirks {
     Quirks {
         drops: drops.chain(upstream.drop_fields.iter().cloned()).collect(),
         renames: preset.map_or(&[][..], Preset::renames).to_vec(),
+        thoughts: preset.map(Preset::thoughts).unwrap_or_default(),
     }
 }
 

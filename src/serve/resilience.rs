@@ -14,12 +14,11 @@ use crate::telemetry::metrics::Metrics;
 use crate::upstream::balance::Pool;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::budget::Traffic;
-use crate::upstream::client::{Timeouts, Upstream, UpstreamError, UpstreamSettings};
+use crate::upstream::client::{Upstream, UpstreamError, UpstreamSettings};
 use crate::upstream::dispatch::Target;
 use crate::upstream::health::Health;
 use crate::upstream::transport::Transport;
 use crate::upstream::verifier::Verifiers;
-use crate::upstream::wait::Throughput;
 
 /// What all calls share.
 pub(super) fn traffic(config: &Config) -> Result<Traffic, UpstreamError> {
@@ -128,20 +127,10 @@ fn targets(served: &Served<'_>, lanes: &[Lane], breaker: BreakerSettings) -> Vec
 /// The settings of an upstream, once for each of its keys.
 fn upstream_settings(upstream: &config::Upstream) -> Vec<(Option<u32>, UpstreamSettings)> {
     let secret = |secret: &config::secret::Secret| SecretString::from(secret.expose().to_owned());
-    let timeouts = upstream.timeouts;
     let with = |key: Option<&config::secret::Secret>| UpstreamSettings {
         api_key: key.map(secret),
         headers: upstream.headers.iter().map(|(name, value)| (name.clone(), secret(value))).collect(),
-        timeouts: Timeouts {
-            connect: timeouts.connect,
-            headers: timeouts.headers,
-            first_token: timeouts.first_token,
-            idle: timeouts.idle,
-            throughput: timeouts
-                .min_throughput
-                .map(|(bytes_per_second, window)| Throughput { bytes_per_second, window }),
-            total: timeouts.total,
-        },
+        timeouts: upstream.timeouts,
         dialect: providers::dialect(upstream),
         quirks: providers::quirks(upstream),
         signing: providers::signing(upstream),

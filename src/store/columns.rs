@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -24,6 +24,7 @@ enum Column {
     Text(fn(&ExportRow) -> Option<String>),
     Number(fn(&ExportRow) -> Option<f64>),
     Count(fn(&ExportRow) -> Option<u64>),
+    Flag(fn(&ExportRow) -> Option<bool>),
 }
 
 /// The columns, in the order of [`ExportRow`].
@@ -53,6 +54,8 @@ const COLUMNS: &[(&str, Column)] = &[
     ("class", Column::Text(|row| row.class.clone())),
     ("verdicts", Column::Count(|row| Some(row.verdicts))),
     ("judges", Column::Text(|row| row.judges.clone())),
+    ("api", Column::Text(|row| row.api.clone())),
+    ("usage_estimated", Column::Flag(|row| row.usage_estimated)),
 ];
 
 /// A Parquet file in the making.
@@ -102,6 +105,7 @@ impl<W: Write + Send> ParquetRows<W> {
                     let count = |row: &ExportRow| read(row).map(|count| i64::try_from(count).unwrap_or(i64::MAX));
                     write_column::<Int64Type, _>(&mut group, self.waiting.iter().map(count))?;
                 }
+                Column::Flag(read) => write_column::<BoolType, _>(&mut group, self.waiting.iter().map(read))?,
             }
         }
         group.close()?;
@@ -117,6 +121,7 @@ fn schema() -> Result<Type, ParquetError> {
             Column::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
             Column::Number(_) => (Physical::DOUBLE, None),
             Column::Count(_) => (Physical::INT64, None),
+            Column::Flag(_) => (Physical::BOOLEAN, None),
         };
         Type::primitive_type_builder(name, physical)
             .with_logical_type(logical)

@@ -132,6 +132,14 @@ pub struct ExportRow {
     /// Those verdicts by caller, as JSON text in both formats: `{"alice": 1.0}`. Null where nobody gave one.
     #[serde(default)]
     pub judges: Option<String>,
+    /// The API by which the call came in: `chat`, `completions`, `messages`, `responses`, `route` or `embeddings`. Null of records that
+    /// are older than this column.
+    #[serde(default)]
+    pub api: Option<String>,
+    /// Whether tokens and cost of the call are an estimate, since no upstream counted. Null where no tokens are known of it, and of
+    /// records that are older than this column.
+    #[serde(default)]
+    pub usage_estimated: Option<bool>,
 }
 
 impl StoreReader {
@@ -238,7 +246,7 @@ fn write_line(sink: &mut (dyn Write + Send), row: &ExportRow) -> io::Result<()> 
 
 async fn page(reader: &StoreReader, query: &PageQuery) -> Result<(Vec<Stored>, Vec<FeedbackRecord>), ExportError> {
     let failed = |source| reader.failure(source);
-    let stored = read::page(reader.pool(), query).await.map_err(failed)?;
+    let stored = read::page(reader.source(), query).await.map_err(failed)?;
     let reports = match stored.last() {
         Some(last) => {
             let last: Cursor = last.cursor;
@@ -305,6 +313,8 @@ fn row(stored: Stored, reports: &[FeedbackRecord]) -> ExportRow {
         class: outcome.as_ref().map(|OutcomeRecord { class, .. }| class.as_str().to_owned()),
         verdicts: verdicts.len() as u64,
         judges: if verdicts.is_empty() { None } else { serde_json::to_string(&verdicts).ok() },
+        api: decision.api.map(|api| api.as_str().to_owned()),
+        usage_estimated: usage.and(outcome.as_ref()).and_then(|outcome| outcome.usage_estimated),
     }
 }
 

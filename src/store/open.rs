@@ -106,7 +106,7 @@ impl Store {
             .spawn(move || write_on_this_thread((settings, shared), entries, ready))
             .map_err(|error| failed(error.to_string()))?;
         opened.await.map_err(|_| failed("it ended at once".to_owned()))??;
-        Ok(Self { journal, reader: StoreReader::over(&path), feedback_deadline })
+        Ok(Self { journal, reader: StoreReader::over(&path, schema::LATEST), feedback_deadline })
     }
 
     /// Opens a store to read while a server may be writing to it. Creates nothing and takes no lock.
@@ -116,7 +116,7 @@ impl Store {
     pub async fn open_read_only(path: &Path) -> Result<StoreReader, StoreError> {
         let path = absolute(path)?;
         match schema::inspect(&path).await? {
-            Standing::Ours(_) => Ok(StoreReader::over(&path)),
+            Standing::Ours(version) => Ok(StoreReader::over(&path, version)),
             Standing::Absent => Err(StoreError::Missing { path }),
         }
     }

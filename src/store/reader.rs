@@ -11,13 +11,15 @@ use crate::domain::ids::DecisionId;
 use crate::store::error::StoreError;
 use crate::store::record::{DecisionRecord, FeedbackRecord, OutcomeRecord};
 use crate::store::schema;
-use crate::store::sql::read::{self, Stored};
+use crate::store::sql::read::{self, Source, Stored};
 
 /// Reads a store. Cheap to clone; at most two reads run at once and a third waits up to five seconds.
 #[derive(Clone, Debug)]
 pub struct StoreReader {
     pool: SqlitePool,
     path: Arc<PathBuf>,
+    /// Of the file when it was opened.
+    schema: i64,
 }
 
 /// A decision and what became of it.
@@ -45,7 +47,7 @@ pub struct Counts {
 }
 
 impl StoreReader {
-    pub(super) fn over(path: &Path) -> Self {
+    pub(super) fn over(path: &Path, schema: i64) -> Self {
         // No idle or lifetime limit: those need a background task, and these connections are local files.
         let pool = SqlitePoolOptions::new()
             .max_connections(2)
@@ -54,7 +56,7 @@ impl StoreReader {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(schema::reading(path));
-        Self { pool, path: Arc::new(path.to_owned()) }
+        Self { pool, path: Arc::new(path.to_owned()), schema }
     }
 
     /// The database file.
@@ -69,7 +71,7 @@ impl StoreReader {
     /// A store that cannot be read.
     pub async fn decision(&self, id: DecisionId) -> Result<Option<RecordedDecision>, StoreError> {
         let failed = |source| self.failure(source);
-        let Some(stored) = read::decision(&self.pool, id).await.map_err(failed)? else { return Ok(None) };
+        let Some(stored) = read::decision(self.source(), id).await.map_err(failed)? else { return Ok(None) };
         let feedback = read::feedback(&self.pool, id).await.map_err(failed)?;
         Ok(Some(recorded(stored, feedback)))
     }
@@ -80,7 +82,7 @@ impl StoreReader {
     /// A store that cannot be read.
     pub async fn recent(&self, limit: usize) -> Result<Vec<RecordedDecision>, StoreError> {
         let limit = limit.min(1_000) as i64;
-        let stored = read::recent(&self.pool, limit).await.map_err(|source| self.failure(source))?;
+        let stored = read::recent(self.source(), limit).await.map_err(|source| self.failure(source))?;
         Ok(stored.into_iter().map(|stored| recorded(stored, Vec::new())).collect())
     }
 
@@ -98,6 +100,10 @@ impl StoreReader {
             feedback: count(feedback),
             decisions_with_feedback: count(with_feedback),
         })
+    }
+
+    pub(super) const fn source(&self) -> Source<'_> {
+        Source { pool: &self.pool, schema: self.schema }
     }
 
     pub(super) fn pool(&self) -> &SqlitePool {

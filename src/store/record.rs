@@ -5,6 +5,7 @@ mod extended;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::domain::api::Api;
 use crate::domain::decide::{Considered, Decision};
 use crate::domain::feedback::Feedback;
 use crate::domain::ids::{BundleId, CallerId, DecisionId, ModelName, PolicyName, TierId, UpstreamId};
@@ -78,6 +79,9 @@ pub struct DecisionRecord {
     pub session: Option<String>,
     /// The caller's tags, if it gave any. Kept as they are whatever the retention says.
     pub tags: Option<Value>,
+    /// The API by which the call came in. Absent from older records.
+    #[serde(default)]
+    pub api: Option<Api>,
 }
 
 impl DecisionRecord {
@@ -113,6 +117,7 @@ impl DecisionRecord {
             route_us: 0,
             session: None,
             tags: None,
+            api: None,
         }
     }
 
@@ -261,6 +266,9 @@ pub struct OutcomeRecord {
     pub first_byte_ms: Option<u64>,
     /// Whether the answer was streamed.
     pub stream: bool,
+    /// Whether `usage` is an estimate, since no upstream counted. Absent from older records.
+    #[serde(default)]
+    pub usage_estimated: Option<bool>,
 }
 
 impl OutcomeRecord {
@@ -285,6 +293,7 @@ impl OutcomeRecord {
             total_ms: millis(outcome.total),
             first_byte_ms: outcome.first_byte.map(millis),
             stream: false,
+            usage_estimated: Some(outcome.usage_estimated),
         }
     }
 

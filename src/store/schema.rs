@@ -10,7 +10,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use crate::store::error::StoreError;
 
 /// Forward-only. A released migration is never edited; position `i` brings schema `i` to `i + 1`.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+
+/// The schema of a store that this build has opened to write.
+pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
 
 /// Marks a database file as ours: `TRIM` in ASCII.
 const APPLICATION_ID: i64 = 0x5452_494d;
@@ -101,9 +104,8 @@ async fn read_standing(connection: &mut SqliteConnection, path: &Path) -> Result
     let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
     let tables: i64 =
         sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(failed)?;
-    let known = MIGRATIONS.len() as i64;
     match owner {
-        APPLICATION_ID if found > known => Err(StoreError::Newer { path: path.to_owned(), found, known }),
+        APPLICATION_ID if found > LATEST => Err(StoreError::Newer { path: path.to_owned(), found, known: LATEST }),
         APPLICATION_ID => Ok(Standing::Ours(found)),
         // A start that was killed before its first commit leaves an empty database behind.
         0 if tables == 0 && found == 0 => Ok(Standing::Absent),

@@ -44,6 +44,7 @@ const DECISION_COLUMNS: &[&str] = &[
     "route_us",
     "session",
     "tags",
+    "api",
 ];
 
 const OUTCOME_COLUMNS: &[&str] = &[
@@ -62,7 +63,11 @@ const OUTCOME_COLUMNS: &[&str] = &[
     "total_ms",
     "first_byte_ms",
     "stream",
+    "usage_estimated",
 ];
+
+/// Columns that stores of an older schema do not have, with the schema that brought them.
+const ADDED: &[(&str, i64)] = &[("api", 2), ("usage_estimated", 2)];
 
 static DECISIONS: LazyLock<[String; 2]> = LazyLock::new(|| inserts("decision", DECISION_COLUMNS));
 static OUTCOMES: LazyLock<[String; 2]> = LazyLock::new(|| inserts("outcome", OUTCOME_COLUMNS));
@@ -145,6 +150,7 @@ fn bind_decision<'q>(query: Bound<'q>, one: &DecisionRecord) -> Bound<'q> {
         .bind(int(one.route_us))
         .bind(one.session.as_deref())
         .bind(one.tags.as_ref().map(json))
+        .bind(one.api.map(|api| api.as_str()))
 }
 
 fn bind_outcome<'q>(query: Bound<'q>, one: &OutcomeRecord) -> Bound<'q> {
@@ -164,6 +170,7 @@ fn bind_outcome<'q>(query: Bound<'q>, one: &OutcomeRecord) -> Bound<'q> {
         .bind(int(one.total_ms))
         .bind(one.first_byte_ms.map(int))
         .bind(one.stream)
+        .bind(one.usage_estimated)
 }
 
 /// What feedback needs of its decision: who served, and the embedding to learn with.

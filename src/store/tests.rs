@@ -15,6 +15,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::domain::api::Api;
 use crate::domain::feedback::Feedback;
 use crate::domain::ids::{CallerId, DecisionId, ModelName};
 use crate::domain::money::{NanoUsd, Usage};
@@ -97,6 +98,7 @@ fn decision(number: u64) -> DecisionRecord {
         route_us: 80,
         session: Some("s-1".to_owned()),
         tags: Some(json!({"team": "search"})),
+        api: Some(Api::Messages),
     }
 }
 
@@ -139,6 +141,7 @@ fn outcome(number: u64) -> OutcomeRecord {
         total_ms: 10,
         first_byte_ms: Some(3),
         stream: true,
+        usage_estimated: Some(true),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::chat::sse::SseError;
 use crate::chat::usage::NotAnAnswer;
 use crate::domain::outcome::Class;
 use crate::domain::resilience::Kind;
+use crate::domain::timeouts::Throughput;
 use crate::upstream::said::{Clue, Said};
-use crate::upstream::wait::Throughput;
 
 /// The longest hint that is believed.
 pub(crate) const LONGEST_HINT: Duration = Duration::from_secs(3600);

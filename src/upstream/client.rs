@@ -15,14 +15,15 @@ use thiserror::Error;
 use crate::chat::native::Delivery;
 use crate::chat::native::quirks::Quirks;
 use crate::domain::ids::UpstreamId;
+use crate::domain::provider::Thoughts;
+use crate::domain::timeouts::Timeouts;
 use crate::upstream::classify::{Trouble, retry_hint};
 use crate::upstream::dialect::{Asking, Dialect, Spoken};
-use crate::upstream::dispatch::Outgoing;
+use crate::upstream::dispatch::{Outgoing, Reader};
 use crate::upstream::said::{self, Said};
 use crate::upstream::scrub::Scrubber;
 use crate::upstream::sign::{Signer, Signing};
 use crate::upstream::transport::{self, Transport};
-use crate::upstream::wait::Throughput;
 
 const USER_AGENT: &str = concat!("trimtab/", env!("CARGO_PKG_VERSION"));
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -69,37 +70,6 @@ impl UpstreamSettings {
             quirks: Quirks::default(),
             signing: None,
             transport: Transport::default(),
-        }
-    }
-}
-
-/// How long to wait for a provider. The deadline of the call bounds each of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To an open connection, TLS included.
-    pub connect: Duration,
-    /// From sending a request to the response headers. An answer that is not streamed often has its headers when it is complete.
-    pub headers: Duration,
-    /// From sending a request to the first token of a stream.
-    pub first_token: Duration,
-    /// Between two pieces of a whole body, or two events of a stream.
-    pub idle: Duration,
-    /// How much must come while an answer comes. `None` where any trickle will do.
-    pub throughput: Option<Throughput>,
-    /// From sending a request to the end of its answer.
-    pub total: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self {
-            connect: seconds(5),
-            headers: seconds(120),
-            first_token: seconds(120),
-            idle: seconds(60),
-            throughput: None,
-            total: seconds(600),
         }
     }
 }
@@ -241,7 +211,7 @@ impl Upstream {
 
     /// Asks for a model in the upstream's dialect and waits for the response headers, without a limit of its own but the one on connecting.
     pub(crate) async fn send(&self, outgoing: &Outgoing<'_>, model: &str) -> Result<Response, Trouble> {
-        let body = self.quirks.apply((outgoing.body)(model, self.dialect.reader()));
+        let body = self.quirks.apply((outgoing.body)(model, self.reader()));
         let Spoken { path, query, body } =
             self.dialect.speak(outgoing, Asking { model, base: self.base.path(), body })?;
         // Clients of Responses are spoken for in their own words, which may hold what the operator leaves out.
@@ -260,6 +230,14 @@ impl Upstream {
             call = call.header(REQUEST_ID, id);
         }
         call.body(body).send().await.map_err(|error| trouble(&error))
+    }
+
+    /// Who reads the body of a call.
+    const fn reader(&self) -> Reader {
+        match (self.dialect.reader(), self.quirks.thoughts) {
+            (Reader::Server, Thoughts::Wanted) => Reader::ThoughtfulServer,
+            (reader, Thoughts::AsSent | Thoughts::Refused(_) | Thoughts::Wanted) => reader,
+        }
     }
 
     fn url(&self, path: &str, query: Option<(&'static str, String)>) -> Url {

@@ -189,6 +189,8 @@ pub enum Expects {
 pub enum Reader {
     /// A server of OpenAI's dialect, which may refuse fields that it does not know.
     Server,
+    /// A server of OpenAI's dialect that wants the thoughts of earlier turns.
+    ThoughtfulServer,
     /// A translation to another dialect, which takes what it has words for.
     Translation,
 }

@@ -7,22 +7,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::domain::timeouts::{Throughput, Timeouts};
 use crate::upstream::classify::Trouble;
-use crate::upstream::client::Timeouts;
 
 /// Silence is counted in so many steps. When this program itself had no time for the connection, at most one step of it is held against the
 /// upstream, and what had come meanwhile is read before the next.
 pub(crate) const STEPS: u32 = 8;
 pub(crate) const SHORTEST_STEP: Duration = Duration::from_millis(1);
-
-/// The least of an answer that must come, on average over a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Throughput {
-    /// Bytes a second: of what a stream says, or of a whole answer. A token is about four.
-    pub bytes_per_second: u32,
-    /// Over how long.
-    pub window: Duration,
-}
 
 /// How long an attempt may take.
 #[derive(Clone, Copy, Debug)]

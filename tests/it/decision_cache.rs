@@ -320,9 +320,9 @@ async fn scores_leave_when_their_time_is_over() {
     let line = Line::new(one_look());
     line.ask().await;
     let mut later = Line::call(ASK);
-    later.started += Duration::from_secs(290);
+    later.admission.started += Duration::from_secs(290);
     let mut too_late = Line::call(ASK);
-    too_late.started += Duration::from_secs(310);
+    too_late.admission.started += Duration::from_secs(310);
 
     assert_eq!(line.decide(&later).await.0, Some(Recall::Hit));
     assert_eq!(line.decide(&too_late).await.0, Some(Recall::Miss));

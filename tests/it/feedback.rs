@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::support::app::{chat, load_config};
+use crate::support::fake::{FakeUpstream, json as whole_answer};
 use crate::support::{Reply, Setup, TestApp};
 
 const ASK: &str = "Which of these numbers is prime?";
@@ -100,6 +101,55 @@ async fn a_completion_is_recorded_with_its_outcome_and_exported() {
     assert_eq!((&row["class"], &row["dataset"]), (&json!("success"), &json!("feedback")));
     assert!(row["cost_usd"].as_f64().unwrap() > 0.0);
     assert!(row["embedding"].is_string() && row["encoder"].is_string());
+}
+
+#[tokio::test]
+async fn an_export_says_by_which_api_a_call_came_and_whether_its_tokens_are_an_estimate() {
+    let answer = |usage: Value| {
+        let message = json!({ "role": "assistant", "content": "Two." });
+        let choices = json!([{ "index": 0, "message": message, "finish_reason": "stop" }]);
+        whole_answer(
+            &json!({ "id": "c", "object": "chat.completion", "model": "m", "choices": choices, "usage": usage })
+                .to_string(),
+        )
+    };
+    let counted = answer(json!({ "prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11 }));
+    let uncounted = answer(Value::Null);
+    let vectors = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1.0]}],"model":"e","usage":{"prompt_tokens":3,"total_tokens":3}}"#;
+    let script = [counted.clone(), counted.clone(), uncounted.clone(), uncounted, whole_answer(vectors)];
+    let upstream = FakeUpstream::script(script).await;
+    let embeddings = "[[embeddings]]\nname = \"embed\"\nupstream = \"first\"\n";
+    let app = TestApp::start(Setup::tiers(&[upstream.base_url()]).with(embeddings)).await;
+    let messages = json!([{ "role": "user", "content": ASK }]);
+    for (path, body) in [
+        ("/v1/chat/completions", json!({ "model": "cheap", "messages": messages })),
+        ("/v1/completions", json!({ "model": "cheap", "prompt": ASK })),
+        ("/v1/messages", json!({ "model": "cheap", "max_tokens": 9, "messages": messages })),
+        ("/v1/responses", json!({ "model": "cheap", "input": ASK })),
+        ("/v1/embeddings", json!({ "input": ASK })),
+        ("/v1/route", json!({ "messages": messages })),
+        ("/v1/route/batch", json!({ "requests": [{ "messages": messages }] })),
+    ] {
+        let reply = app.post(path, &body).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text);
+    }
+    let directory = app.stop().await;
+
+    let rows = crate::commands::export(directory.path(), &[]);
+
+    let said: Vec<(&str, &Value)> =
+        rows.iter().map(|row| (row["api"].as_str().unwrap(), &row["usage_estimated"])).collect();
+    let (yes, no, unknown) = (&json!(true), &json!(false), &Value::Null);
+    let expected = [
+        ("chat", no),
+        ("completions", no),
+        ("messages", yes),
+        ("responses", yes),
+        ("embeddings", no),
+        ("route", unknown),
+        ("route", unknown),
+    ];
+    assert_eq!(said, expected);
 }
 
 #[tokio::test]

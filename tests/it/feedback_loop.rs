@@ -124,9 +124,9 @@ async fn feedback_makes_the_next_bundle_better_by_the_command_line() {
     let directory = app.stop().await;
 
     fs::write(directory.path().join("trimtab.toml"), "[store]\npath = \"trimtab.db\"\n").unwrap();
-    let train = ["train", "--base", "models/default", "--feedback", "feedback.jsonl", "--out", "models/bundles/mine"];
+    let train = ["train", "--base", "models/default", "--feedback", "feedback.parquet", "--out", "models/bundles/mine"];
     let steps: [&[&str]; 3] = [
-        &["export", "--with-feedback", "--out", "feedback.jsonl"],
+        &["export", "--with-feedback", "--format", "parquet", "--out", "feedback.parquet"],
         &[&train[..], &["--id", "mine"]].concat(),
         &["bundle", "promote", "mine"],
     ];

@@ -570,6 +570,129 @@ async fn pictures_by_address_keep_bedrock_from_being_asked_and_those_in_the_requ
 }
 
 #[tokio::test]
+async fn a_model_that_cannot_be_made_to_call_a_tool_leaves_the_call_to_another() {
+    let parameters = json!({ "type": "object", "properties": { "town": { "type": "string" } } });
+    let tool = json!([{ "type": "function", "function": { "name": "weather", "parameters": parameters } }]);
+    let claudes = json!([{ "name": "weather", "input_schema": parameters }]);
+    let flat = json!([{ "type": "function", "name": "weather", "parameters": parameters }]);
+    let ask = json!([{ "role": "user", "content": "Weather in Bonn?" }]);
+    let calls = [
+        ("/v1/chat/completions", json!({ "messages": ask, "tools": tool, "tool_choice": "required" })),
+        (
+            "/v1/messages",
+            json!({ "max_tokens": 9, "messages": ask, "tools": claudes, "tool_choice": { "type": "tool", "name": "weather" } }),
+        ),
+        ("/v1/responses", json!({ "input": "Weather in Bonn?", "tools": flat, "tool_choice": "required" })),
+    ];
+    let setup = |first: &FakeUpstream, last: &FakeUpstream, model: &str| {
+        let mut setup = Setup::tiers(&[first.base_url(), last.base_url()])
+            .with("[policies.balanced]\nquality = 1.0\nallow_weaker_fallback = false\n");
+        setup.toml = setup.toml.replacen("[upstreams.last]", &format!("[upstreams.last]\n{}", anthropic().toml), 1);
+        setup.toml = setup.toml.replacen("name = \"dear\"", &format!("name = \"dear\"\n{model}"), 1);
+        setup.environment.push(("KEY".to_owned(), KEY.to_owned()));
+        setup
+    };
+    let opus = r#"upstream_model = "claude-opus-5-5""#;
+    for (path, mut body) in calls {
+        body["model"] = json!("auto");
+        let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+        let last = FakeUpstream::script([whole_answer(anthropic().answer)]).await;
+        let app = TestApp::start(setup(&first, &last, opus)).await;
+
+        let decision = app.post("/v1/route", &chat_of(&body, &tool)).await.json();
+        let forced = app.post(path, &body).await;
+        body["tool_choice"] = if path == "/v1/messages" { json!({ "type": "auto" }) } else { json!("auto") };
+        let free = app.post(path, &body).await;
+
+        assert_eq!(decision["candidates"][1]["excluded_by"], "needs_forced_tools", "{decision}");
+        assert_eq!((forced.status, forced.header("x-trimtab-model")), (200, "cheap"), "{path}: {}", forced.text);
+        assert_eq!((free.status, free.header("x-trimtab-model")), (200, "dear"), "{path}: {}", free.text);
+        assert_eq!((first.requests().len(), last.requests().len()), (1, 1), "{path}");
+    }
+    for (model, takes) in [
+        (r#"upstream_model = "claude-opus-4-7""#, true),
+        ("upstream_model = \"claude-opus-4-7\"\nforced_tools = false", false),
+    ] {
+        let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+        let last = FakeUpstream::script([whole_answer(anthropic().answer)]).await;
+        let app = TestApp::start(setup(&first, &last, model)).await;
+        let body = json!({ "model": "auto", "messages": ask, "tools": tool, "tool_choice": "required" });
+
+        let reply = app.post("/v1/chat/completions", &body).await;
+
+        assert_eq!(reply.header("x-trimtab-model"), if takes { "dear" } else { "cheap" }, "{model}: {}", reply.text);
+    }
+}
+
+/// A request of any dialect as `/v1/route` takes it.
+fn chat_of(body: &Value, tool: &Value) -> Value {
+    let ask = json!([{ "role": "user", "content": "Weather in Bonn?" }]);
+    let mut body = body.clone();
+    body["messages"] = ask;
+    body["tools"] = tool.clone();
+    body["tool_choice"] = json!("required");
+    body
+}
+
+#[tokio::test]
+async fn thoughts_of_earlier_turns_go_where_they_are_wanted_and_not_where_they_are_refused() {
+    let tool = json!({ "name": "now", "parameters": { "type": "object" } });
+    let call = json!({ "id": "c1", "type": "function", "function": { "name": "now", "arguments": "{}" } });
+    let mut signed = call.clone();
+    signed["extra_content"] = json!({ "google": { "thought_signature": "Z29v" } });
+    let chat_body = json!({ "tools": [{ "type": "function", "function": tool }], "messages": [
+        { "role": "user", "content": "What time is it?" },
+        { "role": "assistant", "content": null, "reasoning_content": "A clock.", "thinking_blocks": [], "tool_calls": [signed] },
+        { "role": "tool", "tool_call_id": "c1", "content": "noon" },
+    ] });
+    let messages = json!({ "max_tokens": 9, "tools": [{ "name": "now", "input_schema": { "type": "object" } }], "messages": [
+        { "role": "user", "content": "What time is it?" },
+        { "role": "assistant", "content": [
+            { "type": "thinking", "thinking": "A clock.", "signature": "" },
+            { "type": "tool_use", "id": "c1", "name": "now", "input": {} },
+        ] },
+        { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "c1", "content": "noon" }] },
+    ] });
+    let responses = json!({ "tools": [{ "type": "function", "name": "now", "parameters": { "type": "object" } }], "input": [
+        { "role": "user", "content": "What time is it?" },
+        { "type": "reasoning", "id": "rs_1", "summary": [{ "type": "summary_text", "text": "A clock." }] },
+        { "type": "function_call", "call_id": "c1", "name": "now", "arguments": "{}" },
+        { "type": "function_call_output", "call_id": "c1", "output": "noon" },
+    ] });
+    let asks = [("/v1/chat/completions", chat_body), ("/v1/messages", messages), ("/v1/responses", responses)];
+    for (preset, thought) in [("deepseek", true), ("mistral", false), ("groq", false)] {
+        for (path, body) in &asks {
+            let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+            let mut setup = Setup::tiers(&[first.base_url()]);
+            let with_preset = format!("[upstreams.first]\npreset = \"{preset}\"");
+            setup.toml = setup.toml.replacen("[upstreams.first]", &with_preset, 1);
+            let app = TestApp::start(setup).await;
+            let mut body = body.clone();
+            body["model"] = json!("cheap");
+
+            let reply = app.post(path, &body).await;
+
+            assert_eq!(reply.status, 200, "{preset} {path}: {}", reply.text);
+            let sent: Value = serde_json::from_slice(&first.requests()[0].body).unwrap();
+            let said = &sent["messages"][1];
+            assert_eq!(said["reasoning_content"] == "A clock.", thought, "{preset} {path}: {sent}");
+            assert_eq!(said["tool_calls"][0]["id"], "c1", "{preset} {path}: {sent}");
+            if !thought {
+                assert!(said.get("reasoning_content").is_none() && said.get("thinking_blocks").is_none(), "{sent}");
+                assert_eq!(said["tool_calls"][0], call, "{preset} {path}");
+            }
+        }
+    }
+    let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+    let app = TestApp::start(Setup::tiers(&[first.base_url()])).await;
+    let mut body = asks[1].1.clone();
+    body["model"] = json!("cheap");
+    app.post("/v1/messages", &body).await;
+    let sent: Value = serde_json::from_slice(&first.requests()[0].body).unwrap();
+    assert!(sent["messages"][1].get("reasoning_content").is_none(), "nobody said that it is wanted: {sent}");
+}
+
+#[tokio::test]
 async fn what_was_written_to_a_cache_is_billed_at_its_own_price() {
     let answer = r#"{"id":"m","model":"x","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":100,"cache_read_input_tokens":200,"cache_creation_input_tokens":700,"output_tokens":100}}"#;
     let converse = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":100,"cacheReadInputTokens":200,"cacheWriteInputTokens":700,"outputTokens":100}}"#;

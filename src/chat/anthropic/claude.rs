@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::native::Untranslatable;
-use crate::chat::native::request::{Asked, Choice, Effort, Sampling, Turn};
+use crate::chat::native::request::{Asked, Effort, Sampling, Turn};
+use crate::domain::provider::{is_one_of, takes_forced_tools};
 
 /// What asks for JSON where the dialect has no word for it.
 pub(crate) const JSON_PLEASE: &str = "Answer with one JSON object and nothing else.";
@@ -16,8 +17,6 @@ const LEAST_BUDGET: u64 = 1_024;
 
 /// Models that think whatever they are told, and refuse to be told not to.
 const ALWAYS_THINK: [&str; 3] = ["opus-5-5", "sonnet-5-5", "fable-5"];
-/// Models that refuse to be made to call a tool.
-const CALL_AT_WILL: [&str; 3] = ["opus-5-5", "sonnet-5-5", "fable-5-1"];
 
 /// How a model is to think, in its own words.
 #[derive(Default)]
@@ -98,7 +97,7 @@ pub(crate) fn stops<'a>(asked: &'a Asked<'_>) -> Vec<&'a str> {
 /// # Errors
 /// Where the request insists on a call and the model takes no such word.
 pub(crate) fn may_insist(asked: &Asked<'_>, provider: &'static str) -> Result<(), Untranslatable> {
-    if !(must_call(asked) && is_one_of(&asked.model, &CALL_AT_WILL)) {
+    if !must_call(asked) || takes_forced_tools(&asked.model) {
         return Ok(());
     }
     let problem = "this model cannot be made to call a tool; send `auto`, or ask another model";
@@ -216,7 +215,7 @@ fn written<'a>(raw: String, (effort, room): (Option<&'static str>, u64)) -> Thin
 
 /// Whether the request insists on the call of a tool.
 fn must_call(asked: &Asked<'_>) -> bool {
-    matches!(asked.choice, Choice::Required | Choice::Tool(_)) && !asked.tools.is_empty()
+    asked.choice.insists() && !asked.tools.is_empty()
 }
 
 /// Whether the model stands in the middle of calling tools, and the client did not keep the thoughts before the last call.
@@ -226,12 +225,6 @@ fn lacks_thoughts(turns: &[Turn<'_>]) -> bool {
         Turn::Assistant(said) => !said.calls.is_empty() && said.thinking.is_empty(),
         Turn::User(_) | Turn::Tool(_) => false,
     })
-}
-
-/// Whether a model is one of these. Some write its version with a dot.
-fn is_one_of(model: &str, names: &[&str]) -> bool {
-    let model = model.replace('.', "-");
-    names.iter().any(|name| model.contains(name))
 }
 
 #[cfg(test)]

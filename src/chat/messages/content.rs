@@ -236,17 +236,21 @@ fn document(block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), ChatError> 
     Ok(())
 }
 
-/// What the model said before. Thoughts with a signature are kept as they came, for the provider that made them; those without, which are
-/// of providers that sign nothing, are left out.
+/// What the model said before. Thoughts with a signature are kept as they came, for the provider that made them; their words, and those
+/// without a signature, for providers that sign nothing and want them back.
 fn assistant(blocks: Vec<Block<'_>>) -> Result<Message, ChatError> {
     let (mut texts, mut tool_calls, mut thinking_blocks) = (Vec::new(), Vec::new(), Vec::new());
+    let mut thoughts = Vec::new();
     let said = |text, cache_control| Marked { part: Part::Text { text }, cache_control };
     for block in blocks {
         match block {
             Block::Text(text) => texts.push(said(text, None)),
             Block::Object { kind, object } => match kind.as_str() {
                 "text" => texts.push(said(object.needed_text("text", "send the text")?, mark(&object))),
-                "thinking" | "redacted_thinking" => thinking_blocks.extend(thought(&object)?),
+                "thinking" | "redacted_thinking" => {
+                    thoughts.extend(object.text("thinking")?.filter(|text| !text.is_empty()));
+                    thinking_blocks.extend(thought(&object)?);
+                }
                 "tool_use" => tool_calls.push(tool_use(&object)?),
                 _ => {
                     let expected = "`text`, `thinking`, `redacted_thinking` or `tool_use`; others come from Anthropic's servers alone";
@@ -256,7 +260,8 @@ fn assistant(blocks: Vec<Block<'_>>) -> Result<Message, ChatError> {
         }
     }
     let content = if texts.is_empty() && !tool_calls.is_empty() { None } else { Some(Content::texts(texts)) };
-    Ok(Message::Assistant { content, refusal: None, tool_calls, thinking_blocks })
+    let reasoning_content = (!thoughts.is_empty()).then(|| thoughts.join("\n"));
+    Ok(Message::Assistant { content, refusal: None, tool_calls, thinking_blocks, reasoning_content })
 }
 
 fn thought(block: &Object<'_>) -> Result<Option<Box<RawValue>>, ChatError> {

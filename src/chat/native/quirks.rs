@@ -3,27 +3,34 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::chat::native::thoughts;
 use crate::chat::openai::Fields;
+use crate::domain::provider::Thoughts;
 
-/// Changes to the top-level fields of a request. With none of them, and for a request that none of them concerns, the bytes stay as they are.
+/// Changes to the top-level fields of a request, and to the thoughts in its messages. With none of them, and for a request that none of them concerns, the bytes stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
     /// Fields that the provider refuses; they are left out.
     pub drops: Vec<String>,
     /// Fields that it knows under another name: OpenAI's name, then its own. Where a request has both, its own stands.
     pub renames: Vec<(&'static str, &'static str)>,
+    /// What it makes of the thoughts of earlier turns.
+    pub thoughts: Thoughts,
 }
 
 impl Quirks {
     /// The body as the provider wants it.
     #[must_use]
     pub fn apply(&self, body: Bytes) -> Bytes {
-        if self.drops.is_empty() && self.renames.is_empty() {
+        let refused = self.refused();
+        if self.drops.is_empty() && self.renames.is_empty() && refused.is_empty() {
             return body;
         }
         let Ok(Fields(fields)) = serde_json::from_slice::<Fields<'_>>(&body) else { return body };
+        let messages = fields.iter().find(|(name, _)| name == "messages").filter(|_| !refused.is_empty());
+        let messages = messages.and_then(|(_, raw)| thoughts::without(raw, refused));
         let is_concerned = |name: &str| self.is_dropped(name) || self.renamed(name).is_some();
-        if !fields.iter().any(|(name, _)| is_concerned(name)) {
+        if messages.is_none() && !fields.iter().any(|(name, _)| is_concerned(name)) {
             return body;
         }
         let has = |wanted: &str| fields.iter().any(|(name, raw)| name == wanted && raw.get() != "null");
@@ -33,20 +40,21 @@ impl Quirks {
             raw.get() == "null" && sources.into_iter().any(|from| fields.iter().any(|(name, _)| name == from))
         };
         let kept = fields.iter().filter(|(name, raw)| !self.is_dropped(name) && !is_replaced(name, raw));
-        let kept = kept.filter_map(|(name, raw)| match self.renamed(name) {
-            Some(own) if has(own) => None,
-            Some(own) => Some((own, raw)),
-            None => Some((name.as_ref(), raw)),
+        let kept = kept.filter_map(|(name, raw)| match (self.renamed(name), &messages) {
+            (Some(own), _) if has(own) => None,
+            (Some(own), _) => Some((own, raw.get())),
+            (None, Some(messages)) if name == "messages" => Some((name.as_ref(), messages.as_str())),
+            (None, _) => Some((name.as_ref(), raw.get())),
         });
-        let mut bytes = Vec::with_capacity(body.len());
-        for (at, (name, raw)) in kept.enumerate() {
-            bytes.push(if at == 0 { b'{' } else { b',' });
-            bytes.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
-            bytes.push(b':');
-            bytes.extend_from_slice(raw.get().as_bytes());
+        Bytes::from(thoughts::object(kept))
+    }
+
+    /// Fields of assistant messages that it refuses.
+    const fn refused(&self) -> &'static [&'static str] {
+        match self.thoughts {
+            Thoughts::Refused(fields) => fields,
+            Thoughts::AsSent | Thoughts::Wanted => &[],
         }
-        bytes.push(b'}');
-        Bytes::from(bytes)
     }
 
     fn is_dropped(&self, name: &str) -> bool {
@@ -66,9 +74,24 @@ mod tests {
         quirks.apply(Bytes::from_static(body.as_bytes()))
     }
 
+    fn seedless() -> Quirks {
+        let renames = vec![("max_completion_tokens", "max_tokens")];
+        Quirks { drops: vec!["seed".to_owned()], renames, thoughts: Thoughts::Refused(&["reasoning_content"]) }
+    }
+
+    #[test]
+    fn thoughts_that_are_refused_are_left_out_of_the_messages() {
+        let body = r#"{"model":"m","messages":[{"role":"assistant","content":"x","reasoning_content":"Hm."}],"n": 1}"#;
+
+        let told = apply(&seedless(), body);
+
+        assert_eq!(told, r#"{"model":"m","messages":[{"role":"assistant","content":"x"}],"n":1}"#);
+        assert_eq!(apply(&Quirks { thoughts: Thoughts::Wanted, ..Quirks::default() }, body), body);
+    }
+
     #[test]
     fn leaves_a_request_that_it_does_not_concern_untouched() {
-        let quirks = Quirks { drops: vec!["seed".to_owned()], renames: vec![("max_completion_tokens", "max_tokens")] };
+        let quirks = seedless();
         let body = r#"{ "model" : "m",  "x": [1e400, 2] }"#;
 
         assert_eq!(apply(&Quirks::default(), body), body);
@@ -77,7 +100,7 @@ mod tests {
 
     #[test]
     fn drops_and_renames_and_keeps_every_other_byte() {
-        let quirks = Quirks { drops: vec!["seed".to_owned()], renames: vec![("max_completion_tokens", "max_tokens")] };
+        let quirks = seedless();
 
         let told = apply(&quirks, r#"{"model":"m","seed":1,"max_completion_tokens":5,"x":{ "a" : 1e400 }}"#);
         let twice = apply(&quirks, r#"{"max_completion_tokens":5,"max_tokens":7}"#);

@@ -221,6 +221,23 @@ pub enum Choice {
     Tool(String),
 }
 
+impl Choice {
+    /// Whether a request that says so insists on a call. What cannot be read insists on nothing: the upstream judges it.
+    #[must_use]
+    pub fn is_forced(tool_choice: Option<&RawValue>, function_call: Option<&RawValue>) -> bool {
+        read::choice(tool_choice, function_call).is_ok_and(|(choice, _)| choice.insists())
+    }
+
+    /// Whether a call is insisted on.
+    #[must_use]
+    pub const fn insists(&self) -> bool {
+        match self {
+            Self::Required | Self::Tool(_) => true,
+            Self::Unsaid | Self::Auto | Self::None => false,
+        }
+    }
+}
+
 /// The form of an answer.
 #[derive(Debug)]
 pub enum Format<'a> {

@@ -129,6 +129,34 @@ fn sees_what_the_request_needs() {
 }
 
 #[test]
+fn sees_whether_a_tool_must_be_called() {
+    let named = json!({ "type": "function", "function": { "name": "a" } });
+    let allowed = |mode: &str| json!({ "type": "allowed_tools", "allowed_tools": { "mode": mode, "tools": [named] } });
+    let insists = |more: Value| {
+        let mut body = json!({ "messages": [{ "role": "user", "content": "x" }] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        parse(&body).prompt.shape.must_call
+    };
+    for (choice, expected) in [
+        (json!("required"), true),
+        (json!("any"), true),
+        (named.clone(), true),
+        (allowed("required"), true),
+        (allowed("auto"), false),
+        (json!("auto"), false),
+        (json!("none"), false),
+        (json!(null), false),
+        (json!("perhaps"), false),
+        (json!([7]), false),
+    ] {
+        assert_eq!(insists(json!({ "tools": [{}], "tool_choice": choice })), expected, "{choice}");
+        assert!(!insists(json!({ "tool_choice": choice })), "{choice}: there is nothing to call");
+    }
+    assert!(insists(json!({ "functions": [{}], "function_call": { "name": "a" } })));
+    assert!(!insists(json!({ "functions": [{}], "function_call": "auto" })));
+}
+
+#[test]
 fn a_file_and_a_recording_count_by_their_size_and_not_as_text() {
     let tokens = |part: Value| {
         let message = json!({ "role": "user", "content": [{ "type": "text", "text": "Sum up." }, part] });

@@ -37,12 +37,15 @@ struct Conversation {
     messages: Vec<Message>,
     /// Images and files of the outputs of calls, until the last of these outputs is known.
     shown: Vec<Part>,
+    /// What the model thought before what it says next.
+    thought: Option<String>,
 }
 
 impl Conversation {
     /// Adds a message that is no output of a call.
     fn push(&mut self, message: Message) {
         self.show();
+        self.thought = None;
         self.messages.push(message);
     }
 
@@ -51,6 +54,12 @@ impl Conversation {
         if !self.shown.is_empty() {
             self.messages.push(Message::User { content: std::mem::take(&mut self.shown).into() });
         }
+    }
+
+    /// Adds what the model thought, for providers that sign nothing and want it back.
+    fn thinks(&mut self, text: String) {
+        let joined = |before: Option<String>| before.into_iter().chain([text]).collect::<Vec<_>>().join("\n");
+        self.thought = Some(joined(self.thought.take()));
     }
 
     /// Adds what the model said. Text after calls joins their message: a message between them and their outputs is refused.
@@ -63,22 +72,38 @@ impl Conversation {
                 *refusal = refused.or(refusal.take());
             }
             Some(Message::System { .. } | Message::User { .. } | Message::Assistant { .. } | Message::Tool { .. })
-            | None => self.push(Message::Assistant {
-                content: Some(Content::Text(text.unwrap_or_default())),
-                refusal: refused,
-                tool_calls: Vec::new(),
-                thinking_blocks: Vec::new(),
-            }),
+            | None => {
+                let reasoning_content = self.thought.take();
+                self.push(Message::Assistant {
+                    content: Some(Content::Text(text.unwrap_or_default())),
+                    refusal: refused,
+                    tool_calls: Vec::new(),
+                    thinking_blocks: Vec::new(),
+                    reasoning_content,
+                });
+            }
         }
     }
 
     /// A call joins what the model said before it: chat completions hold both in one message.
     fn called(&mut self, call: ToolCall) {
         match self.messages.last_mut() {
-            Some(Message::Assistant { tool_calls, .. }) => tool_calls.push(call),
+            Some(Message::Assistant { tool_calls, reasoning_content, .. }) => {
+                tool_calls.push(call);
+                let thoughts: Vec<String> = reasoning_content.take().into_iter().chain(self.thought.take()).collect();
+                *reasoning_content = (!thoughts.is_empty()).then(|| thoughts.join("\n"));
+            }
             Some(Message::System { .. } | Message::User { .. } | Message::Tool { .. }) | None => {
+                let reasoning_content = self.thought.take();
                 let (tool_calls, thinking_blocks) = (vec![call], Vec::new());
-                self.push(Message::Assistant { content: None, refusal: None, tool_calls, thinking_blocks });
+                let content = None;
+                self.push(Message::Assistant {
+                    content,
+                    refusal: None,
+                    tool_calls,
+                    thinking_blocks,
+                    reasoning_content,
+                });
             }
         }
     }
@@ -94,8 +119,12 @@ fn item(item: &Object<'_>, said: &mut Conversation) -> Result<(), ChatError> {
             Ok(())
         }
         "function_call_output" => output(item, said),
-        // What a model thought holds for the provider that it thought at.
-        "reasoning" => Ok(()),
+        "reasoning" => {
+            if let Some(text) = thought(item)? {
+                said.thinks(text);
+            }
+            Ok(())
+        }
         "item_reference" => {
             Err(item
                 .wrong("type", "an item itself: Trimtab keeps no answers, so send the whole item instead of its id"))
@@ -203,6 +232,21 @@ fn said(path: &str, raw: &RawValue) -> Result<(Option<String>, Option<String>), 
         }
     }
     Ok(((!texts.is_empty()).then(|| texts.join("\n")), refusal))
+}
+
+/// What a model thought, in words: all of it where it is there, else what it showed of it.
+fn thought(item: &Object<'_>) -> Result<Option<String>, ChatError> {
+    for field in ["content", "summary"] {
+        let Some(raw) = item.raw(field).filter(|raw| matches!(shape(raw), Shape::List)) else { continue };
+        let mut texts = Vec::new();
+        for (path, raw) in elements(&item.path_of(field), raw)? {
+            texts.extend(Object::at(path, raw)?.text("text")?.filter(|text| !text.is_empty()));
+        }
+        if !texts.is_empty() {
+            return Ok(Some(texts.join("\n")));
+        }
+    }
+    Ok(None)
 }
 
 fn call(item: &Object<'_>) -> Result<ToolCall, ChatError> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::recovery::{Degraded, LastKept, Latency, Unfit};
+use crate::domain::timeouts::Throughput;
 
 #[test]
 fn a_policy_may_say_what_happens_when_models_fail() {
@@ -53,12 +54,15 @@ fn a_policy_may_have_requests_wait_for_an_answer() {
 fn the_least_throughput_is_off_unless_it_is_set() {
     let with = |keys: &str| {
         let file = RIGHT.replacen("[[tiers]]", &format!("timeouts = {{ {keys} }}\n[[tiers]]"), 1);
-        load_file(&file).expect("a right file").upstreams[0].timeouts.min_throughput
+        load_file(&file).expect("a right file").upstreams[0].timeouts.throughput
     };
 
     assert_eq!([with(""), with("min_throughput = 0")], [None, None]);
-    assert_eq!(with("min_throughput = 20"), Some((20, Duration::from_secs(30))));
-    assert_eq!(with("min_throughput = 20, min_throughput_window = '1s'"), Some((20, Duration::from_secs(1))));
+    assert_eq!(with("min_throughput = 20"), Some(Throughput { bytes_per_second: 20, window: Duration::from_secs(30) }));
+    assert_eq!(
+        with("min_throughput = 20, min_throughput_window = '1s'"),
+        Some(Throughput { bytes_per_second: 20, window: Duration::from_secs(1) })
+    );
 }
 
 #[test]

@@ -10,8 +10,14 @@ use crate::domain::money::{NanoUsd, Price};
 use crate::domain::policy::{CarefulMode, SessionMode};
 use crate::domain::scores::{Neighbourhood, ScoreTimings, Scorer};
 
-const ALL_ROUND: Capability =
-    Capability { context_tokens: Some(1_000), tools: true, images: false, image_urls: true, json_schema: true };
+const ALL_ROUND: Capability = Capability {
+    context_tokens: Some(1_000),
+    tools: true,
+    forced_tools: true,
+    images: false,
+    image_urls: true,
+    json_schema: true,
+};
 
 fn candidates() -> Vec<Candidate> {
     ["small", "medium", "large"]

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use super::*;
 use crate::chat::openai::ChatRequest;
 use crate::deferred::QueueSettings;
+use crate::domain::api::Api;
 use crate::domain::deferred::{DeferredEvent, DeferredStatus};
 use crate::domain::ids::{CallerId, ModelName, TierId, UpstreamId};
 use crate::domain::probability::Probability;
@@ -27,17 +28,16 @@ fn queue() -> Arc<Deferred> {
 
 fn call(asked: Asked) -> Arc<Call> {
     let body = br#"{"messages":[{"role":"user","content":"hello"}],"stream":true}"#;
-    Arc::new(Call {
+    let admission = Admission {
         id: DecisionId::from_u128(7),
         caller: CallerId::from("alice"),
         request_id: "req_1".to_owned(),
         started: Instant::now(),
         at_unix_ms: 5_000,
         draw: Probability::clamped(0.5),
-        chat: ChatRequest::parse(body).unwrap(),
-        told: Told::AsItIs,
-        asked,
-    })
+        api: Api::Chat,
+    };
+    Arc::new(Call { asked, ..Call::now(admission, ChatRequest::parse(body).unwrap()) })
 }
 
 fn target(settings: BreakerSettings) -> Arc<Target> {

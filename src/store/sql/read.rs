@@ -1,16 +1,17 @@
 //! What readers ask, and how rows become records again.
 
 use serde::de::DeserializeOwned;
-use sqlx::Row;
 use sqlx::sqlite::{Sqlite, SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
 
+use crate::domain::api::Api;
 use crate::domain::feedback::{Feedback, Rating};
 use crate::domain::ids::{CallerId, DecisionId, ModelName};
 use crate::domain::money::{NanoUsd, Usage};
 use crate::domain::probability::Probability;
 use crate::domain::task::Task;
 use crate::store::record::{DecisionKind, DecisionRecord, FeedbackRecord, OutcomeRecord};
-use crate::store::sql::{id_bytes, int};
+use crate::store::sql::{ADDED, DECISION_COLUMNS, OUTCOME_COLUMNS, id_bytes, int};
 
 /// Where a page of decisions ended: time, then order of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,54 +37,61 @@ pub(in crate::store) struct Stored {
     pub(in crate::store) outcome: Option<OutcomeRecord>,
 }
 
-macro_rules! select_decisions {
-    ($rest:literal) => {
-        concat!(
-            "SELECT d.*, o.at_unix_ms AS o_at, o.version AS o_version, o.class AS o_class, o.served_by AS o_served_by,
-                    o.tier AS o_tier, o.upstream AS o_upstream, o.input_tokens AS o_input,
-                    o.cached_input_tokens AS o_cached, o.output_tokens AS o_output, o.cost_nano_usd AS o_cost,
-                    o.attempts AS o_attempts, o.total_ms AS o_total_ms, o.first_byte_ms AS o_first_byte_ms,
-                    o.stream AS o_stream
-             FROM decision d LEFT JOIN outcome o ON o.decision_id = d.id ",
-            $rest
-        )
-    };
+/// Where decisions are read.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Source<'a> {
+    pub(in crate::store) pool: &'a SqlitePool,
+    /// The schema of the file. What an older one does not have is read as unknown.
+    pub(in crate::store) schema: i64,
+}
+
+impl Source<'_> {
+    /// A query for decisions with their outcomes, whose columns bear the prefix `o_`. Every column is named, so that one that another
+    /// process adds does not shift the others.
+    fn select(&self, rest: &str) -> AssertSqlSafe<String> {
+        let known = |column: &str| ADDED.iter().all(|(added, since)| *added != column || self.schema >= *since);
+        let from =
+            |table: &str, column: &str| if known(column) { format!("{table}.{column}") } else { "NULL".to_owned() };
+        let decision = DECISION_COLUMNS.iter().map(|column| format!("{} AS {column}", from("d", column)));
+        let outcome = OUTCOME_COLUMNS.iter().map(|column| format!("{} AS o_{column}", from("o", column)));
+        let columns: Vec<String> = decision.chain(outcome).collect();
+        AssertSqlSafe(format!(
+            "SELECT d.seq AS seq, {} FROM decision d LEFT JOIN outcome o ON o.decision_id = d.id {rest}",
+            columns.join(", ")
+        ))
+    }
 }
 
 /// One page of decisions with their outcomes.
-pub(in crate::store) async fn page(pool: &SqlitePool, query: &PageQuery) -> Result<Vec<Stored>, sqlx::Error> {
-    let sql = if query.only_with_feedback {
-        select_decisions!(
-            "WHERE (d.at_unix_ms, d.seq) > (?, ?) AND d.at_unix_ms < ?
-               AND EXISTS (SELECT 1 FROM feedback f WHERE f.decision_id = d.id)
-             ORDER BY d.at_unix_ms, d.seq LIMIT ?"
-        )
+pub(in crate::store) async fn page(source: Source<'_>, query: &PageQuery) -> Result<Vec<Stored>, sqlx::Error> {
+    let rest = if query.only_with_feedback {
+        "WHERE (d.at_unix_ms, d.seq) > (?, ?) AND d.at_unix_ms < ?
+           AND EXISTS (SELECT 1 FROM feedback f WHERE f.decision_id = d.id)
+         ORDER BY d.at_unix_ms, d.seq LIMIT ?"
     } else {
-        select_decisions!(
-            "WHERE (d.at_unix_ms, d.seq) > (?, ?) AND d.at_unix_ms < ? ORDER BY d.at_unix_ms, d.seq LIMIT ?"
-        )
+        "WHERE (d.at_unix_ms, d.seq) > (?, ?) AND d.at_unix_ms < ? ORDER BY d.at_unix_ms, d.seq LIMIT ?"
     };
-    let rows = sqlx::query::<Sqlite>(sql)
+    let rows = sqlx::query::<Sqlite>(source.select(rest))
         .bind(query.after.at_unix_ms)
         .bind(query.after.seq)
         .bind(query.until_unix_ms)
         .bind(query.limit)
-        .fetch_all(pool)
+        .fetch_all(source.pool)
         .await?;
     rows.iter().map(stored).collect()
 }
 
 /// The latest decisions, newest first.
-pub(in crate::store) async fn recent(pool: &SqlitePool, limit: i64) -> Result<Vec<Stored>, sqlx::Error> {
-    let sql = select_decisions!("ORDER BY d.at_unix_ms DESC, d.seq DESC LIMIT ?");
-    let rows = sqlx::query::<Sqlite>(sql).bind(limit).fetch_all(pool).await?;
+pub(in crate::store) async fn recent(source: Source<'_>, limit: i64) -> Result<Vec<Stored>, sqlx::Error> {
+    let sql = source.select("ORDER BY d.at_unix_ms DESC, d.seq DESC LIMIT ?");
+    let rows = sqlx::query::<Sqlite>(sql).bind(limit).fetch_all(source.pool).await?;
     rows.iter().map(stored).collect()
 }
 
 /// One decision.
-pub(in crate::store) async fn decision(pool: &SqlitePool, id: DecisionId) -> Result<Option<Stored>, sqlx::Error> {
-    let sql = select_decisions!("WHERE d.id = ?");
-    let row = sqlx::query::<Sqlite>(sql).bind(id_bytes(id)).fetch_optional(pool).await?;
+pub(in crate::store) async fn decision(source: Source<'_>, id: DecisionId) -> Result<Option<Stored>, sqlx::Error> {
+    let sql = source.select("WHERE d.id = ?");
+    let row = sqlx::query::<Sqlite>(sql).bind(id_bytes(id)).fetch_optional(source.pool).await?;
     row.as_ref().map(stored).transpose()
 }
 
@@ -127,7 +135,7 @@ pub(in crate::store) async fn counts(pool: &SqlitePool) -> Result<(i64, i64, i64
 
 fn stored(row: &SqliteRow) -> Result<Stored, sqlx::Error> {
     let decision = decision_record(row)?;
-    let outcome = match row.try_get::<Option<i64>, _>("o_at")? {
+    let outcome = match row.try_get::<Option<i64>, _>("o_at_unix_ms")? {
         Some(at) => Some(outcome_record(row, decision.id, at)?),
         None => None,
     };
@@ -141,6 +149,7 @@ fn decision_record(row: &SqliteRow) -> Result<DecisionRecord, sqlx::Error> {
     let kind: String = row.try_get("kind")?;
     let task: Option<String> = row.try_get("task")?;
     let tags: Option<String> = row.try_get("tags")?;
+    let api: Option<String> = row.try_get("api")?;
     Ok(DecisionRecord {
         version: row.try_get("version")?,
         id: id(row, "id")?,
@@ -171,17 +180,18 @@ fn decision_record(row: &SqliteRow) -> Result<DecisionRecord, sqlx::Error> {
         route_us: count(row, "route_us")?,
         session: row.try_get("session")?,
         tags: tags.as_deref().map(|tags| read_json("tags", tags)).transpose()?,
+        api: api.as_deref().and_then(Api::parse),
     })
 }
 
 fn outcome_record(row: &SqliteRow, decision_id: DecisionId, at: i64) -> Result<OutcomeRecord, sqlx::Error> {
     let class: String = row.try_get("o_class")?;
-    let usage = match optional_count(row, "o_input")? {
+    let usage = match optional_count(row, "o_input_tokens")? {
         Some(input_tokens) => Some(Usage {
             input_tokens,
-            cached_input_tokens: optional_count(row, "o_cached")?.unwrap_or(0),
+            cached_input_tokens: optional_count(row, "o_cached_input_tokens")?.unwrap_or(0),
             cache_write_tokens: 0,
-            output_tokens: optional_count(row, "o_output")?.unwrap_or(0),
+            output_tokens: optional_count(row, "o_output_tokens")?.unwrap_or(0),
         }),
         None => None,
     };
@@ -194,11 +204,12 @@ fn outcome_record(row: &SqliteRow, decision_id: DecisionId, at: i64) -> Result<O
         tier: optional_text(row, "o_tier")?,
         upstream: optional_text(row, "o_upstream")?,
         usage,
-        cost: optional_count(row, "o_cost")?.map(NanoUsd),
+        cost: optional_count(row, "o_cost_nano_usd")?.map(NanoUsd),
         attempts: json(row, "o_attempts")?,
         total_ms: count(row, "o_total_ms")?,
         first_byte_ms: optional_count(row, "o_first_byte_ms")?,
         stream: row.try_get("o_stream")?,
+        usage_estimated: row.try_get("o_usage_estimated")?,
     })
 }
 

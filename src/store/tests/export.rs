@@ -61,6 +61,8 @@ async fn a_row_joins_decision_outcome_and_the_callers_latest_verdicts() {
     assert_eq!(first.created, "2026-11-21T10:07:43.124Z");
     assert_eq!(first.source.as_deref(), Some("human"));
     assert_eq!(first.signals, decision(1).signals);
+    assert_eq!((first.api.as_deref(), first.usage_estimated), (Some("messages"), Some(true)));
+    assert_eq!((second.api.as_deref(), second.usage_estimated), (Some("messages"), None), "no call was made");
     assert_eq!((second.score, second.verdicts, second.task.as_deref()), (None, 0, Some("reasoning")));
     assert_eq!((second.model.as_str(), second.class.as_deref(), second.input_tokens), ("small-1", None, 12));
 }
@@ -74,6 +76,9 @@ fn value(field: &Field) -> Value {
     }
     if let Field::Long(number) = field {
         return Value::from(*number);
+    }
+    if let Field::Bool(flag) = field {
+        return Value::from(*flag);
     }
     assert_eq!(*field, Field::Null);
     Value::Null
@@ -111,6 +116,21 @@ async fn parquet_holds_the_same_rows_as_json_lines() {
     let left: Vec<_> =
         std::fs::read_dir(home.directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[tokio::test]
+async fn a_row_of_an_older_export_is_read() {
+    let home = Home::new();
+    let store = told(&home).await;
+    let row = jsonl(&store, &ExportOptions::default()).await.remove(0);
+    let Value::Object(mut older) = serde_json::to_value(&row).unwrap() else { panic!("a row is an object") };
+    for added in ["api", "usage_estimated"] {
+        older.remove(added).unwrap();
+    }
+
+    let read: ExportRow = serde_json::from_value(older.into()).unwrap();
+
+    assert_eq!(read, ExportRow { api: None, usage_estimated: None, ..row });
 }
 
 #[tokio::test]

@@ -98,6 +98,61 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     check_refused(&home, "newer", |error| matches!(error, StoreError::Newer { found: 99, .. })).await;
 }
 
+/// A store as the first release made it, with one decision, its outcome and a report about it.
+async fn of_schema_1(home: &Home) {
+    std::fs::create_dir_all(home.path().parent().unwrap()).unwrap();
+    let options = SqliteConnectOptions::new().filename(home.path()).create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    for sql in [
+        include_str!("../migrations/1.sql"),
+        "PRAGMA application_id = 0x5452494d; PRAGMA user_version = 1",
+        "INSERT INTO decision (id, at_unix_ms, version, kind, caller, policy, aim, threshold, model, tier, reason, sentence, propensity,
+                               input_tokens, considered, signals, signals_version, prompt, route_us)
+         VALUES (unhex('019eb45a2c1370008000000000000001'), 1795255663124, 1, 'completion', 'ann', 'balanced', '{\"quality\":0.5}', 0.2,
+                 'small-1', 'small', 'cheapest_adequate', 's', 1.0, 12, '[]', x'', 1, 'What is 1 plus 1?', 80)",
+        "INSERT INTO outcome VALUES (unhex('019eb45a2c1370008000000000000001'), 1795255663134, 1, 'success', 'small-1', 'small', 'demo', 14, 4,
+                                     7, 1500000, '[]', 10, 3, 1)",
+        "INSERT INTO feedback (decision_id, at_unix_ms, version, caller, digest, success)
+         VALUES (unhex('019eb45a2c1370008000000000000001'), 1795255664000, 1, 'ann', x'00', 1)",
+    ] {
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+    sqlx::Connection::close(connection).await.unwrap();
+}
+
+/// The only row of a store, and what the store knows of its decision.
+async fn only_row(reader: &StoreReader) -> (ExportRow, RecordedDecision) {
+    let mut sink = Vec::new();
+    reader.export(&ExportOptions::default(), &mut sink).await.unwrap();
+    let row: ExportRow = serde_json::from_slice(&sink).unwrap();
+    (row, reader.recent(2).await.unwrap().remove(0))
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_schema_is_read_as_it_is_and_brought_forward_by_who_writes() {
+    let home = Home::new();
+    of_schema_1(&home).await;
+    let before = std::fs::read(home.path()).unwrap();
+
+    let reader = Store::open_read_only(&home.path()).await.unwrap();
+    let as_it_was = only_row(&reader).await;
+    let untouched = std::fs::read(home.path()).unwrap() == before;
+    let store = home.open().await;
+    let brought_forward = only_row(store.reader()).await;
+    let still_read = only_row(&reader).await;
+
+    assert!(untouched);
+    let (row, recorded) = &as_it_was;
+    assert_eq!((row.score, row.cost_usd, row.output_tokens), (Some(1.0), Some(0.0015), Some(7)));
+    assert_eq!((row.api.as_deref(), row.usage_estimated), (None, None), "unknown, and not a guess");
+    let outcome = recorded.outcome.as_ref().unwrap();
+    assert_eq!((recorded.decision.api, outcome.usage_estimated, outcome.stream), (None, None, true));
+    assert_eq!(brought_forward, as_it_was);
+    assert_eq!(still_read, as_it_was, "a reader from before goes on reading");
+    store.journal().record_decision(decision(7));
+    assert_eq!(store.decision(id(7)).await.unwrap().unwrap().decision.api, Some(Api::Messages));
+}
+
 #[tokio::test]
 async fn a_database_of_another_program_is_refused_and_left_as_it_is() {
     let home = Home::new();

@@ -26,7 +26,14 @@ fn candidate(model: &str, rank: usize, class: &str) -> Candidate {
             cache_write_per_mtok: None,
             output_per_mtok: price(2.0 * usd),
         }),
-        capability: Capability { context_tokens: None, tools: true, images: true, image_urls: true, json_schema: true },
+        capability: Capability {
+            context_tokens: None,
+            tools: true,
+            forced_tools: true,
+            images: true,
+            image_urls: true,
+            json_schema: true,
+        },
     }
 }
 

@@ -47,8 +47,14 @@ pub(super) fn of_the_dial(generation: &Generation, judges: &[Judge], costs: Opti
     order.sort_by_key(|&at| judges.get(at).map_or(0, |judge| judge.rank));
     let candidate = |&at: &usize| {
         let judge = judges.get(at)?;
-        let capability =
-            Capability { context_tokens: None, tools: true, images: true, image_urls: true, json_schema: true };
+        let capability = Capability {
+            context_tokens: None,
+            tools: true,
+            forced_tools: true,
+            images: true,
+            image_urls: true,
+            json_schema: true,
+        };
         let (model, class) = (judge.name.clone(), judge.class.clone());
         Some(Candidate { model, tier: tier(judge), rank: judge.rank, class, price: price(at), capability })
     };

@@ -11,12 +11,13 @@ use super::*;
 use crate::chat::native::decoder::Decoder;
 use crate::chat::sse::SseDecoder;
 use crate::chat::usage::PublicModel;
+use crate::domain::timeouts::Throughput;
 use crate::upstream::classify::Trouble;
 use crate::upstream::relay::{Relay, Streaming};
 use crate::upstream::scrub::Scrubber;
 use crate::upstream::source::{EventSource, IntoTrouble};
 use crate::upstream::tap::Tap;
-use crate::upstream::wait::{Limits, Throughput, Watch};
+use crate::upstream::wait::{Limits, Watch};
 
 const WORD: &str = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
 

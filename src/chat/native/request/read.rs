@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::chat::native::Untranslatable;
-use crate::chat::native::request::read::options::{choice, effort, format, stop, tools};
+pub(super) use crate::chat::native::request::read::options::choice;
+use crate::chat::native::request::read::options::{effort, format, stop, tools};
 use crate::chat::native::request::read::shapes::{arguments_object, plain_id, source};
 use crate::chat::native::request::{
     Asked, Called, Content, Part, Said, Sampling, Source, Thought, ToolResult, Turn, unsealed,

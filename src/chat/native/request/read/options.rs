@@ -53,7 +53,10 @@ pub(super) fn tools<'a>(tools: Option<&'a RawValue>, functions: Option<&'a RawVa
 }
 
 /// Which tool must be called, and the only ones that may be, where the request says so.
-pub(super) fn choice(raw: Option<&RawValue>, legacy: Option<&RawValue>) -> Read<(Choice, Option<Vec<String>>)> {
+pub(in crate::chat::native::request) fn choice(
+    raw: Option<&RawValue>,
+    legacy: Option<&RawValue>,
+) -> Read<(Choice, Option<Vec<String>>)> {
     #[derive(Deserialize)]
     struct Name {
         name: String,
