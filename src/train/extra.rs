@@ -75,9 +75,14 @@ fn market(scorer: &Scorer, data: &Dataset, tiers: &Tiers) -> Market {
     Market::of(known.collect(), levels)
 }
 
-/// What an adapted bundle takes over from its base.
-pub(super) fn inherited(base: &Bundle) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
+/// What an adapted bundle takes over from its base, and the operating points that were counted for it.
+pub(super) fn inherited(
+    base: &Bundle,
+    operating: Option<&OperatingPoints>,
+) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
     let listed = INHERITED.into_iter().filter(|file| base.lists(file));
     let read = |file: &str| base.read(file).map_err(TrainError::model("reading the base bundle"));
-    listed.map(|file| Ok((file.to_owned(), read(file)?))).collect()
+    let files = listed.map(|file| Ok((file.to_owned(), read(file)?)));
+    let counted = operating.map(|points| Ok((OPERATING_FILE.to_owned(), json(points)?)));
+    files.chain(counted).collect()
 }

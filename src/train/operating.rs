@@ -1,10 +1,14 @@
 //! Operating points: what a share of calls sent to the strongest tier buys, on prompts that training never saw.
 
-use crate::domain::operating::OperatingPoint;
+use crate::domain::operating::{OperatingPoint, OperatingPoints};
+use crate::train::contest::{Case, JudgedVerdict};
 use crate::train::metrics::{Pair, bootstrap};
 
 /// Rounds of the bootstrap.
 const ROUNDS: usize = 200;
+
+/// Fewest prompts of a user's own that points are counted on.
+const LEAST_OF_OWN: usize = 50;
 
 /// The points at shares of a tenth to nine tenths. Empty without prompts, or where the strongest tier is never right.
 #[must_use]
@@ -32,6 +36,33 @@ pub fn points(pairs: &[Pair], seed: u64) -> Vec<OperatingPoint> {
     (1..10).filter_map(point).collect()
 }
 
+/// The points of a bundle that was adapted, on a user's held-out prompts that both the weakest tier and a stronger one answered, without costs,
+/// which are the user's to know. `None` with too few of them: verdicts on one model alone do not tell what another would have done.
+#[must_use]
+pub fn of_cases(cases: &[Case], seed: u64) -> Option<OperatingPoints> {
+    let of_tier = |case: &Case, tier: usize| {
+        let verdicts: Vec<JudgedVerdict> =
+            case.verdicts.iter().filter(|verdict| verdict.tier == tier).copied().collect();
+        let weight: f64 = verdicts.iter().map(|verdict| verdict.weight).sum();
+        let mean = |of: fn(&JudgedVerdict) -> f64| {
+            verdicts.iter().map(|verdict| verdict.weight * of(verdict)).sum::<f64>() / weight
+        };
+        (weight > 0.0).then(|| (mean(|verdict| verdict.score), mean(|verdict| verdict.candidate)))
+    };
+    let pair = |case: &Case| {
+        let strongest = case.verdicts.iter().map(|verdict| verdict.tier).max().filter(|&tier| tier > 0)?;
+        let ((weak, low), (strong, high)) = of_tier(case, 0).zip(of_tier(case, strongest))?;
+        Some(Pair { weak, strong, gain: high - low })
+    };
+    let pairs: Vec<Pair> = cases.iter().filter_map(pair).collect();
+    let points = if pairs.len() < LEAST_OF_OWN { Vec::new() } else { points(&pairs, seed) };
+    let measured_on = format!(
+        "{} prompts of its own labels, held out and answered by both the weakest tier and a stronger one",
+        pairs.len()
+    );
+    (!points.is_empty()).then_some(OperatingPoints { measured_on, points })
+}
+
 /// Fills in costs, given what the weakest tier charges relative to the strongest and how many prompts the shares were counted on.
 #[must_use]
 pub fn with_costs(points: Vec<OperatingPoint>, (relative, prompts): (Option<f64>, usize)) -> Vec<OperatingPoint> {
@@ -49,6 +80,39 @@ pub fn with_costs(points: Vec<OperatingPoint>, (relative, prompts): (Option<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::task::Task;
+
+    fn case(at: usize, tiers: &[usize]) -> Case {
+        let hard = at.is_multiple_of(10);
+        let verdict = |&tier: &usize| JudgedVerdict {
+            parent: 0.5,
+            candidate: if tier == 0 { if hard { 0.1 } else { 0.9 } } else { 0.95 },
+            score: f64::from(u8::from(tier > 0 || !hard)),
+            weight: 1.0,
+            tier,
+        };
+        let verdicts = tiers.iter().map(verdict).collect();
+        Case { task: Task::Other, parent: Vec::new(), candidate: Vec::new(), verdicts, explored: false }
+    }
+
+    #[test]
+    fn prompts_that_both_ends_answered_give_an_adapted_bundle_its_points() {
+        let cases: Vec<Case> = (0..100).map(|at| case(at, &[0, 2])).collect();
+
+        let found = of_cases(&cases, 1).unwrap();
+
+        assert_eq!(found.points.len(), 9);
+        assert!(found.points.iter().any(|point| point.share > 0.0 && (point.quality - 1.0).abs() < 1e-9), "{found:?}");
+        assert!(found.points.iter().all(|point| point.cost.is_none()) && found.measured_on.starts_with("100 prompts"));
+    }
+
+    #[test]
+    fn verdicts_on_one_model_each_give_no_points() {
+        let cases: Vec<Case> = (0..200).map(|at| case(at, &[if at % 2 == 0 { 0 } else { 2 }])).collect();
+
+        assert_eq!(of_cases(&cases, 1), None);
+        assert_eq!(of_cases(&[], 1), None);
+    }
 
     #[test]
     fn sending_the_right_tenth_up_recovers_the_gap() {

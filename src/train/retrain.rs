@@ -14,11 +14,13 @@ use crate::train::contest::{self, Case, Side, Trial, part};
 use crate::train::dataset::trained_on;
 use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;
+use crate::train::extra::inherited;
 use crate::train::feedback;
 use crate::train::gates;
 use crate::train::index_build::IndexSettings;
 use crate::train::influence::{Bounds, Influence, Voices, bound};
 use crate::train::moved::{Moved, moved};
+use crate::train::operating;
 use crate::train::outcomes::{self, LEAST_PROPENSITY, Outcomes, ReadReport};
 use crate::train::progress::Progress;
 use crate::train::publish::{Parent, PartSizes, Parts, TrainReport, write};
@@ -48,18 +50,20 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
     let trial = Trial::of(&experience, &base.learned, options.seed);
     let contest = Contest { base: &base, parent_index: &parent_index, experience: &experience, voices: &voices };
     let judged = trial.held_out.len() >= gates::LEAST_CASES && trial.fit.len() >= gates::LEAST_CASES;
-    let (adapted, gates, moved) = if judged {
+    let (adapted, gates, moved, operating) = if judged {
         let tried = adapt::adapt(&base, &part(&experience, &trial.fit), options.seed, progress)?;
         let (cases, moved) = contest.judge(&tried, &trial.held_out, progress)?;
         let gates = gates::against_parent(&cases, base.manifest.tiers.len(), options.seed);
+        let operating = operating::of_cases(&cases, options.seed);
         let again = experience.ids.len() <= FITTED_AGAIN;
         let shipped = if again { adapt::adapt(&base, &experience, options.seed, progress)? } else { tried };
-        (shipped, gates, moved)
+        (shipped, gates, moved, operating)
     } else {
         let shipped = adapt::adapt(&base, &experience, options.seed, progress)?;
         let some: Vec<usize> = (0..experience.ids.len().min(SHOWN)).collect();
         let (_, moved) = contest.judge(&shipped, &some, progress)?;
-        (shipped, gates::against_parent(&[], base.manifest.tiers.len(), options.seed), Moved { unseen: false, ..moved })
+        let gates = gates::against_parent(&[], base.manifest.tiers.len(), options.seed);
+        (shipped, gates, Moved { unseen: false, ..moved }, None)
     };
     let second = Second { options, bundle: &bundle, base: &base, experience: &experience, texts: &texts };
     let (careful, fate) = second.look(&adapted, progress)?;
@@ -94,7 +98,7 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
         parent: Some(Parent { id: base.manifest.id.clone(), directory: bundle.directory().to_path_buf() }),
         learned: learned.collect(),
         trained_on: rows,
-        extra: crate::train::extra::inherited(&bundle)?,
+        extra: inherited(&bundle, operating.as_ref())?,
     };
     write(&parts, (&options.out, &models), (&mut encoder, &mut report), progress)?;
     report.seconds = start.elapsed().as_secs_f64();

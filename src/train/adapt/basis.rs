@@ -11,7 +11,7 @@ use crate::train::fit::ridge::Cholesky;
 use crate::train::graph::{Affine, HeadsGraph, Local, SIGNALS};
 
 /// Most labelled prompts that nearness is measured to. One matrix product of this many rows is what a served prompt pays.
-const LANDMARKS: usize = 256;
+pub(super) const LANDMARKS: usize = 128;
 /// Two landmarks are not nearer to each other than this cosine, or one says what the other says.
 const DISTINCT: f32 = 0.995;
 /// How fast nearness falls: at the typical distance of two labelled prompts it is `exp(−3)`.

@@ -185,6 +185,31 @@ fn a_model_the_base_does_not_know_is_added_from_its_labels() {
     assert!(auc(&scored).unwrap() > 0.8, "{:?} {change:?}", auc(&scored));
 }
 
+#[test]
+fn labels_of_both_ends_give_an_adapted_bundle_operating_points() {
+    let (tiny, base, _) = trained();
+    let outcomes = tiny.models().join("both.jsonl");
+    let mut random = StdRng::seed_from_u64(9);
+    let lines = (0..500).map(|id| {
+        let (text, hard) = prompt(&mut random);
+        let line = |model: &str, score: u8| {
+            format!(r#"{{"prompt_id":"b{id}","prompt":"{text} {id}","model":"{model}","score":{score}}}"#)
+        };
+        format!("{}\n{}", line("apprentice", u8::from(!hard)), line("master", 1))
+    });
+    std::fs::write(&outcomes, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let out = tiny.models().join("both");
+
+    let report = train(&TrainOptions { base: Some(base), ..options(&tiny, &outcomes, &out) }, &Silent).unwrap();
+    let after = generation(&tiny, &out);
+    let operating = after.operating().unwrap_or_else(|| panic!("{:?}", report.gates));
+
+    assert!(report.gates.iter().all(|gate| !gate.detail.starts_with("not judged")), "{:?}", report.gates);
+    assert!(operating.measured_on.contains("of its own labels"), "{}", operating.measured_on);
+    let [none, half] = [&operating.points[0], &operating.points[4]];
+    assert!(none.quality < half.quality && half.quality > 0.9, "{operating:?}");
+}
+
 /// Cancels after so many reports.
 struct Impatient {
     patience: AtomicU64,
