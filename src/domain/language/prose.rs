@@ -251,7 +251,7 @@ pub(super) fn is_plain_ascii(bare: &[u8]) -> bool {
         }
         joint = matches!(byte, b'.' | b':' | b'(');
     }
-    !bare.is_empty() && !(upper && lower) && bare.len() <= 200
+    !(bare.is_empty() || (upper && lower) || bare.len() > 200)
 }
 
 /// A word without the punctuation around it.
