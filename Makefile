@@ -40,7 +40,7 @@ lint: | need-cargo ## Checks format, lints and documentation
 bench: runtime ## Measures speed
 	cargo bench --locked
 
-peers: runtime ## Compares speed with LiteLLM and Portkey, which it installs under target/peers
+peers: runtime ## Compares speed with LiteLLM and Portkey, which it installs under target/peers, and with nginx where it is there
 	benches/peers/setup target/peers
 	PEERS=$(CURDIR)/target/peers cargo bench --locked --bench peers
 

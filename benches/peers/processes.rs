@@ -14,6 +14,8 @@ const LITELLM_KEY: &str = "sk-loopback-only";
 /// A gateway to compare with.
 #[derive(Clone, Copy)]
 pub(crate) enum Peer {
+    /// No gateway of models: what a process in between costs at the least.
+    Nginx,
     Portkey,
     LiteLlm,
 }
@@ -26,10 +28,11 @@ pub(crate) struct Process {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 2] = [Self::Portkey, Self::LiteLlm];
+    pub(crate) const ALL: [Self; 3] = [Self::Nginx, Self::Portkey, Self::LiteLlm];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Nginx => "nginx, a plain proxy",
             Self::Portkey => "Portkey",
             Self::LiteLlm => "LiteLLM",
         }
@@ -38,6 +41,7 @@ impl Peer {
     /// The header lines that tell it where to forward.
     pub(crate) fn headers(self, upstream: SocketAddr) -> String {
         match self {
+            Self::Nginx => String::new(),
             Self::Portkey => format!(
                 "x-portkey-provider: openai\r\nx-portkey-custom-host: http://{upstream}/v1\r\nauthorization: Bearer none\r\n"
             ),
@@ -50,6 +54,13 @@ impl Peer {
         let directory = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = match self {
+            Self::Nginx => {
+                let file = directory.path().join("nginx.conf");
+                std::fs::write(&file, nginx(address, upstream)).unwrap();
+                let mut command = Command::new("nginx");
+                command.arg("-p").arg(directory.path()).arg("-e").arg("stderr").arg("-c").arg(&file);
+                command
+            }
             Self::Portkey => {
                 let script = installed.join("node_modules/@portkey-ai/gateway/build/start-server.js");
                 let mut command = Command::new("node");
@@ -82,7 +93,8 @@ impl Peer {
         let log = File::create(installed.join(format!("{}.log", self.name()))).map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
         let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
-        let process = Process { child: child.map_err(|error| error.to_string())?, address, _directory: directory };
+        let not_started = |error| format!("{:?} does not start: {error}", command.get_program());
+        let process = Process { child: child.map_err(not_started)?, address, _directory: directory };
         for _ in 0..240 {
             if tokio::net::TcpStream::connect(address).await.is_ok() {
                 tokio::time::sleep(Duration::from_secs(2)).await;
@@ -109,6 +121,15 @@ impl Drop for Process {
 
 fn existing(path: &Path) -> Result<&Path, String> {
     path.exists().then_some(path).ok_or_else(|| format!("{} is not there (`make peers` installs it)", path.display()))
+}
+
+fn nginx(listen: SocketAddr, upstream: SocketAddr) -> String {
+    format!(
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n\
+         upstream mock {{ server {upstream}; keepalive 64; }}\n\
+         server {{ listen {listen}; keepalive_requests 1000000000;\n\
+         location / {{ proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off; }} }}\n}}\n"
+    )
 }
 
 fn litellm(upstream: SocketAddr) -> String {
