@@ -222,6 +222,9 @@ fn of_bedrock() -> Vec<Probe> {
     let at = |name, place, value: Value| at(name, &base, (place, value));
     let within = |name, given: &str, place, value: Value| within(name, &base, given, (place, value));
     let blocks = "/output/message/content/-";
+    let mut cited = base.clone();
+    cited["output"]["message"]["content"] = json!([{ "citationsContent": { "content": [{ "text": "Hi" }] } }]);
+    let citations = json!([{ "title": "a page" }]);
     let thought = json!({ "reasoningContent": { "reasoningText": { "text": "Hm.", "signature": "c2ln" } } });
     vec![
         within("a text", "Good day", blocks, json!({ "text": "Good day" })),
@@ -246,6 +249,7 @@ fn of_bedrock() -> Vec<Probe> {
             blocks,
             json!({ "image": { "format": "png", "source": { "bytes": "aGVsbG8=" } } }),
         ),
+        self::at("citations of a text", &cited, ("/output/message/content/0/citationsContent/citations", citations)),
         at("`stopReason` `max_tokens`", "/stopReason", json!("max_tokens")),
         at("`stopReason` `guardrail_intervened`", "/stopReason", json!("guardrail_intervened")),
         at("trace of a guardrail", "/trace", json!({ "guardrail": {} })),
