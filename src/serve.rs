@@ -343,8 +343,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
 
 fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Store>) -> Server {
     let keys = config.server.keys.iter().map(|key| (key.name.clone(), SecretString::from(key.key.expose().to_owned())));
-    let targets = app.catalog.chat_targets().cloned().collect();
-    let drills = resilience::hold(config, targets, Arc::clone(&app.metrics));
+    let drills = resilience::hold(config, &app.catalog, Arc::clone(&app.metrics));
     Server {
         app,
         store,

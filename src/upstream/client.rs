@@ -17,9 +17,10 @@ use crate::chat::native::quirks::Quirks;
 use crate::domain::ids::UpstreamId;
 use crate::domain::provider::Thoughts;
 use crate::domain::timeouts::Timeouts;
-use crate::upstream::classify::{Trouble, retry_hint};
+use crate::upstream::classify::Trouble;
 use crate::upstream::dialect::{Asking, Dialect, Spoken};
 use crate::upstream::dispatch::{Outgoing, Reader};
+use crate::upstream::hint;
 use crate::upstream::said::{self, Said};
 use crate::upstream::scrub::Scrubber;
 use crate::upstream::sign::{Signer, Signing};
@@ -27,6 +28,10 @@ use crate::upstream::transport::{self, Transport};
 
 const USER_AGENT: &str = concat!("trimtab/", env!("CARGO_PKG_VERSION"));
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How often an HTTP/2 connection is asked whether it is still there, in use or not, and how long it may take to say so. One that died
+/// without a word would cost the next call its whole limit for headers.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_PATIENCE: Duration = Duration::from_secs(10);
 /// Headers that frame a request or choose its host: never an operator's to set.
 const RESERVED: [HeaderName; 5] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
 
@@ -171,7 +176,10 @@ impl Upstream {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(settings.timeouts.connect)
-            .tcp_keepalive(Duration::from_secs(30));
+            .tcp_keepalive(Duration::from_secs(30))
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_PATIENCE)
+            .http2_keep_alive_while_idle(true);
         let wrong = |problem| UpstreamError::Transport { id: settings.id.clone(), problem };
         let builder = transport::apply(builder, &settings.transport, &base).map_err(wrong)?;
         let client = builder
@@ -252,14 +260,14 @@ impl Upstream {
 
 /// The trouble that a status means, with the hint of its headers. Only for a status that is no success.
 pub(crate) fn status_trouble(response: &Response) -> Trouble {
-    let hint = retry_hint(response.headers(), SystemTime::now());
-    Trouble::Status { status: response.status().as_u16(), said: Said { clue: None, hint } }
+    let hint = hint::in_headers(response.headers(), SystemTime::now());
+    Trouble::Status { status: response.status().as_u16(), said: Said { hint, ..Said::default() } }
 }
 
 /// The same trouble once its body is read. A hint of the headers beats one of the body.
 pub(crate) fn with_words(trouble: Trouble, body: &[u8]) -> Trouble {
     let Trouble::Status { status, said: Said { hint, .. } } = trouble else { return trouble };
-    let words = said::read(body);
+    let words = said::read(body, SystemTime::now());
     Trouble::Status { status, said: Said { hint: hint.or(words.hint), ..words } }
 }
 

@@ -19,6 +19,7 @@ mod headroom;
 pub mod health;
 pub mod heavy;
 mod hedge;
+mod hint;
 mod last_words;
 pub mod ledger;
 pub mod relay;
