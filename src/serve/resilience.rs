@@ -62,12 +62,13 @@ pub(super) struct Places {
     pub(super) embeddings: Vec<Place>,
 }
 
-/// Where each model answers: every deployment, with every key of its upstream.
-pub(super) fn places(config: &Config) -> Result<Places, UpstreamError> {
+/// Where each model answers: every deployment, with every key of its upstream. So many threads serve callers.
+pub(super) fn places(config: &Config, threads: usize) -> Result<Places, UpstreamError> {
     let breaker = config.breaker;
     let mut lanes: Vec<Lane> = Vec::new();
     for upstream in &config.upstreams {
         for (key, settings) in upstream_settings(upstream) {
+            let settings = UpstreamSettings { threads, ..settings };
             let (upstream, breaker) = (Arc::new(Upstream::new(settings)?), Arc::new(Breaker::new(breaker)));
             lanes.push(Lane { upstream, key, breaker });
         }

@@ -30,6 +30,7 @@ pub mod sign;
 mod source;
 pub mod stalled;
 mod tap;
+pub mod threads;
 pub mod transport;
 pub mod verifier;
 pub mod wait;
