@@ -299,6 +299,7 @@ fn bench_decision(criterion: &mut Criterion, generation: &Generation) {
             scores: Ok(&scores),
             learned: Some(Learned { bundle, labels, dial }),
             candidates: &candidates,
+            barred: &[],
             shape: &prompt.shape,
             policy: &policy,
             limits: &limits,

@@ -234,7 +234,8 @@ impl Cache {
                 false
             }
         };
-        if !is_fit || chat.stores() {
+        // What runs at a provider may answer otherwise every time, and what it says has no words in other dialects.
+        if !is_fit || chat.stores() || chat.prompt.shape.hosted.is_some() {
             return None;
         }
         let apart = match self.settings.matching {

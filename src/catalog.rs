@@ -8,14 +8,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::chat::options::RouterOptions;
-use crate::domain::candidate::Candidate;
+use crate::domain::candidate::{Candidate, Exclusion};
 use crate::domain::decide::Decision;
-use crate::domain::ids::{ModelName, PolicyName, TierId};
+use crate::domain::ids::{AccountId, ModelName, PolicyName, TierId};
 use crate::domain::policy::{Aim, Limits, Policy, matches};
 use crate::domain::prompt::Shape;
 use crate::upstream::balance::Pool;
 use crate::upstream::breaker::BreakerState;
-use crate::upstream::dispatch::Target;
+use crate::upstream::dispatch::{Needs, Target};
 
 /// The prefix of virtual models that name a policy.
 const AUTO: &str = "auto";
@@ -216,9 +216,34 @@ impl Catalog {
         names.join(", ")
     }
 
+    /// The models that answer nowhere where a request can be sent, each with the reason. What a model can do wherever it answers is not asked
+    /// here.
+    #[must_use]
+    pub fn barred(&self, shape: &Shape) -> Vec<(ModelName, Exclusion)> {
+        let needs = self.needs(shape);
+        if needs == Needs::default() {
+            return Vec::new();
+        }
+        let bars = |model: &ModelName| {
+            let targets = self.pools.get(model)?.pool.targets();
+            targets.iter().map(|target| target.bars(needs)).reduce(|all, one| all.and(one)).flatten()
+        };
+        let models = self.candidates.iter().map(|candidate| &candidate.model);
+        models.filter_map(|model| Some((model.clone(), bars(model)?))).collect()
+    }
+
+    /// What a request needs of the place where it is answered. Thoughts of accounts that nobody here has are no need: they are left out.
+    fn needs<'a>(&self, shape: &'a Shape) -> Needs<'a> {
+        let is_here = |account: &AccountId| self.chat_targets().any(|target| target.account() == Some(account));
+        Needs {
+            thinker: shape.thinkers.iter().rev().find(|account| is_here(account)),
+            hosted: shape.hosted.as_ref().map(|hosted| hosted.api),
+        }
+    }
+
     /// The targets of a decision in the order they are tried: the chosen model, then what the policy or else the model falls back on, and
     /// where neither says so, the other eligible models of its tier, stronger tiers, and weaker ones only where that is allowed. A model that
-    /// may not answer the request is never among them.
+    /// may not answer the request is never among them, nor is a place of a model where it cannot be sent.
     #[must_use]
     pub fn targets_for(&self, decision: &Decision, shape: &Shape, wishes: Wishes<'_>) -> Vec<Arc<Target>> {
         let place = self.pools.get(&decision.model);
@@ -240,6 +265,8 @@ impl Catalog {
                 targets.extend(self.ordered(model, now));
             }
         }
+        let needs = self.needs(shape);
+        targets.retain(|target| target.bars(needs).is_none());
         targets
     }
 

@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::api::Api;
 use crate::domain::money::{NanoUsd, Usage};
 use crate::domain::outcome::Outcome;
 use crate::domain::resilience::{Allowance, RetrySettings};
@@ -259,6 +260,10 @@ impl Drills {
         let outgoing = Outgoing {
             path,
             expects,
+            api: match asks {
+                Asks::Chat(_) => Api::Chat,
+                Asks::Embeddings => Api::Embeddings,
+            },
             stream: asks == Asks::Chat(Way::Stream),
             wants_usage: false,
             body: &body,

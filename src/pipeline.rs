@@ -224,6 +224,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
             Told::AsItIs => Expects::Completion,
             Told::Anew => Expects::Translatable,
         },
+        api: call.admission.api,
         stream: call.chat.stream,
         wants_usage: call.chat.wants_usage,
         body: &body,
@@ -245,7 +246,7 @@ pub async fn complete(app: &App, call: Call, guard: impl Send + 'static) -> Resu
 /// Rooms 3 and 4: score and decide.
 async fn choose(app: &App, call: &Call) -> Result<Routed, RouteError> {
     let routed = match app.catalog.resolve(&call.chat.model, &call.chat.options)? {
-        Wanted::Model(candidate) => named(call, candidate),
+        Wanted::Model(candidate) => named(app, call, candidate).map_err(RouteError::NoCandidate)?,
         Wanted::Decision { policy, limits } => {
             learned(app, call, policy, &limits).await.map_err(RouteError::NoCandidate)?
         }
@@ -254,12 +255,18 @@ async fn choose(app: &App, call: &Call) -> Result<Routed, RouteError> {
     Ok(routed)
 }
 
-/// A model asked for by name passes straight through: nothing is scored and nothing decided.
-fn named(call: &Call, candidate: &Candidate) -> Routed {
+/// A model asked for by name passes straight through: nothing is scored and nothing decided. What it can do is for its provider to say, but
+/// for what is certain to be refused.
+fn named(app: &App, call: &Call, candidate: &Candidate) -> Result<Routed, NoCandidate> {
     let considered = Considered::unweighed(candidate.model.clone(), candidate.tier.clone(), candidate.rank);
+    let shape = &call.chat.prompt.shape;
+    let barred = app.catalog.barred(shape).into_iter().find(|(model, _)| *model == candidate.model);
+    if let Some((_, why)) = barred {
+        return Err(NoCandidate::of(vec![Considered { excluded: Some(why), ..considered }], shape));
+    }
     let decision = Decision::only(considered, Reason::Named);
     let sentence = sentence(&decision, None);
-    Routed::undecided(decision, sentence, call.admission.started)
+    Ok(Routed::undecided(decision, sentence, call.admission.started))
 }
 
 async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Result<Routed, NoCandidate> {

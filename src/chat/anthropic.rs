@@ -2,7 +2,9 @@
 
 pub mod answer;
 pub(crate) mod claude;
+mod own;
 pub mod request;
+pub(crate) mod retold;
 pub mod stream;
 
 use serde::Deserialize;
@@ -11,6 +13,9 @@ use crate::chat::native::{Refused, Words, words};
 
 /// The name in messages.
 pub(crate) const PROVIDER: &str = "Anthropic";
+
+/// The header by which a client asks for what is still being tried out.
+pub const BETAS: &str = "anthropic-beta";
 
 /// What an error body says, received with this status; with OpenAI's code for what it is about, where that is known.
 #[must_use]

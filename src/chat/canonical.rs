@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::chat::error::ChatError;
-use crate::chat::openai::ChatRequest;
+use crate::chat::openai::{ChatRequest, thinker};
+use crate::domain::ids::AccountId;
 
 pub(crate) use tools::{Called, Function, Tool, ToolCall, ToolChoice};
 
@@ -205,6 +206,8 @@ impl Canonical<'_> {
     pub(crate) fn into_chat_with(mut self, apart: &[(&'static str, &RawValue)]) -> Result<ChatRequest, ChatError> {
         let mut aside: Vec<(String, Box<RawValue>)> =
             apart.iter().map(|(name, raw)| ((*name).to_owned(), (*raw).to_owned())).collect();
+        let thinkers: Vec<AccountId> =
+            self.messages.iter().flat_map(Message::thoughts).flat_map(|thought| thinker(thought)).collect();
         if self.messages.iter().any(Message::is_rich) {
             aside.push(("messages".to_owned(), raw(&self.messages)?));
             self.messages = self.messages.into_iter().map(Message::plain).collect();
@@ -215,7 +218,9 @@ impl Canonical<'_> {
                 *cache_control = None;
             }
         }
-        Ok(self.into_chat()?.with_aside(aside))
+        let mut chat = self.into_chat()?.with_aside(aside);
+        chat.prompt.shape.thinkers.extend(thinkers);
+        Ok(chat)
     }
 }
 
@@ -228,6 +233,14 @@ fn raw(value: &impl Serialize) -> Result<Box<RawValue>, ChatError> {
 }
 
 impl Message {
+    /// Its thoughts as the provider gave them.
+    fn thoughts(&self) -> &[Box<RawValue>] {
+        match self {
+            Self::Assistant { thinking_blocks, .. } => thinking_blocks,
+            Self::System { .. } | Self::User { .. } | Self::Tool { .. } => &[],
+        }
+    }
+
     /// Whether it holds what only translations read.
     fn is_rich(&self) -> bool {
         match self {

@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::chat::fitness::Fitness;
-use crate::chat::openai::Fields;
+use crate::chat::native::OWN_WORDS;
+use crate::chat::native::thoughts::object;
+use crate::chat::openai::{Fields, MESSAGES};
 use crate::domain::check::Evidence;
 use crate::domain::probability::Probability;
 
@@ -54,6 +56,7 @@ pub fn prepare(body: Bytes, wanted: Extras) -> (Bytes, Extras) {
             "stream" | "stream_options" => {}
             "logprobs" if added.logprobs.is_some() => {}
             "messages" => push(name, asking.as_deref().unwrap_or(raw.get())),
+            MESSAGES if asking.is_some() => push(name, in_own_words(raw).as_deref().unwrap_or(raw.get())),
             _ => push(name, raw.get()),
         }
     }
@@ -62,6 +65,16 @@ pub fn prepare(body: Bytes, wanted: Extras) -> (Bytes, Extras) {
     }
     written.push(b'}');
     (Bytes::from(written), added)
+}
+
+/// A client's own words with the question in the last of their messages.
+fn in_own_words(words: &RawValue) -> Option<String> {
+    let Fields(fields) = serde_json::from_str(words.get()).ok()?;
+    let messages = fields.iter().find(|(name, _)| name == "messages").and_then(|(_, raw)| with_ask(raw.get()))?;
+    let told = fields
+        .iter()
+        .map(|(name, raw)| (name.as_str(), if name == "messages" { messages.as_str() } else { raw.get() }));
+    String::from_utf8(object(told)).ok()
 }
 
 /// The messages with the question in the last of them; `None` where it is not a text of the user's.
@@ -86,7 +99,7 @@ fn with_ask(messages: &str) -> Option<String> {
 pub fn read(body: Bytes, extras: Extras, fitness: &Fitness) -> (Bytes, Evidence) {
     let Ok(mut whole) = serde_json::from_slice::<Value>(&body) else { return (body, Evidence::default()) };
     let mut evidence = Evidence::default();
-    let mut changed = false;
+    let (mut changed, mut is_taken_out) = (false, false);
     let choices = whole.get_mut("choices").and_then(Value::as_array_mut);
     for (at, choice) in choices.into_iter().flatten().enumerate() {
         let logprobs = token_logprobs(choice);
@@ -102,6 +115,7 @@ pub fn read(body: Bytes, extras: Extras, fitness: &Fitness) -> (Bytes, Evidence)
         if let (Some((text, _)), Some(content)) = (said, content) {
             *content = Value::from(text);
             changed = true;
+            is_taken_out = true;
         }
         if at == 0 {
             let list = |name: &str| choice.pointer(name).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
@@ -115,10 +129,24 @@ pub fn read(body: Bytes, extras: Extras, fitness: &Fitness) -> (Bytes, Evidence)
             };
         }
     }
+    if let (true, Some(words)) = (is_taken_out, whole.get_mut(OWN_WORDS)) {
+        take_out_of_words(words);
+    }
     // Taken out in place, so that an answer with nothing added keeps its bytes.
     let body = if changed { Bytes::from(whole.to_string()) } else { body };
     evidence.fault = fitness.of_answer(&body);
     (body, evidence)
+}
+
+/// Takes the line that tells a confidence out of an answer's own words.
+fn take_out_of_words(words: &mut Value) {
+    let blocks = words.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten();
+    let last = blocks.rev().find_map(|block| block.get_mut("text"));
+    if let Some(text) = last
+        && let Some((before, _)) = text.as_str().and_then(last_line)
+    {
+        *text = Value::from(before);
+    }
 }
 
 /// The mean and the least log probability of a choice's tokens.
@@ -207,6 +235,24 @@ mod tests {
         assert_eq!(evidence.logprobs, Some((-1.0, -1.5)));
         assert_eq!(evidence.confidence, Some(Probability::clamped(0.85)));
         assert_eq!(evidence.fault, None);
+    }
+
+    #[test]
+    fn a_client_of_anthropics_dialect_is_asked_and_answered_in_its_own_words() {
+        let own = json!({ "max_tokens": 9, "messages": [{ "role": "user", "content": "Hi" }] });
+        let asked = body(&json!({ "messages": [{ "role": "user", "content": "Hi" }], "trimtab.messages": own }));
+        let answer = body(&json!({
+            "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": "Paris.\nConfidence: 85" } }],
+            "trimtab.words": { "content": [{ "type": "text", "text": "Paris.\nConfidence: 85" }, { "type": "novelty" }], "more": 1 },
+        }));
+
+        let sent: Value = serde_json::from_slice(&prepare(asked, BOTH).0).unwrap();
+        let clean: Value = serde_json::from_slice(&read(answer, BOTH, &strict()).0).unwrap();
+
+        assert_eq!(sent["trimtab.messages"]["messages"], sent["messages"]);
+        assert_eq!(sent["trimtab.messages"]["max_tokens"], 9);
+        let words = json!({ "content": [{ "type": "text", "text": "Paris." }, { "type": "novelty" }], "more": 1 });
+        assert_eq!(clean["trimtab.words"], words);
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub(crate) struct Completion {
     pub(crate) usage: Option<Tokens>,
     #[serde(default)]
     pub(crate) error: Option<Value>,
+    /// Its own words, where its provider speaks the dialect in which it is told.
+    #[serde(default, rename = "trimtab.words")]
+    pub(crate) words: Option<Box<RawValue>>,
 }
 
 impl Completion {

@@ -162,11 +162,25 @@ impl Events {
 
     /// Adds an event. Data that cannot be written as JSON, which no data of ours is, is left out.
     pub(crate) fn put(&mut self, name: &str, data: &impl Serialize) {
-        let Some(events) = &mut self.0 else { return };
-        let Ok(data) = serde_json::to_vec(data) else { return };
-        for piece in [b"event: ", name.as_bytes(), b"\ndata: ", &data, b"\n\n"] {
-            events.extend_from_slice(piece);
+        if let (true, Ok(data)) = (self.are_read(), serde_json::to_vec(data)) {
+            self.put_data(name, &data);
         }
+    }
+
+    /// Adds an event of data that is JSON already. Line breaks, which mean nothing between the parts of JSON, become spaces, and the name
+    /// has none.
+    pub(crate) fn put_data(&mut self, name: &str, data: &[u8]) {
+        let Some(events) = &mut self.0 else { return };
+        let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        events.extend_from_slice(b"event: ");
+        events.extend(name.bytes().filter(|byte| !is_break(byte)));
+        events.extend_from_slice(b"\ndata: ");
+        let start = events.len();
+        events.extend_from_slice(data);
+        for byte in events.iter_mut().skip(start).filter(|byte| is_break(byte)) {
+            *byte = b' ';
+        }
+        events.extend_from_slice(b"\n\n");
     }
 
     /// Adds bytes that are whole events already.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::chat::native::OWN_WORDS;
 use crate::chat::sse::SseDecoder;
 use crate::domain::money::Usage;
 
@@ -96,6 +97,10 @@ impl Gather {
     }
 
     fn add(&mut self, mut chunk: Map<String, Value>) -> Option<()> {
+        // What it says has no words in chat completions, or is said in the next chunks.
+        if chunk.contains_key(OWN_WORDS) {
+            return Some(());
+        }
         let choices = chunk.remove("choices");
         let room = &mut self.room;
         if let Some(usage) = chunk.remove("usage").filter(|usage| !usage.is_null()) {

@@ -4,6 +4,7 @@
 mod answer;
 mod content;
 mod error;
+mod own;
 mod request;
 mod stream;
 mod tools;

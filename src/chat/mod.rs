@@ -26,6 +26,7 @@ mod parts;
 pub mod replay;
 pub mod responses;
 pub mod schema;
+pub mod seal;
 mod signed_id;
 pub mod sse;
 pub mod usage;

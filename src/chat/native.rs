@@ -17,6 +17,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::chat::openai::Fields;
+
 /// Why a request cannot be put into a provider's words. Names the field and never its value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Untranslatable {
@@ -91,6 +93,21 @@ pub struct Stamp {
 
 /// OpenAI's code for a request that is longer than the model's context.
 pub const TOO_LONG: &str = "context_length_exceeded";
+
+/// Holds an answer's own words beside what they are in chat completions, for a client of the same dialect: all of a whole answer, an event of a
+/// stream.
+pub(crate) const OWN_WORDS: &str = "trimtab.words";
+
+/// An answer without its own words, for those who keep it for clients of any dialect.
+#[must_use]
+pub fn without_own_words(body: Bytes) -> Bytes {
+    let Ok(Fields(fields)) = serde_json::from_slice::<Fields<'_>>(&body) else { return body };
+    if !fields.iter().any(|(name, _)| name == OWN_WORDS) {
+        return body;
+    }
+    let others = fields.iter().filter(|(name, _)| name != OWN_WORDS).map(|(name, raw)| (name.as_str(), raw.get()));
+    Bytes::from(thoughts::object(others))
+}
 
 /// The parts of an error in OpenAI's shape.
 #[derive(Clone, Copy, Debug, Serialize)]

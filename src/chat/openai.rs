@@ -15,6 +15,8 @@ use crate::chat::ask::{Turn, ask};
 use crate::chat::error::ChatError;
 use crate::chat::native::request::Choice;
 use crate::chat::options::RouterOptions;
+use crate::chat::seal::{Seal, may_hold_seals};
+use crate::domain::ids::AccountId;
 use crate::domain::prompt::{Prompt, Shape, estimate_tokens};
 
 /// What an image is taken to cost in input tokens, about what providers charge for a small one.
@@ -29,6 +31,12 @@ const OWN: &str = "trimtab.";
 pub(in crate::chat) const RESPONSES: &str = "trimtab.responses";
 /// Holds its words for what nothing else says.
 pub(in crate::chat) const RESPONSES_MORE: &str = "trimtab.responses.more";
+/// Holds the words of a client of Anthropic's.
+pub(in crate::chat) const MESSAGES: &str = "trimtab.messages";
+/// Holds those of them that nothing else says, by which requests are told apart.
+pub(in crate::chat) const MESSAGES_MORE: &str = "trimtab.messages.more";
+/// Holds what such a client would have of what Anthropic is still trying out.
+pub(in crate::chat) const MESSAGES_BETAS: &str = "trimtab.messages.betas";
 
 /// A chat completions request.
 #[derive(Clone, Debug)]
@@ -90,6 +98,8 @@ impl ChatRequest {
             system_digest,
             opening_digest: messages.opening_digest(system_digest),
             is_answered: messages.turns.iter().any(|turn| turn.role == "assistant"),
+            thinkers: messages.thinkers,
+            hosted: None,
         };
         let prompt = Prompt::new(&ask(&messages.turns), shape);
         let fields = entries
@@ -103,6 +113,12 @@ impl ChatRequest {
     /// The request with what only translations to other dialects may read.
     pub(in crate::chat) fn with_aside(self, aside: Vec<(String, Box<RawValue>)>) -> Self {
         Self { aside, ..self }
+    }
+
+    /// The request with one field more that only translations may read.
+    pub(in crate::chat) fn and_aside(mut self, name: &'static str, raw: Box<RawValue>) -> Self {
+        self.aside.push((name.to_owned(), raw));
+        self
     }
 
     /// A top-level field as it was sent, where it was and is not null.
@@ -160,6 +176,7 @@ struct Messages {
     images: usize,
     remote_images: usize,
     tokens: u64,
+    thinkers: Vec<AccountId>,
 }
 
 #[derive(Deserialize)]
@@ -170,6 +187,8 @@ struct WireMessage<'a> {
     content: Option<&'a RawValue>,
     #[serde(borrow)]
     tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking_blocks: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -214,6 +233,9 @@ impl Messages {
         // Four tokens a message is what chat templates add around it.
         self.tokens += 4 + estimate_tokens(text.len() + message.tool_calls.map_or(0, |calls| calls.get().len()));
         self.turns.push(Turn { role, text });
+        let thoughts = message.thinking_blocks.filter(|raw| may_hold_seals(raw.get()));
+        let thoughts = thoughts.and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok());
+        self.thinkers.extend(thoughts.into_iter().flatten().filter_map(thinker));
         Ok(())
     }
 
@@ -280,6 +302,16 @@ impl Messages {
         (system, first.text.len(), beginning).hash(&mut hasher);
         hasher.finish().max(1)
     }
+}
+
+/// The account at OpenAI's Responses whose thought this is, where it is one and says so.
+pub(in crate::chat) fn thinker(thought: &RawValue) -> Option<AccountId> {
+    #[derive(Deserialize)]
+    struct Thought<'a> {
+        #[serde(borrow)]
+        signature: std::borrow::Cow<'a, str>,
+    }
+    Seal::read(&serde_json::from_str::<Thought<'_>>(thought.get()).ok()?.signature)?.account
 }
 
 fn not_json(error: &serde_json::Error) -> ChatError {

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod request;
 pub mod stream;
+mod thoughts;
 
 /// The name in messages.
 pub(crate) const PROVIDER: &str = "OpenAI's Responses";

@@ -19,9 +19,7 @@ use crate::chat::openai_responses::tests as openai_responses;
 use crate::chat::responses::ResponsesRequest;
 use crate::chat::sse::SseDecoder;
 use crate::chat::usage::NotAnAnswer;
-use crate::chat::{
-    anthropic as to_anthropic, bedrock as to_bedrock, gemini as to_gemini, openai_responses as to_responses,
-};
+use crate::chat::{anthropic as to_anthropic, bedrock as to_bedrock, gemini as to_gemini};
 
 /// The longest pieces that a stream comes in: a length for each, so that every byte is the last of one.
 const LONGEST_PIECE: usize = 32;
@@ -93,7 +91,8 @@ fn completions() -> Client {
     client(to_chat(rich("completions")).unwrap(), LegacyWriter::default)
 }
 
-fn providers() -> [Provider; 5] {
+/// The providers as a client of this dialect finds them: one that speaks the same answers in its own words.
+fn providers(client: &str) -> [Provider; 5] {
     /// The request in the words of a translation, a field a line.
     fn translated(
         (request, model): (&ChatRequest, &str),
@@ -115,9 +114,9 @@ fn providers() -> [Provider; 5] {
         },
         Provider {
             name: "responses",
-            ask: |request| translated((request, "gpt-5.5"), to_responses::request::request),
+            ask: |request| translated((request, "gpt-5.5"), openai_responses::request),
             answer: openai_responses::ANSWER,
-            completion: to_responses::answer::completion,
+            completion: openai_responses::completion,
             stream: openai_responses::STREAM.into(),
             decoder: openai_responses::decoder,
         },
@@ -125,9 +124,15 @@ fn providers() -> [Provider; 5] {
             name: "anthropic",
             ask: |request| translated((request, "claude-opus-4-6"), to_anthropic::request::request),
             answer: anthropic::ANSWER,
-            completion: to_anthropic::answer::completion,
+            completion: match client {
+                "messages" => to_anthropic::answer::with_words,
+                _ => to_anthropic::answer::completion,
+            },
             stream: anthropic::STREAM.into(),
-            decoder: anthropic::decoder,
+            decoder: match client {
+                "messages" => anthropic::decoder_with_words,
+                _ => anthropic::decoder,
+            },
         },
         Provider {
             name: "gemini",
@@ -157,7 +162,7 @@ fn read(client: &Client, provider: &Provider, pieces: &[&[u8]]) -> String {
 
 /// Compares what passes between this client and every provider with what is kept.
 fn check(name: &str, client: &Client) {
-    for provider in providers() {
+    for provider in providers(name) {
         let completion = (provider.completion)(provider.answer.as_bytes(), &stamp()).unwrap();
         let (request, answer) = ((provider.ask)(&client.request), (client.whole)(&completion));
         let answer = String::from_utf8(answer).unwrap();

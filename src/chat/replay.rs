@@ -3,6 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 
+use crate::chat::anthropic::retold;
+use crate::chat::native::OWN_WORDS;
 use crate::chat::sse;
 
 /// The most bytes of text in one chunk.
@@ -25,7 +27,7 @@ pub enum UsageChunk {
 pub fn replay(completion: &Value, usage: UsageChunk) -> Bytes {
     let Some(fields) = completion.as_object() else { return Bytes::new() };
     let counted = fields.get("usage").filter(|usage| !usage.is_null()).cloned();
-    let told = fields.iter().filter(|(name, _)| *name != "choices" && *name != "usage");
+    let told = fields.iter().filter(|(name, _)| !["choices", "usage", OWN_WORDS].contains(&name.as_str()));
     let told = told.map(|(name, value)| (name.clone(), value.clone()));
     let (mut top, mut once): (Map<_, _>, Map<_, _>) =
         told.partition(|(name, value)| REPEATED.contains(&name.as_str()) && is_short(value));
@@ -40,6 +42,12 @@ pub fn replay(completion: &Value, usage: UsageChunk) -> Bytes {
         chunk
     };
     let mut events = BytesMut::new();
+    // For a client of the provider's own dialect; everybody else reads the chunks that follow.
+    for words in fields.get(OWN_WORDS).map(retold::events).unwrap_or_default() {
+        let mut told = top.clone();
+        told.extend([("choices".to_owned(), json!([])), (OWN_WORDS.to_owned(), words)]);
+        events.extend_from_slice(&encode(told));
+    }
     for choice in fields.get("choices").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object) {
         steps(choice).into_iter().for_each(|step| events.extend_from_slice(&encode(chunk(json!([step])))));
     }

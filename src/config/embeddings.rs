@@ -52,7 +52,7 @@ pub(super) fn check_kinds(root: &Section<'_>, models: &[EmbeddingModel], upstrea
         let upstream = upstreams.iter().flatten().find(|upstream| upstream.id == model.deployment.upstream);
         let kind = match upstream.map(|upstream| &upstream.kind) {
             None | Some(UpstreamKind::OpenAi(_) | UpstreamKind::Azure { .. }) => continue,
-            Some(UpstreamKind::Responses) => "responses",
+            Some(UpstreamKind::Responses { .. }) => "responses",
             Some(UpstreamKind::Anthropic) => "anthropic",
             Some(UpstreamKind::Gemini) => "gemini",
             Some(UpstreamKind::Bedrock { .. }) => "bedrock",

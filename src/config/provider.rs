@@ -9,7 +9,7 @@ use crate::config::reader::Section;
 use crate::config::secret::Secret;
 use crate::config::validate::Keys;
 use crate::config::{AwsKeys, Tier, Transport, Upstream, UpstreamKind};
-use crate::domain::ids::UpstreamId;
+use crate::domain::ids::{AccountId, UpstreamId};
 use crate::domain::provider::Preset;
 
 /// The words of `kind`.
@@ -47,7 +47,12 @@ pub(super) fn kind(section: &mut Section<'_>, keys: Option<&Keys<'_>>) -> Upstre
                 section.parsed(key, "a version such as \"2024-10-21\"", version)
             }),
         },
-        Word::Responses => UpstreamKind::Responses,
+        Word::Responses => UpstreamKind::Responses {
+            account: section.optional("account", |section, key| {
+                let expected = "a name of 1 to 64 letters, digits, `-` and `_`, the same for every key of one account";
+                section.parsed(key, expected, AccountId::parse)
+            }),
+        },
         Word::Anthropic => UpstreamKind::Anthropic,
         Word::Gemini => UpstreamKind::Gemini,
         Word::Bedrock => {
@@ -63,7 +68,7 @@ impl UpstreamKind {
         match self {
             Self::OpenAi(preset) => preset.and_then(Preset::base_url).map(str::to_owned),
             Self::Azure { .. } => None,
-            Self::Responses => Some("https://api.openai.com/v1".to_owned()),
+            Self::Responses { .. } => Some("https://api.openai.com/v1".to_owned()),
             Self::Anthropic => Some("https://api.anthropic.com".to_owned()),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta".to_owned()),
             Self::Bedrock { region, keys: _ } => Some(format!("https://bedrock-runtime.{region}.amazonaws.com")),
@@ -73,7 +78,7 @@ impl UpstreamKind {
     /// Whether images may be addresses: Converse of AWS takes bytes alone, and Trimtab fetches none.
     const fn takes_addresses(&self) -> bool {
         match self {
-            Self::OpenAi(_) | Self::Azure { .. } | Self::Responses | Self::Anthropic | Self::Gemini => true,
+            Self::OpenAi(_) | Self::Azure { .. } | Self::Responses { .. } | Self::Anthropic | Self::Gemini => true,
             Self::Bedrock { .. } => false,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::secret::Secret;
-use crate::domain::ids::UpstreamId;
+use crate::domain::ids::{AccountId, UpstreamId};
 use crate::domain::provider::Preset;
 use crate::domain::timeouts::Timeouts;
 
@@ -41,7 +41,10 @@ pub enum UpstreamKind {
         api_version: Option<String>,
     },
     /// OpenAI's Responses.
-    Responses,
+    Responses {
+        /// The account of every key, where the operator names it. Each key counts as an account of its own otherwise.
+        account: Option<AccountId>,
+    },
     /// Anthropic's Messages.
     Anthropic,
     /// Google's Gemini.
@@ -60,7 +63,7 @@ impl UpstreamKind {
     #[must_use]
     pub const fn key_header(&self) -> &'static str {
         match self {
-            Self::OpenAi(_) | Self::Responses | Self::Bedrock { .. } => "authorization",
+            Self::OpenAi(_) | Self::Responses { .. } | Self::Bedrock { .. } => "authorization",
             Self::Azure { .. } => "api-key",
             Self::Anthropic => "x-api-key",
             Self::Gemini => "x-goog-api-key",

@@ -83,6 +83,10 @@ pub enum Exclusion {
     NeedsJsonSchema,
     /// The request is longer than the model's context.
     ContextTooSmall,
+    /// The request holds encrypted thoughts that the model would be shown, and they are another account's.
+    OtherAccount,
+    /// The request asks for what only a provider of the caller's own dialect has, such as a tool that runs there.
+    NeedsHosted,
     /// The caller listed other candidates.
     NotInCandidates,
     /// The expected cost is above the caller's ceiling.
@@ -102,6 +106,8 @@ impl Exclusion {
             Self::NeedsImageUrls => "takes no images by address",
             Self::NeedsJsonSchema => "does not follow a JSON schema",
             Self::ContextTooSmall => "has too small a context",
+            Self::OtherAccount => "would be shown encrypted thoughts that another account alone can read",
+            Self::NeedsHosted => "is at no provider of the dialect whose own tools or content the request asks for",
             Self::NotInCandidates => "is not among the candidates asked for",
             Self::AboveMaxCost => "is expected to cost more than allowed",
             Self::NoPrice => "has no price to hold against an amount of money",
@@ -120,7 +126,7 @@ impl Exclusion {
             Self::NeedsJsonSchema => Some("response_format"),
             Self::NotInCandidates => Some("trimtab.candidates"),
             Self::AboveMaxCost => Some("trimtab.max_cost_usd"),
-            Self::NoPrice => None,
+            Self::OtherAccount | Self::NeedsHosted | Self::NoPrice => None,
         }
     }
 }

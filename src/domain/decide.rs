@@ -28,6 +28,8 @@ pub struct Question<'a> {
     pub learned: Option<Learned<'a>>,
     /// Every configured model, weakest tier first.
     pub candidates: &'a [Candidate],
+    /// Those of them that answer nowhere where the request can be sent, each once, and why.
+    pub barred: &'a [(ModelName, Exclusion)],
     /// What the request needs.
     pub shape: &'a Shape,
     /// The operator's rules.
@@ -147,6 +149,18 @@ impl Decision {
 pub struct NoCandidate {
     /// Every configured model with its exclusion.
     pub considered: Vec<Considered>,
+    /// The field of the request that only other models can serve, where it is known.
+    pub field: Option<String>,
+}
+
+impl NoCandidate {
+    /// That these models, all of which are excluded, are all there are for a request.
+    #[must_use]
+    pub fn of(considered: Vec<Considered>, shape: &Shape) -> Self {
+        let is_for_that = considered.iter().any(|one| one.excluded == Some(Exclusion::NeedsHosted));
+        let field = shape.hosted.as_ref().filter(|_| is_for_that).map(|hosted| hosted.field.clone());
+        Self { considered, field }
+    }
 }
 
 /// Picks the eligible model with the highest utility: success probability, less the threshold times its relative cost, less the
@@ -176,7 +190,7 @@ pub fn decide(question: &Question<'_>) -> Result<Decision, NoCandidate> {
     }
     let ladder = ladder(&considered);
     let Some(free) = free(question, &ladder, threshold) else {
-        return Err(NoCandidate { considered });
+        return Err(NoCandidate::of(considered, question.shape));
     };
     let free = safe(question, &ladder, free);
     let held = question.held.filter(|_| free.1 != Reason::CheapestAsked);
@@ -209,7 +223,8 @@ fn consider(question: &Question<'_>, aim: Aim, candidate: &Candidate) -> Conside
     let cost = expected_cost(candidate, question.shape, Tokens { output, cached: cached_tokens });
     let unpriced = || (matches!(aim, Aim::Value(_)) && cost.is_none()).then_some(Exclusion::NoPrice);
     let ruled_out = || question.limits.rule_out(candidate, cost);
-    let excluded = candidate.capability.lacks(question.shape).or_else(ruled_out).or_else(unpriced);
+    let barred = || question.barred.iter().find(|(model, _)| *model == candidate.model).map(|(_, why)| *why);
+    let excluded = candidate.capability.lacks(question.shape).or_else(barred).or_else(ruled_out).or_else(unpriced);
     let (success, origin) = estimate(question, candidate);
     let unweighed = Considered::unweighed(candidate.model.clone(), candidate.tier.clone(), candidate.rank);
     Considered { success, known: origin == Origin::Own, origin, cost, excluded, ..unweighed }

@@ -53,6 +53,10 @@ name_type! {
     UpstreamId
 }
 name_type! {
+    /// An account at a provider, which alone can read what its models encrypted: letters, digits, `-` and `_`.
+    AccountId
+}
+name_type! {
     /// A named set of decision rules, reachable as `auto:<policy>`.
     PolicyName
 }
@@ -67,6 +71,19 @@ name_type! {
 name_type! {
     /// One labelled prompt of the neighbour index.
     ItemId
+}
+
+impl AccountId {
+    /// The longest name.
+    const LONGEST: usize = 64;
+
+    /// Reads a name: 1 to 64 letters, digits, `-` and `_`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let is_name = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(is_plain);
+        is_name.then(|| text.into())
+    }
 }
 
 /// Identifies one decision for ever; time-ordered, printed as `dec_` and 32 hexadecimal digits.

@@ -2,6 +2,8 @@
 
 mod tidy;
 
+use crate::domain::api::Api;
+use crate::domain::ids::AccountId;
 use crate::domain::prompt::tidy::tidy;
 use crate::domain::signals::Signals;
 
@@ -63,6 +65,19 @@ pub struct Shape {
     pub opening_digest: u64,
     /// Whether a model has answered in this conversation before.
     pub is_answered: bool,
+    /// The accounts at OpenAI's Responses whose encrypted thoughts are in the conversation, the one that thought last at the end.
+    pub thinkers: Vec<AccountId>,
+    /// What it asks for that only a provider of the caller's own dialect has.
+    pub hosted: Option<Hosted>,
+}
+
+/// Something that only providers of one dialect have, such as a tool that runs there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hosted {
+    /// The dialect.
+    pub api: Api,
+    /// The first field that asks for it.
+    pub field: String,
 }
 
 /// Estimates tokens from bytes: four bytes to a token, at least one for a text that is not empty.

@@ -312,16 +312,16 @@ impl From<UnknownName> for ApiError {
 
 impl From<NoCandidate> for ApiError {
     fn from(error: NoCandidate) -> Self {
-        let reasons: Vec<String> = error
-            .considered
+        let NoCandidate { considered, field } = error;
+        let reasons: Vec<String> = considered
             .iter()
             .filter_map(|one| one.excluded.map(|exclusion| format!("`{}` {}", one.model, exclusion.words())))
             .collect();
         let message = format!("no configured model can serve this request: {}", reasons.join("; "));
-        let mut fields = error.considered.iter().filter_map(|one| one.excluded).map(Exclusion::field);
-        let field = fields.next().filter(|first| fields.all(|other| other == *first)).flatten();
+        let mut fields = considered.iter().filter_map(|one| one.excluded).map(Exclusion::field);
+        let common = fields.next().filter(|first| fields.all(|other| other == *first)).flatten();
         let api = Self::new(Kind::NoEligibleModel, message);
-        match field {
+        match field.as_deref().or(common) {
             Some(field) => api.at(field),
             None => api,
         }

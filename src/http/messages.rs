@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
 
+use crate::chat::anthropic::BETAS;
 use crate::chat::messages::{MessagesRequest, error_body};
 use crate::domain::api::Api;
 use crate::http::admission::{Admitted, RequestId};
@@ -33,8 +34,13 @@ pub async fn create(
     Extension(admitted): Extension<Admitted>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
+    let betas = betas(request.headers());
     let read = |body: &[u8]| {
-        let MessagesRequest { chat, reply } = MessagesRequest::parse(body)?;
+        let request = MessagesRequest::parse(body)?;
+        let MessagesRequest { chat, reply } = match &betas {
+            Some(betas) => request.with_betas(betas),
+            None => request,
+        };
         Ok((chat, |naming| reply.writer(naming)))
     };
     serve(&server, Incoming { admitted, request, api: Api::Messages }, read).await
@@ -51,6 +57,12 @@ pub async fn count_tokens(State(server): State<Arc<Server>>, request: Request<Bo
     let mut response = Response::new(Body::from(json!({ "input_tokens": chat.prompt.shape.input_tokens }).to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// What the caller would have of what Anthropic is still trying out, from one header or several.
+fn betas(headers: &HeaderMap) -> Option<String> {
+    let all: Vec<&str> = headers.get_all(BETAS).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!all.is_empty()).then(|| all.join(","))
 }
 
 /// Whether a request comes from one of Anthropic's clients, which all name the version of the API that they know.

@@ -133,6 +133,7 @@ impl Decider<'_> {
             scores: scores.as_deref().map_err(|failure| *failure),
             learned: self.generation.map(Generation::learned),
             candidates: self.app.catalog.candidates(),
+            barred: &self.app.catalog.barred(&self.prompt().shape),
             shape: &self.prompt().shape,
             policy: self.policy,
             limits: self.limits,

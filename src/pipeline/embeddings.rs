@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::catalog::EMBEDDINGS;
 use crate::chat::embeddings::EmbeddingsRequest;
+use crate::domain::api::Api;
 use crate::domain::decide::{Considered, Decision, Reason};
 use crate::domain::ids::{ModelName, TierId};
 use crate::pipeline::{Admission, App, Failed, Routed};
@@ -48,6 +49,7 @@ pub async fn embed(
     let outgoing = Outgoing {
         path: "/embeddings",
         expects: Expects::Embeddings,
+        api: Api::Embeddings,
         stream: false,
         wants_usage: false,
         body: &body,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::chat::gather::Gather;
+use crate::chat::native::without_own_words;
 use crate::domain::money::Usage;
 
 /// What came of an answer so far.
@@ -34,7 +35,7 @@ impl Gathered {
     /// The whole completion as JSON, where there is one. `counted` stands in for a usage that a stream did not tell.
     pub(super) fn finish(self, counted: Option<Usage>) -> Option<Bytes> {
         match self {
-            Self::Whole(body) => Some(body),
+            Self::Whole(body) => Some(without_own_words(body)),
             Self::Stream(gather) => gather.finish(counted).map(|whole| Bytes::from(whole.to_string())),
         }
     }

@@ -136,11 +136,11 @@ fn targets(served: &Served<'_>, lanes: &[Lane], breaker: BreakerSettings) -> Vec
 /// The settings of an upstream, once for each of its keys.
 fn upstream_settings(upstream: &config::Upstream) -> Vec<(Option<u32>, UpstreamSettings)> {
     let secret = |secret: &config::secret::Secret| SecretString::from(secret.expose().to_owned());
-    let with = |key: Option<&config::secret::Secret>| UpstreamSettings {
+    let with = |number: Option<u32>, key: Option<&config::secret::Secret>| UpstreamSettings {
         api_key: key.map(secret),
         headers: upstream.headers.iter().map(|(name, value)| (name.clone(), secret(value))).collect(),
         timeouts: upstream.timeouts,
-        dialect: providers::dialect(upstream),
+        dialect: providers::dialect(upstream, number),
         quirks: providers::quirks(upstream),
         signing: providers::signing(upstream),
         transport: Transport {
@@ -150,8 +150,8 @@ fn upstream_settings(upstream: &config::Upstream) -> Vec<(Option<u32>, UpstreamS
         ..UpstreamSettings::new(upstream.id.clone(), upstream.base_url.clone())
     };
     if upstream.more_keys.is_empty() {
-        return vec![(None, with(upstream.api_key.as_ref()))];
+        return vec![(None, with(None, upstream.api_key.as_ref()))];
     }
     let keys = upstream.api_key.iter().chain(&upstream.more_keys);
-    (1..).zip(keys).map(|(number, key)| (Some(number), with(Some(key)))).collect()
+    (1..).zip(keys).map(|(number, key)| (Some(number), with(Some(number), Some(key)))).collect()
 }

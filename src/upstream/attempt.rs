@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::chat::dialect::translatable;
 use crate::chat::usage::{Completion, NotAnAnswer, PublicModel, error_alone};
 use crate::domain::check::Evidence;
-use crate::domain::money::Usage;
 use crate::domain::outcome::Class;
+use crate::upstream::books::Counts;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::{Upstream, status_trouble, trouble, with_words};
 use crate::upstream::dispatch::{Expects, Outgoing, Target};
@@ -51,10 +51,12 @@ pub(crate) enum StartedAnswer {
 
 impl StartedAnswer {
     /// The tokens, where they are known, and what is known of the output where they are not.
-    pub(crate) const fn counts(&self) -> (Option<Usage>, usize) {
+    pub(crate) fn counts(&self) -> Counts {
         match self {
-            Self::Whole(completion) => (completion.usage, completion.output_bytes),
-            Self::Stream(stream) => (stream.usage(), stream.output_bytes()),
+            Self::Whole(Completion { usage, output_bytes, body: _ }) => {
+                Counts { usage: *usage, so_far: None, output_bytes: *output_bytes }
+            }
+            Self::Stream(stream) => stream.counts(),
         }
     }
 }
@@ -111,7 +113,7 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Pati
         if let Some(media_type) = foreign_media_type(&response) {
             return Err(attempt.no_stream(response, media_type).await);
         }
-        let decoder = upstream.dialect().decoder(upstream.sizes().event, outgoing.request_id);
+        let decoder = upstream.dialect().decoder(upstream.sizes().event, (outgoing.request_id, outgoing.api));
         let source = EventSource::new(reqwest::Body::from(response), decoder);
         (headers_at, StartedAnswer::Stream(Box::new(attempt.first_token(source, tap).await?)))
     } else {
@@ -177,14 +179,14 @@ impl Attempt<'_> {
         (outgoing, model): (&Outgoing<'_>, PublicModel),
     ) -> Result<Completion, Failure> {
         let (dialect, expects, given) = (self.upstream.dialect().clone(), outgoing.expects, body.clone());
-        let request_id = outgoing.request_id.to_owned();
+        let (request_id, api) = (outgoing.request_id.to_owned(), outgoing.api);
         let read = heavy(body.len(), move || match expects {
             Expects::Completion => {
-                let completion = dialect.completion(body, &request_id);
+                let completion = dialect.completion(body, (&request_id, api));
                 completion.and_then(|completion| Completion::read(completion, &model))
             }
             Expects::Translatable => {
-                let completion = dialect.completion(body, &request_id).and_then(translatable);
+                let completion = dialect.completion(body, (&request_id, api)).and_then(translatable);
                 completion.and_then(|completion| Completion::read(completion, &model))
             }
             Expects::Embeddings => Completion::read_embeddings(body, &model),

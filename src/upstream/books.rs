@@ -18,8 +18,8 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// The books of one call. However the call ends, `on_close` is called exactly once: with the last byte, with the error, or, when the books
 /// are dropped before that, as cancelled. The guard is released after it.
 ///
-/// Where an answer ended before its usage came, or well without any, the outcome holds an estimate: the caller's count of the prompt and a
-/// token for every four bytes of answer that went by.
+/// Where an answer ended before its usage came, or well without any, the outcome holds an estimate: the upstream's own count of the input where
+/// it began with one, else the caller's, and a token for every four bytes of answer that went by.
 pub struct Books {
     admitted: Instant,
     on_close: Option<Box<dyn FnOnce(Outcome) + Send>>,
@@ -29,8 +29,7 @@ pub struct Books {
     trying: Vec<Trying>,
     serving: Option<Serving>,
     first_byte: Option<Duration>,
-    usage: Option<Usage>,
-    output_bytes: usize,
+    counts: Counts,
     begun: u32,
     blame: Blame,
     /// Last, so that what it holds is released when all else is done.
@@ -56,7 +55,17 @@ struct Trying {
 pub(crate) struct Aside {
     pub(crate) status: u16,
     pub(crate) detail: String,
+    pub(crate) counts: Counts,
+}
+
+/// What is known of the tokens of an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// As the upstream counted them.
     pub(crate) usage: Option<Usage>,
+    /// What it had counted by the time that the answer broke off: all of the input, and less of the output than there was.
+    pub(crate) so_far: Option<Usage>,
+    /// Bytes of answer, as written in JSON.
     pub(crate) output_bytes: usize,
 }
 
@@ -78,7 +87,7 @@ struct Serving {
 
 impl fmt::Debug for Books {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Books").field("attempts", &self.attempts).field("usage", &self.usage).finish_non_exhaustive()
+        f.debug_struct("Books").field("attempts", &self.attempts).field("counts", &self.counts).finish_non_exhaustive()
     }
 }
 
@@ -94,8 +103,7 @@ impl Books {
             trying: Vec::new(),
             serving: None,
             first_byte: None,
-            usage: None,
-            output_bytes: 0,
+            counts: Counts::default(),
             begun: 0,
             blame: Blame::Target,
             _guard: None,
@@ -111,8 +119,8 @@ impl Books {
 
     /// The tokens and the cost of what was counted so far, where they are known.
     pub(crate) fn bill(&self) -> (Option<Usage>, Option<NanoUsd>) {
-        let usage = self.usage.or_else(|| self.serving.as_ref().map(|_| self.estimate(self.output_bytes)));
-        (self.usage, self.cost(usage))
+        let usage = self.counts.usage.or_else(|| self.serving.as_ref().map(|_| self.estimate(self.counts)));
+        (self.counts.usage, self.cost(usage))
     }
 
     pub(crate) fn attempts(&self) -> &[Attempt] {
@@ -169,13 +177,13 @@ impl Books {
         let end = End { class: Class::Cancelled, status: None, detail, at: Instant::now() };
         if let Some(trying) = self.end_attempt(slot, end) {
             trying.pass.outrun(trying.since.elapsed());
-            self.note_unused(trying.price, Some(self.estimate(0)));
+            self.note_unused(trying.price, Some(self.estimate(Counts::default())));
         }
     }
 
     /// The attempt answered with something of no use, which is paid for. Gives its place, by which it may serve after all.
-    pub(crate) fn set_aside(&mut self, slot: Slot, Aside { status, detail, usage, output_bytes }: Aside) -> usize {
-        let usage = usage.unwrap_or_else(|| self.estimate(output_bytes));
+    pub(crate) fn set_aside(&mut self, slot: Slot, Aside { status, detail, counts }: Aside) -> usize {
+        let usage = counts.usage.unwrap_or_else(|| self.estimate(counts));
         let end = End { class: Class::Unfit, status: Some(status), detail, at: Instant::now() };
         if let Some(mut trying) = self.end_attempt(slot, end) {
             trying.pass.proved(trying.since.elapsed());
@@ -214,13 +222,12 @@ impl Books {
     /// An answer that was kept serves the call: it costs nothing.
     pub(crate) fn serve_kept(&mut self, model: &ModelName) {
         self.serving = Some(Serving { at: 0, model: model.clone(), price: Some(Price::default()), pass: None });
-        self.usage = Some(Usage::default());
+        self.counts.usage = Some(Usage::default());
     }
 
     /// What is known of the tokens so far.
-    pub(crate) const fn count(&mut self, usage: Option<Usage>, output_bytes: usize) {
-        self.usage = usage;
-        self.output_bytes = output_bytes;
+    pub(crate) const fn count(&mut self, counts: Counts) {
+        self.counts = counts;
     }
 
     pub(crate) fn sent_a_byte(&mut self) {
@@ -261,13 +268,13 @@ impl Books {
                 (Some(_) | None, _) => {}
             }
         }
-        let estimate = self.estimate_at_end(class).filter(|_| self.usage.is_none());
+        let estimate = self.estimate_at_end(class).filter(|_| self.counts.usage.is_none());
         let served = self.serving.as_ref().and_then(|serving| self.attempts.get_mut(serving.at));
         let served = served.filter(|attempt| attempt.class == Class::Success);
         if let (Some(_), Some(attempt)) = (estimate, served) {
             "its usage is an estimate: the upstream counted none".clone_into(&mut attempt.detail);
         }
-        let usage = self.usage.or(estimate);
+        let usage = self.counts.usage.or(estimate);
         let cost = self.cost(usage);
         on_close(Outcome {
             class,
@@ -312,13 +319,14 @@ impl Books {
             Class::Throttled | Class::Transient | Class::Rejected => false,
             Class::Unauthorised | Class::Garbage | Class::TooLong | Class::Unfit | Class::Skipped => false,
         };
-        is_answer.then(|| self.estimate(self.output_bytes))
+        is_answer.then(|| self.estimate(self.counts))
     }
 
-    /// What an answer of so many bytes is taken to be billed for where nobody counted.
-    fn estimate(&self, output_bytes: usize) -> Usage {
+    /// What an answer is taken to be billed for where nobody counted it to its end.
+    fn estimate(&self, Counts { so_far, output_bytes, .. }: Counts) -> Usage {
         let output_tokens = u64::try_from(output_bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
-        Usage { input_tokens: self.prompt_tokens, output_tokens, ..Usage::default() }
+        let counted = so_far.unwrap_or(Usage { input_tokens: self.prompt_tokens, ..Usage::default() });
+        Usage { output_tokens: counted.output_tokens.max(output_tokens), ..counted }
     }
 }
 

@@ -217,6 +217,10 @@ impl Trouble {
         if let Self::Untranslatable(Untranslatable::Unsupported { .. } | Untranslatable::Elsewhere { .. }) = self {
             return Advice::MoveOn;
         }
+        // Whose thought it is, nobody but its account knows.
+        if self.clue() == Some(Clue::ForeignThought) {
+            return Advice::MoveOn;
+        }
         let class = self.class();
         let slow_or_large = match self {
             Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => true,
@@ -329,6 +333,7 @@ const fn remedy(status: u16, clue: Option<Clue>) -> &'static str {
             "; the request is larger than this upstream's limit for a whole minute"
         }
         (Class::Rejected, Some(Clue::ContentFilter)) => "; its content filter stopped the request",
+        (Class::Rejected, Some(Clue::ForeignThought)) => "; an encrypted thought in the request is another account's",
         (Class::Success | Class::Throttled | Class::Transient | Class::Rejected, _) => "",
         (Class::Garbage | Class::Truncated | Class::Cancelled | Class::Unfit | Class::Skipped, _) => "",
     }

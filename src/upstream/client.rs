@@ -12,6 +12,7 @@ use reqwest::{Client, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+use crate::chat::anthropic::BETAS;
 use crate::chat::native::Delivery;
 use crate::chat::native::quirks::Quirks;
 use crate::domain::ids::UpstreamId;
@@ -154,6 +155,8 @@ pub struct Upstream {
     sizes: Sizes,
     dialect: Dialect,
     quirks: Quirks,
+    /// What the operator would have of what Anthropic is still trying out.
+    betas: Option<HeaderValue>,
     signer: Option<Signer>,
 }
 
@@ -172,6 +175,7 @@ impl Upstream {
     pub fn new(settings: UpstreamSettings) -> Result<Self, UpstreamError> {
         let base = base_url(&settings)?;
         let headers = default_headers(&settings)?;
+        let betas = headers.get(BETAS).cloned();
         // Fails when a provider is installed already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let clients = PerThread::new(settings.threads, || client(&settings, &base, headers.clone()))?;
@@ -181,7 +185,7 @@ impl Upstream {
         let proxy = settings.transport.proxy;
         let scrubber = Scrubber::new(settings.api_key.into_iter().chain(values).chain(aws).chain(proxy));
         let UpstreamSettings { id, timeouts, sizes, dialect, quirks, .. } = settings;
-        Ok(Self { id, base, clients, scrubber, timeouts, sizes, dialect, quirks, signer })
+        Ok(Self { id, base, clients, scrubber, timeouts, sizes, dialect, quirks, betas, signer })
     }
 
     /// The name of the upstream.
@@ -210,10 +214,14 @@ impl Upstream {
     /// Asks for a model in the upstream's dialect and waits for the response headers, without a limit of its own but the one on connecting.
     pub(crate) async fn send(&self, outgoing: &Outgoing<'_>, model: &str) -> Result<Response, Trouble> {
         let body = self.quirks.apply((outgoing.body)(model, self.reader()));
-        let Spoken { path, query, body } =
+        let Spoken { path, query, header, body } =
             self.dialect.speak(outgoing, Asking { model, base: self.base.path(), body })?;
-        // Clients of Responses are spoken for in their own words, which may hold what the operator leaves out.
-        let body = if self.dialect == Dialect::Responses { self.quirks.apply(body) } else { body };
+        // Clients of the same dialect are spoken for in their own words, which may hold what the operator leaves out.
+        let body = if matches!(self.dialect, Dialect::Responses(_) | Dialect::Anthropic) {
+            self.quirks.apply(body)
+        } else {
+            body
+        };
         let url = self.url(&path, query);
         let delivery = if outgoing.stream { Delivery::Stream } else { Delivery::Whole };
         let signature = match &self.signer {
@@ -227,7 +235,17 @@ impl Upstream {
         if let Ok(id) = HeaderValue::from_str(outgoing.request_id) {
             call = call.header(REQUEST_ID, id);
         }
+        if let Some((name, value)) = header.and_then(|(name, value)| self.beside_ours(name, &value)) {
+            call = call.header(name, value);
+        }
         call.body(body).send().await.map_err(|error| trouble(&error))
+    }
+
+    /// A header of one request, together with what the operator has there.
+    fn beside_ours(&self, name: &'static str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+        let ours = self.betas.as_ref().and_then(|ours| ours.to_str().ok()).filter(|_| name == BETAS);
+        let all: Vec<&str> = ours.into_iter().chain([value]).collect();
+        Some((HeaderName::from_static(name), HeaderValue::from_str(&all.join(",")).ok()?))
     }
 
     /// Who reads the body of a call.

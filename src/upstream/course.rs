@@ -229,8 +229,7 @@ impl<'a> Course<'a> {
     }
 
     fn set_aside(&mut self, target: &'a Target, slot: Slot, (started, detail): (Started, String)) {
-        let (usage, output_bytes) = started.answer.counts();
-        let aside = Aside { status: started.status, detail, usage, output_bytes };
+        let aside = Aside { status: started.status, detail, counts: started.answer.counts() };
         let at = self.books.set_aside(slot, aside);
         self.spare = Some(Spare { at, target, started });
     }

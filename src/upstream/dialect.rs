@@ -14,6 +14,8 @@ use crate::chat::openai_responses::stream::ResponsesStream;
 use crate::chat::sse::SseDecoder;
 use crate::chat::usage::{NotAnAnswer, is_error_body};
 use crate::chat::{anthropic, bedrock, gemini, openai_responses};
+use crate::domain::api::Api;
+use crate::domain::ids::AccountId;
 use crate::upstream::dispatch::{Outgoing, Reader};
 use crate::upstream::said::Clue;
 
@@ -29,8 +31,8 @@ pub enum Dialect {
         /// The value of `api-version`; absent for the paths under `/openai/v1`, which need none.
         api_version: Option<String>,
     },
-    /// OpenAI's Responses.
-    Responses,
+    /// OpenAI's Responses, where this account asks.
+    Responses(AccountId),
     /// Anthropic's Messages.
     Anthropic,
     /// Gemini's `generateContent`.
@@ -57,6 +59,8 @@ pub(crate) struct Spoken {
     pub(crate) path: String,
     /// One parameter of the query.
     pub(crate) query: Option<(&'static str, String)>,
+    /// A header that this request has beside those of every one.
+    pub(crate) header: Option<(&'static str, String)>,
     pub(crate) body: Bytes,
 }
 
@@ -65,14 +69,33 @@ impl Dialect {
     pub(crate) const fn reader(&self) -> Reader {
         match self {
             Self::OpenAi | Self::Azure { .. } => Reader::Server,
-            Self::Responses | Self::Anthropic | Self::Gemini | Self::Bedrock => Reader::Translation,
+            Self::Responses(_) | Self::Anthropic | Self::Gemini | Self::Bedrock => Reader::Translation,
+        }
+    }
+
+    /// Who asks, where it matters to whom an answer's thoughts are encrypted.
+    pub(crate) const fn account(&self) -> Option<&AccountId> {
+        match self {
+            Self::Responses(account) => Some(account),
+            Self::OpenAi | Self::Azure { .. } | Self::Anthropic | Self::Gemini | Self::Bedrock => None,
+        }
+    }
+
+    /// Whether it is the dialect of this API.
+    pub(crate) const fn is_of(&self, api: Api) -> bool {
+        match api {
+            Api::Messages => matches!(self, Self::Anthropic),
+            Api::Responses => matches!(self, Self::Responses(_)),
+            Api::Chat | Api::Completions | Api::Route | Api::Embeddings => {
+                matches!(self, Self::OpenAi | Self::Azure { .. })
+            }
         }
     }
 
     /// The header that carries the bare key; `None` for `authorization: Bearer`.
     pub(crate) const fn key_header(&self) -> Option<&'static str> {
         match self {
-            Self::OpenAi | Self::Responses | Self::Bedrock => None,
+            Self::OpenAi | Self::Responses(_) | Self::Bedrock => None,
             Self::Azure { .. } => Some("api-key"),
             Self::Anthropic => Some("x-api-key"),
             Self::Gemini => Some("x-goog-api-key"),
@@ -83,7 +106,7 @@ impl Dialect {
     pub(crate) const fn header(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Anthropic => Some(("anthropic-version", "2023-06-01")),
-            Self::OpenAi | Self::Azure { .. } | Self::Responses | Self::Gemini | Self::Bedrock => None,
+            Self::OpenAi | Self::Azure { .. } | Self::Responses(_) | Self::Gemini | Self::Bedrock => None,
         }
     }
 
@@ -92,7 +115,7 @@ impl Dialect {
         match (delivery, self) {
             (Delivery::Whole, _) => "application/json",
             (Delivery::Stream, Self::Bedrock) => "application/vnd.amazon.eventstream",
-            (Delivery::Stream, Self::OpenAi | Self::Azure { .. } | Self::Responses) => "text/event-stream",
+            (Delivery::Stream, Self::OpenAi | Self::Azure { .. } | Self::Responses(_)) => "text/event-stream",
             (Delivery::Stream, Self::Anthropic | Self::Gemini) => "text/event-stream",
         }
     }
@@ -102,28 +125,30 @@ impl Dialect {
         let Asking { model, base, body } = asking;
         let delivery = if outgoing.stream { Delivery::Stream } else { Delivery::Whole };
         let base = base.trim_end_matches('/');
-        let spoken = |path: String, body| Spoken { path, query: None, body };
+        let spoken = |path: String, body| Spoken { path, query: None, header: None, body };
         match self {
             Self::OpenAi => Ok(spoken(outgoing.path.to_owned(), body)),
             Self::Azure { api_version } => {
                 let query = api_version.clone().map(|version| ("api-version", version));
-                Ok(Spoken { path: azure_path(base, (model, outgoing.path)), query, body })
+                Ok(Spoken { query, ..spoken(azure_path(base, (model, outgoing.path)), body) })
             }
-            Self::Responses => {
+            Self::Responses(account) => {
                 chat_alone(outgoing, openai_responses::PROVIDER)?;
-                let body = openai_responses::request::request(&Asked::read(&body)?)?;
+                let body = openai_responses::request::request(&Asked::read(&body)?, account)?;
                 Ok(spoken(openai_responses::PATH.to_owned(), body))
             }
             Self::Anthropic => {
                 chat_alone(outgoing, anthropic::PROVIDER)?;
                 let path = if base.ends_with("/v1") { "/messages" } else { "/v1/messages" };
-                Ok(spoken(path.to_owned(), anthropic::request::request(&Asked::read(&body)?)?))
+                let asked = Asked::read(&body)?;
+                let header = asked.betas.clone().map(|betas| (anthropic::BETAS, betas));
+                Ok(Spoken { header, ..spoken(path.to_owned(), anthropic::request::request(&asked)?) })
             }
             Self::Gemini => {
                 chat_alone(outgoing, gemini::PROVIDER)?;
                 let query = outgoing.stream.then(|| ("alt", "sse".to_owned()));
                 let body = gemini::request::request(&Asked::read(&body)?)?;
-                Ok(Spoken { path: gemini::path(model, delivery), query, body })
+                Ok(Spoken { query, ..spoken(gemini::path(model, delivery), body) })
             }
             Self::Bedrock => {
                 chat_alone(outgoing, bedrock::PROVIDER)?;
@@ -132,27 +157,29 @@ impl Dialect {
         }
     }
 
-    /// A whole answer as a chat completion.
-    pub(crate) fn completion(&self, body: Bytes, request_id: &str) -> Result<Bytes, NotAnAnswer> {
+    /// A whole answer as a chat completion, with its own words beside it for a client of the same dialect.
+    pub(crate) fn completion(&self, body: Bytes, (request_id, api): (&str, Api)) -> Result<Bytes, NotAnAnswer> {
         match self {
             Self::OpenAi | Self::Azure { .. } => Ok(body),
-            Self::Responses => openai_responses::answer::completion(&body, &stamp(request_id)),
+            Self::Responses(account) => openai_responses::answer::completion(&body, &stamp(request_id), account),
+            Self::Anthropic if self.is_of(api) => anthropic::answer::with_words(&body, &stamp(request_id)),
             Self::Anthropic => anthropic::answer::completion(&body, &stamp(request_id)),
             Self::Gemini => gemini::answer::completion(&body, &stamp(request_id)),
             Self::Bedrock => bedrock::answer::completion(&body, &stamp(request_id)),
         }
     }
 
-    /// What reads a stream whose events are at most so long.
-    pub(crate) fn decoder(&self, event_limit: usize, request_id: &str) -> Decoder {
+    /// What reads a stream whose events are at most so long, and keeps their own words for a client of the same dialect.
+    pub(crate) fn decoder(&self, event_limit: usize, (request_id, api): (&str, Api)) -> Decoder {
         match self {
             Self::OpenAi | Self::Azure { .. } => Decoder::OpenAi(SseDecoder::new(event_limit)),
-            Self::Responses => {
-                let stream = ResponsesStream::new(stamp(request_id));
+            Self::Responses(account) => {
+                let stream = ResponsesStream::new(stamp(request_id), account.clone());
                 Decoder::Responses(Box::new(Translated::new(event_limit, stream)))
             }
             Self::Anthropic => {
                 let stream = AnthropicStream::new(stamp(request_id));
+                let stream = if self.is_of(api) { stream.with_words() } else { stream };
                 Decoder::Anthropic(Box::new(Translated::new(event_limit, stream)))
             }
             Self::Gemini => {
@@ -169,7 +196,7 @@ impl Dialect {
     pub(crate) fn refused(&self, (status, clue): (u16, Option<Clue>), body: Bytes) -> Refused {
         let code = (clue == Some(Clue::ContextTooLong)).then_some(TOO_LONG);
         match self {
-            Self::OpenAi | Self::Azure { .. } | Self::Responses => {
+            Self::OpenAi | Self::Azure { .. } | Self::Responses(_) => {
                 Refused { status, words: Some(body).filter(|body| is_error_body(body)) }
             }
             Self::Anthropic => anthropic::refused(status, &body, code),
@@ -212,6 +239,7 @@ mod tests {
         };
         let outgoing = Outgoing {
             path: CHAT,
+            api: Api::Chat,
             expects: crate::upstream::dispatch::Expects::Completion,
             stream: true,
             wants_usage: false,
@@ -229,7 +257,7 @@ mod tests {
         let version = Some(("api-version", "2024-10-21".to_owned()));
         let cases = [
             (&Dialect::Anthropic, "/", "claude", "/v1/messages", None),
-            (&Dialect::Responses, "/v1", "gpt", "/responses", None),
+            (&Dialect::Responses("a".into()), "/v1", "gpt", "/responses", None),
             (&Dialect::Anthropic, "/v1/", "claude", "/messages", None),
             (
                 &Dialect::Gemini,

@@ -9,9 +9,11 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::chat::fitness::Fitness;
+use crate::domain::api::Api;
+use crate::domain::candidate::Exclusion;
 use crate::domain::check::CheckReport;
 use crate::domain::deferred::NotDeferred;
-use crate::domain::ids::{DeferredId, ModelName, TierId, UpstreamId};
+use crate::domain::ids::{AccountId, DeferredId, ModelName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Price, Usage};
 use crate::domain::outcome::{Attempt, Class};
 use crate::domain::resilience::RetrySettings;
@@ -44,6 +46,33 @@ pub struct Target {
     pub key: Option<u32>,
     /// What is known of it, shared by all calls.
     pub health: Arc<Health>,
+}
+
+impl Target {
+    /// Whose thoughts its answers hold, where its provider encrypts them for the account that asked.
+    #[must_use]
+    pub fn account(&self) -> Option<&AccountId> {
+        self.upstream.dialect().account()
+    }
+
+    /// Why a request cannot be sent there, if it cannot: it needs what every place of a model has or has not by itself.
+    #[must_use]
+    pub fn bars(&self, needs: Needs<'_>) -> Option<Exclusion> {
+        if needs.hosted.is_some_and(|api| !self.upstream.dialect().is_of(api)) {
+            return Some(Exclusion::NeedsHosted);
+        }
+        let is_another = |account: &AccountId| needs.thinker.is_some_and(|thinker| thinker != account);
+        self.account().filter(|account| is_another(account)).map(|_| Exclusion::OtherAccount)
+    }
+}
+
+/// What a request needs of the place where it is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs<'a> {
+    /// The account that is to read its encrypted thoughts, of those whose thoughts it holds.
+    pub thinker: Option<&'a AccountId>,
+    /// The dialect whose providers alone have what it asks for.
+    pub hosted: Option<Api>,
 }
 
 /// Where a call may go.
@@ -202,6 +231,8 @@ pub struct Outgoing<'a> {
     pub path: &'static str,
     /// What the answer must be.
     pub expects: Expects,
+    /// By which API the client asked: an answer in the same dialect keeps its own words beside those of chat completions.
+    pub api: Api,
     /// Whether the answer is streamed.
     pub stream: bool,
     /// Whether the client itself asked for the usage chunk of a stream; it is kept back otherwise.

@@ -29,8 +29,7 @@ pub(super) struct Closing<'a> {
 pub(super) fn answer(target: &Target, started: Started, closing: Closing<'_>) -> Answer {
     let Closing { mut books, outgoing, traffic, checks } = closing;
     let attempts = books.attempts().to_vec();
-    let (usage, output_bytes) = started.answer.counts();
-    books.count(usage, output_bytes);
+    books.count(started.answer.counts());
     let (usage, cost) = books.bill();
     let body = match started.answer {
         StartedAnswer::Whole(completion) if outgoing.stream => {

@@ -13,9 +13,8 @@ use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::chat::sse;
-use crate::domain::money::Usage;
 use crate::domain::outcome::Class;
-use crate::upstream::books::Books;
+use crate::upstream::books::{Books, Counts};
 use crate::upstream::classify::Trouble;
 use crate::upstream::ledger::{Keeper, Ledger};
 use crate::upstream::source::{EventSource, IntoTrouble};
@@ -89,12 +88,9 @@ enum Step {
 }
 
 impl<B> Streaming<B> {
-    pub(crate) const fn usage(&self) -> Option<Usage> {
-        self.tap.usage
-    }
-
-    pub(crate) const fn output_bytes(&self) -> usize {
-        self.tap.output_bytes
+    /// What is known of the tokens so far.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { usage: self.tap.usage, so_far: self.source.counted(), output_bytes: self.tap.output_bytes }
     }
 
     /// The event in which the answer itself begins.
@@ -255,7 +251,7 @@ where
         self.clients_turn = None;
         let step = ready!(stream.poll_step(cx));
         self.clients_turn = Some(Instant::now());
-        ledger.books.count(stream.tap.usage, stream.tap.output_bytes);
+        ledger.books.count(stream.counts());
         Poll::Ready(match step {
             Step::Frame(bytes) => {
                 ledger.sends(&bytes);

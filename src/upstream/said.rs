@@ -32,10 +32,12 @@ pub enum Clue {
     NoModel,
     /// The request is larger than the limit of a whole minute, so that waiting does not help.
     NeverFits,
+    /// An encrypted thought in it is another account's.
+    ForeignThought,
 }
 
 /// Codes, types and statuses, in small letters.
-const CODES: [(&str, Clue); 16] = [
+const CODES: [(&str, Clue); 17] = [
     ("context_length_exceeded", Clue::ContextTooLong),
     ("exceed_context_size_error", Clue::ContextTooLong),
     ("string_above_max_length", Clue::ContextTooLong),
@@ -52,6 +54,7 @@ const CODES: [(&str, Clue); 16] = [
     ("model_not_found", Clue::NoModel),
     ("deploymentnotfound", Clue::NoModel),
     ("model_not_available", Clue::NoModel),
+    ("invalid_encrypted_content", Clue::ForeignThought),
 ];
 
 /// Codes, types and statuses that stand for an HTTP status, in small letters. Only such as nobody uses for a mistake of the caller's.

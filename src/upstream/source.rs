@@ -8,6 +8,7 @@ use http_body::Body;
 
 use crate::chat::native::decoder::Decoder;
 use crate::chat::sse::SseEvent;
+use crate::domain::money::Usage;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::trouble;
 
@@ -17,6 +18,8 @@ pub(crate) struct EventSource<B> {
     body: B,
     /// `None` when the body has ended.
     decoder: Option<Decoder>,
+    /// What the provider had counted when it ended.
+    counted: Option<Usage>,
     /// What is left when it has.
     rest: std::vec::IntoIter<SseEvent>,
 }
@@ -32,12 +35,19 @@ impl IntoTrouble for reqwest::Error {
     }
 }
 
+impl<B> EventSource<B> {
+    /// The tokens that the provider has counted so far, as [`Decoder::counted`] has them.
+    pub(crate) fn counted(&self) -> Option<Usage> {
+        self.decoder.as_ref().map_or(self.counted, Decoder::counted)
+    }
+}
+
 impl<B> EventSource<B>
 where
     B: Body<Data = Bytes, Error: IntoTrouble> + Unpin,
 {
     pub(crate) fn new(body: B, decoder: Decoder) -> Self {
-        Self { body, decoder: Some(decoder), rest: Vec::new().into_iter() }
+        Self { body, decoder: Some(decoder), counted: None, rest: Vec::new().into_iter() }
     }
 
     /// The next event; `None` when the body ended cleanly. A last event whose blank line is missing is given if it is whole.
@@ -57,6 +67,7 @@ where
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into_trouble()))),
                 None => {
+                    self.counted = self.counted();
                     let rest = self.decoder.take().map(Decoder::finish).unwrap_or_default();
                     self.rest = rest.into_iter();
                 }

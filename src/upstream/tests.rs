@@ -19,6 +19,7 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use crate::domain::api::Api;
 use crate::domain::ids::{ModelName, TierId, UpstreamId};
 use crate::domain::money::{NanoUsd, Price};
 use crate::domain::outcome::{Class, Outcome};
@@ -109,6 +110,7 @@ async fn send(plan: Plan, ask: Ask, books: Books) -> Result<Answer, DispatchErro
     let outgoing = Outgoing {
         path: "/chat/completions",
         expects: Expects::Completion,
+        api: Api::Chat,
         stream: ask.stream,
         wants_usage: ask.wants_usage,
         body: &body,

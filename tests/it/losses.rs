@@ -21,6 +21,8 @@ use trimtab::chat::native::request::Asked;
 use trimtab::chat::openai::ChatRequest;
 use trimtab::chat::responses::ResponsesRequest;
 use trimtab::chat::{anthropic, bedrock, gemini, openai_responses};
+use trimtab::domain::api::Api;
+use trimtab::domain::ids::AccountId;
 
 use self::walk::{Fate, fate};
 
@@ -37,19 +39,30 @@ struct Probe {
 /// A provider, and the model that is asked of it.
 struct Provider {
     name: &'static str,
+    /// Its dialect, where a client may speak it too.
+    api: Option<Api>,
     ask: fn(&ChatRequest) -> Result<Bytes, Untranslatable>,
 }
 
 const PROVIDERS: [Provider; 5] = [
-    Provider { name: "OpenAI, Azure", ask: |chat| Ok(chat.body_for("gpt-5.5")) },
-    Provider { name: "Responses", ask: |chat| translated((chat, "gpt-5.5"), openai_responses::request::request) },
-    Provider { name: "Anthropic", ask: |chat| translated((chat, "claude-opus-4-6"), anthropic::request::request) },
-    Provider { name: "Gemini", ask: |chat| translated((chat, "gemini-3-pro"), gemini::request::request) },
+    Provider { name: "OpenAI, Azure", api: Some(Api::Chat), ask: |chat| Ok(chat.body_for("gpt-5.5")) },
+    Provider { name: "Responses", api: Some(Api::Responses), ask: |chat| translated((chat, "gpt-5.5"), to_responses) },
+    Provider {
+        name: "Anthropic",
+        api: Some(Api::Messages),
+        ask: |chat| translated((chat, "claude-opus-4-6"), anthropic::request::request),
+    },
+    Provider { name: "Gemini", api: None, ask: |chat| translated((chat, "gemini-3-pro"), gemini::request::request) },
     Provider {
         name: "Bedrock",
+        api: None,
         ask: |chat| translated((chat, "eu.anthropic.claude-opus-4-6-v1"), bedrock::request::request),
     },
 ];
+
+fn to_responses(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
+    openai_responses::request::request(asked, &AccountId::from("acme"))
+}
 
 fn translated(
     (chat, model): (&ChatRequest, &str),
@@ -105,6 +118,10 @@ A list is written as `[]`. Asked are `gpt-5.5`, `claude-opus-4-6` at Anthropic a
 fn asked(client: &Client, provider: &Provider, probe: &Probe) -> Fate {
     let told = |request: &Value| {
         let Some(chat) = (client.read)(request.to_string().as_bytes()) else { return Err(Fate::Refused) };
+        let hosted = chat.prompt.shape.hosted.as_ref();
+        if hosted.is_some_and(|hosted| Some(hosted.api) != provider.api) {
+            return Err(Fate::AnotherModel);
+        }
         let body = (provider.ask)(&chat).map_err(|_| Fate::AnotherModel)?;
         Ok(serde_json::from_slice::<Value>(&body).unwrap())
     };

@@ -1,5 +1,7 @@
 //! Providers that do not speak OpenAI's dialect, each in its published shapes: what is sent, what the client reads, what happens on failure.
 
+mod fidelity;
+
 use serde_json::{Value, json};
 
 use crate::support::app::chat;
@@ -489,10 +491,8 @@ async fn a_request_of_responses_reaches_responses_in_its_own_words_and_its_thoug
     body["input"] = json!([{ "role": "user", "content": "Hi" }, thought, reply["output"][1], { "role": "user", "content": "Go on" }]);
     app.post("/v1/responses", &body).await;
 
-    assert_eq!(
-        (&thought["type"], &thought["encrypted_content"], &thought["summary"]),
-        (&json!("reasoning"), &json!("gAAA"), &json!([]))
-    );
+    assert_eq!((&thought["type"], &thought["summary"]), (&json!("reasoning"), &json!([])));
+    assert!(thought["encrypted_content"].as_str().is_some_and(|sealed| sealed.ends_with(":gAAA")), "{thought}");
     let sent: Vec<Value> =
         first.requests().iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect();
     for field in ["reasoning", "include", "max_tool_calls", "tools"] {

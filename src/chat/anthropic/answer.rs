@@ -14,6 +14,7 @@ struct Wire {
     model: Option<String>,
     content: Option<Vec<Block>>,
     stop_reason: Option<String>,
+    stop_sequence: Option<String>,
     #[serde(default)]
     usage: WireUsage,
 }
@@ -85,27 +86,49 @@ pub(crate) fn finish(reason: &str) -> Finish {
 /// # Errors
 /// When the bytes are no message.
 pub fn completion(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
+    Ok(read(body, stamp)?.to_bytes())
+}
+
+/// The same with the message as it came beside it.
+///
+/// # Errors
+/// As [`completion`].
+pub fn with_words(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
+    let answer = read(body, stamp)?;
+    let words = serde_json::from_slice(body).map_err(|_| NotAnAnswer::NotJson)?;
+    Ok(Answer { words: Some(words), ..answer }.to_bytes())
+}
+
+fn read(body: &[u8], stamp: &Stamp) -> Result<Answer, NotAnAnswer> {
     if body.is_empty() {
         return Err(NotAnAnswer::Empty);
     }
     let wire: Wire = serde_json::from_slice(body).map_err(|_| NotAnAnswer::NotJson)?;
     let blocks = wire.content.ok_or(NotAnAnswer::NoChoices)?;
-    let mut said =
-        ChoiceSaid { finish: finish(wire.stop_reason.as_deref().unwrap_or_default()), ..ChoiceSaid::default() };
+    let mut said = ChoiceSaid {
+        finish: finish(wire.stop_reason.as_deref().unwrap_or_default()),
+        stop: wire.stop_sequence,
+        ..ChoiceSaid::default()
+    };
     for block in blocks {
         add(&mut said, block);
     }
     if said.text.is_none() && said.calls.is_empty() {
         said.text = Some(String::new());
     }
-    let answer = Answer {
+    Ok(Answer {
         id: wire.id.unwrap_or_else(|| stamp.id.clone()),
         created: stamp.created,
         model: wire.model.unwrap_or_default(),
         choices: vec![said],
         tokens: wire.usage.tokens(),
-    };
-    Ok(answer.to_bytes())
+        words: None,
+    })
+}
+
+/// Whether a block has a place in a chat completion. Blocks of tools that run at Anthropic, and whatever is to come, have none.
+pub(super) fn is_known(kind: &str) -> bool {
+    matches!(kind, "text" | "thinking" | "redacted_thinking" | "tool_use")
 }
 
 fn add(said: &mut ChoiceSaid, block: Block) {
@@ -125,7 +148,7 @@ fn add(said: &mut ChoiceSaid, block: Block) {
             arguments: block.input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned()),
             signature: None,
         }),
-        // Blocks of tools that run at Anthropic, and whatever is to come, have no place in a chat completion.
+        // What is not known.
         _ => {}
     }
 }

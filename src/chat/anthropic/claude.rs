@@ -78,6 +78,20 @@ pub(crate) fn sampling<'a>(asked: &Asked<'a>, thinking: &Thinking<'_>) -> Sampli
     }
 }
 
+/// Whether the model takes an effort.
+pub(crate) fn knows_efforts(model: &str) -> bool {
+    Generation::of(model) != Generation::Budgets
+}
+
+/// Whether the model takes system messages in the middle of a conversation, as those after 4.7 do.
+pub(crate) fn takes_system_messages(model: &str) -> bool {
+    match Generation::of(model) {
+        Generation::Budgets | Generation::Both => false,
+        Generation::Efforts => !is_one_of(model, &["-4-7"]),
+        Generation::Unknown => true,
+    }
+}
+
 /// OpenAI's temperatures end at 2, those of others at 1.
 pub(crate) fn at_most_one(raw: &RawValue) -> Cow<'_, RawValue> {
     let is_too_high = serde_json::from_str::<f64>(raw.get()).is_ok_and(|temperature| temperature > 1.0);

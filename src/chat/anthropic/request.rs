@@ -6,14 +6,14 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::chat::anthropic::{PROVIDER, claude};
+use crate::chat::anthropic::{PROVIDER, claude, own};
 use crate::chat::native::request::{
     Asked, Choice, Content, Format, Part, Said, Source, Thought, Tool, ToolResult, Turn,
 };
 use crate::chat::native::{Untranslatable, to_bytes};
 
 /// Most tokens of an answer where the client does not say: Anthropic wants a number.
-const MAX_TOKENS: u64 = 8_192;
+pub(super) const MAX_TOKENS: u64 = 8_192;
 
 #[derive(Serialize)]
 struct Wire<'a> {
@@ -140,12 +140,15 @@ struct WireFormat<'a> {
     schema: &'a RawValue,
 }
 
-/// The request in Anthropic's words.
+/// The request in Anthropic's words. One that a client of Anthropic's sent keeps its own.
 ///
 /// # Errors
 /// What Anthropic cannot do at all: more than one answer, sound, and documents other than PDF; and to insist on the call of a tool where the
 /// model takes no such word.
 pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
+    if let Some(words) = asked.messages {
+        return own::request(asked, words);
+    }
     asked.one_answer(PROVIDER)?;
     claude::may_insist(asked, PROVIDER)?;
     let mut system: Vec<Block<'_>> = asked.system.iter().map(block).collect::<Result<Vec<_>, _>>()?;

@@ -42,6 +42,10 @@ pub(in crate::chat) fn decoder() -> Decoder {
     Decoder::Anthropic(Box::new(Translated::new(1 << 20, AnthropicStream::new(stamp()))))
 }
 
+pub(in crate::chat) fn decoder_with_words() -> Decoder {
+    Decoder::Anthropic(Box::new(Translated::new(1 << 20, AnthropicStream::new(stamp()).with_words())))
+}
+
 #[test]
 fn requests_are_told_in_its_words() {
     insta::assert_snapshot!("requests", told("claude-opus-4-6", request));

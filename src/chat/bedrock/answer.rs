@@ -130,6 +130,7 @@ pub fn completion(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
         model: String::new(),
         choices: vec![said],
         tokens: wire.usage.map(Into::into),
+        words: None,
     };
     Ok(answer.to_bytes())
 }

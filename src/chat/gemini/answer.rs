@@ -141,6 +141,7 @@ pub fn completion(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
         model: wire.model_version.unwrap_or_default(),
         choices,
         tokens: wire.usage_metadata.map(Into::into),
+        words: None,
     };
     Ok(answer.to_bytes())
 }

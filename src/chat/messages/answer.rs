@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 use crate::chat::completion::Tokens;
 use crate::chat::dialect::{Naming, read_whole};
 use crate::chat::messages::request::Reply;
+use crate::chat::native::thoughts::object;
+use crate::chat::openai::Fields;
 use crate::chat::parts::{Assembler, Kind, Opening, Parts, Piece, Place};
 use crate::chat::usage::NotAnAnswer;
 use crate::domain::prompt::estimate_tokens;
@@ -117,6 +119,9 @@ impl Ending {
 /// Translates a whole answer.
 pub(super) fn whole(naming: &Naming, reply: &Reply, completion: &[u8]) -> Result<Vec<u8>, NotAnAnswer> {
     let answer = read_whole(completion)?;
+    if let Some(words) = &answer.words {
+        return named(words, naming, answer.model.as_deref().unwrap_or_default()).ok_or(NotAnAnswer::NotJson);
+    }
     let (model, tokens) = (answer.model.clone().unwrap_or_default(), answer.usage);
     let mut choice = answer.into_choice().ok_or(NotAnAnswer::NoChoices)?;
     let mut assembler = Assembler::new(naming.key.clone());
@@ -142,6 +147,19 @@ pub(super) fn whole(naming: &Naming, reply: &Reply, completion: &[u8]) -> Result
         usage: tokens.as_ref().map_or_else(estimate, Usage::counted),
     };
     serde_json::to_vec(&message).map_err(|_| NotAnAnswer::NotJson)
+}
+
+/// A message in its provider's words, under the names that the caller knows: ours of the answer, and the public one of the model. `None`
+/// for what is no object.
+pub(super) fn named(message: &RawValue, naming: &Naming, model: &str) -> Option<Vec<u8>> {
+    let Fields(fields) = serde_json::from_str(message.get()).ok()?;
+    let (id, model) = (Value::from(format!("msg_{}", naming.key)).to_string(), Value::from(model).to_string());
+    let told = fields.iter().map(|(name, raw)| match name.as_str() {
+        "id" => ("id", id.as_str()),
+        "model" => ("model", model.as_str()),
+        other => (other, raw.get()),
+    });
+    Some(object(told))
 }
 
 /// Gathers parts into whole blocks.

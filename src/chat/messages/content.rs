@@ -176,8 +176,7 @@ fn part(kind: &str, block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), Cha
             parts.push(Part::Text { text: format!("{title}\n{source}\n{text}").trim().to_owned() });
         }
         _ => {
-            let expected = "`text`, `image`, `document`, `search_result` or `tool_result`; others work on Anthropic's servers alone";
-            return Err(block.wrong("type", expected));
+            return Err(block.wrong("type", "`text`, `image`, `document`, `search_result` or `tool_result`"));
         }
     }
     Ok(())
@@ -253,8 +252,7 @@ fn assistant(blocks: Vec<Block<'_>>) -> Result<Message, ChatError> {
                 }
                 "tool_use" => tool_calls.push(tool_use(&object)?),
                 _ => {
-                    let expected = "`text`, `thinking`, `redacted_thinking` or `tool_use`; others come from Anthropic's servers alone";
-                    return Err(object.wrong("type", expected));
+                    return Err(object.wrong("type", "`text`, `thinking`, `redacted_thinking` or `tool_use`"));
                 }
             },
         }

@@ -1,16 +1,19 @@
 //! A Messages request as a chat completions request.
 
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::chat::canonical::{Canonical, JsonSchema, Message, ResponseFormat};
 use crate::chat::dialect::Naming;
 use crate::chat::error::ChatError;
 use crate::chat::messages::content::{messages, system_content};
+use crate::chat::messages::own::{Own, own};
 use crate::chat::messages::stream::MessageWriter;
 use crate::chat::messages::tools::{choice, tools};
 use crate::chat::native::request::{LOW_BUDGET, MEDIUM_BUDGET};
 use crate::chat::object::Object;
-use crate::chat::openai::ChatRequest;
+use crate::chat::openai::{ChatRequest, MESSAGES, MESSAGES_BETAS, MESSAGES_MORE};
+use crate::domain::api::Api;
+use crate::domain::prompt::Hosted;
 
 /// The longest user name that OpenAI takes. A longer one, such as the digests that Claude Code sends, is left out.
 const LONGEST_USER: usize = 64;
@@ -42,11 +45,12 @@ impl MessagesRequest {
     /// Reads a body.
     ///
     /// # Errors
-    /// Bytes that are not JSON, fields of the wrong kind, and what cannot be said in chat completions, each by its path and with the
-    /// remedy.
+    /// Bytes that are not JSON, fields of the wrong kind, and what neither can be said in chat completions nor is Anthropic's own, each by its
+    /// path and with the remedy.
     pub fn parse(body: &[u8]) -> Result<Self, ChatError> {
-        let body = Object::body(body)?;
-        refuse_server_side(&body)?;
+        let given = Object::body(body)?;
+        let Own { words, more, hosted, plain } = own(&given)?;
+        let body = plain.as_ref().map_or(Ok(given), |plain| Object::body(plain.as_bytes()))?;
         let mut list = Vec::new();
         let system = body.raw("system").map(|raw| system_content("system", raw)).transpose()?;
         list.extend(system.filter(|content| !content.is_empty()).map(|content| Message::System { content }));
@@ -70,21 +74,22 @@ impl MessagesRequest {
             ..Canonical::default()
         };
         let apart = ["thinking", "top_k"].into_iter().filter_map(|name| Some((name, body.raw(name)?)));
-        let apart: Vec<_> = apart.collect();
-        let chat = canonical.streaming(body.flag("stream")?).into_chat_with(&apart)?;
+        let own = [Some((MESSAGES, &*words)), more.as_deref().map(|more| (MESSAGES_MORE, more))];
+        let apart: Vec<_> = apart.chain(own.into_iter().flatten()).collect();
+        let mut chat = canonical.streaming(body.flag("stream")?).into_chat_with(&apart)?;
+        chat.prompt.shape.hosted = hosted.map(|field| Hosted { api: Api::Messages, field });
         Ok(Self { chat, reply: Reply { stop_sequences } })
     }
-}
 
-/// What only Anthropic's own servers can do.
-fn refuse_server_side(body: &Object<'_>) -> Result<(), ChatError> {
-    if body.raw("mcp_servers").is_some_and(|raw| raw.get() != "[]") {
-        return Err(body.wrong("mcp_servers", "left out: Trimtab calls no MCP servers; offer their tools as `tools`"));
+    /// The request of a client that would have something of what Anthropic is still trying out. Upstreams of the same dialect alone hear of it.
+    #[must_use]
+    pub fn with_betas(self, betas: &str) -> Self {
+        match to_raw_value(betas) {
+            Ok(raw) => Self { chat: self.chat.and_aside(MESSAGES_BETAS, raw), ..self },
+            // A text can always be written.
+            Err(_) => self,
+        }
     }
-    if body.raw("container").is_some() {
-        return Err(body.wrong("container", "left out: Trimtab has no containers; offer tools of your own"));
-    }
-    Ok(())
 }
 
 fn stop_sequences(body: &Object<'_>) -> Result<Vec<String>, ChatError> {

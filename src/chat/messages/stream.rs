@@ -1,13 +1,18 @@
 //! Streams of chat completion chunks as the named events of Messages.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::chat::completion::Tokens;
 use crate::chat::dialect::{Dialect, Events, Naming, Problem, check_length, read_chunk};
-use crate::chat::messages::answer::{Block, Ending, Message, Usage, whole};
+use crate::chat::messages::answer::{Block, Ending, Message, Usage, named, whole};
 use crate::chat::messages::error::error_type;
 use crate::chat::messages::request::Reply;
+use crate::chat::native::thoughts::object;
+use crate::chat::openai::Fields;
 use crate::chat::parts::{Assembler, Kind, Opening, Parts, Piece, Place};
 use crate::chat::usage::NotAnAnswer;
 
@@ -18,14 +23,35 @@ pub struct MessageWriter {
     reply: Reply,
     assembler: Assembler,
     has_begun: bool,
+    telling: Telling,
     ending: Ending,
     tokens: Option<Tokens>,
+}
+
+/// In whose words a message is told.
+#[derive(Debug)]
+enum Telling {
+    /// In ours.
+    Anew,
+    /// In those of its provider, which speaks the same dialect.
+    AsItComes {
+        /// The event that ends it, once it has come.
+        last: Option<Box<RawValue>>,
+    },
 }
 
 impl MessageWriter {
     pub(super) fn new(reply: Reply, naming: Naming) -> Self {
         let assembler = Assembler::new(naming.key.clone());
-        Self { naming, reply, assembler, has_begun: false, ending: Ending::default(), tokens: None }
+        Self {
+            naming,
+            reply,
+            assembler,
+            has_begun: false,
+            telling: Telling::Anew,
+            ending: Ending::default(),
+            tokens: None,
+        }
     }
 
     /// The first event. The tokens in it are an estimate; those of `message_delta` are counted.
@@ -45,6 +71,38 @@ impl MessageWriter {
         };
         events.put("message_start", &Start { kind: "message_start", message });
     }
+
+    /// Hands on an event as its provider said it, but for the names in the first. The last waits for the end of the stream, so that whoever
+    /// reads it has read all.
+    fn relay(&mut self, (words, model): (Box<RawValue>, &str), events: &mut Events) -> Result<(), Problem> {
+        #[derive(Deserialize)]
+        struct Event<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Cow<'a, str>,
+            #[serde(borrow)]
+            message: Option<&'a RawValue>,
+        }
+        let event: Event<'_> = serde_json::from_str(words.get()).map_err(|_| Problem::garbage())?;
+        match (event.kind.as_ref(), event.message) {
+            ("message_stop", _) => {
+                self.telling = Telling::AsItComes { last: Some(words) };
+                return Ok(());
+            }
+            ("message_start", Some(message)) => {
+                let message = named(message, &self.naming, model).ok_or_else(Problem::garbage)?;
+                let message = String::from_utf8(message).map_err(|_| Problem::garbage())?;
+                let Fields(fields) = serde_json::from_str(words.get()).map_err(|_| Problem::garbage())?;
+                let told = fields.iter().map(|(name, raw)| match name.as_str() {
+                    "message" => ("message", message.as_str()),
+                    other => (other, raw.get()),
+                });
+                events.put_data("message_start", &object(told));
+            }
+            (kind, _) => events.put_data(kind, words.get().as_bytes()),
+        }
+        self.telling = Telling::AsItComes { last: None };
+        Ok(())
+    }
 }
 
 impl Dialect for MessageWriter {
@@ -55,7 +113,13 @@ impl Dialect for MessageWriter {
     }
 
     fn chunk(&mut self, data: &[u8], events: &mut Events) -> Result<(), Problem> {
-        let chunk = read_chunk(data)?;
+        let mut chunk = read_chunk(data)?;
+        if let Some(words) = chunk.words.take() {
+            return self.relay((words, chunk.model.as_deref().unwrap_or_default()), events);
+        }
+        if matches!(self.telling, Telling::AsItComes { .. }) {
+            return Ok(());
+        }
         self.begin(chunk.model.as_deref().unwrap_or_default(), events);
         self.tokens = chunk.usage.or(self.tokens);
         let Some(mut choice) = chunk.into_choice() else { return Ok(()) };
@@ -69,6 +133,13 @@ impl Dialect for MessageWriter {
     }
 
     fn end(&mut self, events: &mut Events) {
+        match &self.telling {
+            Telling::Anew => {}
+            Telling::AsItComes { last: Some(last) } => return events.put_data("message_stop", last.get().as_bytes()),
+            Telling::AsItComes { last: None } => {
+                return events.put("message_stop", &json!({ "type": "message_stop" }));
+            }
+        }
         self.begin("", events);
         self.assembler.finish(&mut Blocks(events));
         self.ending.calls = self.assembler.calls();

@@ -10,10 +10,8 @@ pub(super) fn tools<'a>(body: &Object<'a>) -> Result<Vec<Tool<'a>>, ChatError> {
 }
 
 fn tool<'a>(tool: &Object<'a>) -> Result<Tool<'a>, ChatError> {
-    if tool.text("type")?.is_some_and(|kind| kind != "custom") {
-        let expected = "`custom` or left out: Anthropic's own tools do not exist elsewhere; describe the tool with an `input_schema`";
-        return Err(tool.wrong("type", expected));
-    }
+    // Those of another type are Anthropic's own, and are not among these.
+    tool.text("type")?;
     let name = tool.needed_text("name", "name the tool")?;
     let parameters = tool.raw("input_schema").ok_or_else(|| tool.missing("input_schema", "send a JSON schema"))?;
     let function = Function {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::chat::native::to_bytes;
+use crate::domain::money::Usage;
 
 /// A whole answer.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Answer {
     pub choices: Vec<ChoiceSaid>,
     /// The tokens, where they were counted.
     pub tokens: Option<Tokens>,
+    /// The answer as the provider gave it, for a client of the same dialect.
+    pub words: Option<Box<RawValue>>,
 }
 
 /// One choice of an answer.
@@ -40,6 +43,8 @@ pub struct ChoiceSaid {
     pub logprobs: Vec<Box<RawValue>>,
     /// Why it ended.
     pub finish: Finish,
+    /// The stop sequence that ended it, where the provider says which.
+    pub stop: Option<String>,
 }
 
 /// A tool call.
@@ -106,6 +111,8 @@ struct WireAnswer<'a> {
     choices: Vec<WireChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<WireUsage>,
+    #[serde(rename = "trimtab.words", skip_serializing_if = "Option::is_none")]
+    words: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -114,6 +121,9 @@ struct WireChoice<'a> {
     message: WireMessage<'a>,
     logprobs: Option<WireLogprobs<'a>>,
     finish_reason: &'static str,
+    /// As vLLM has it: OpenAI has no word for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_reason: Option<&'a str>,
 }
 
 /// Log probabilities of a text, or of a piece of it.
@@ -218,6 +228,17 @@ impl From<Tokens> for WireUsage {
     }
 }
 
+impl From<Tokens> for Usage {
+    fn from(tokens: Tokens) -> Self {
+        Self {
+            input_tokens: tokens.input,
+            cached_input_tokens: tokens.cached,
+            cache_write_tokens: tokens.written,
+            output_tokens: tokens.output,
+        }
+    }
+}
+
 impl<'a> WireCall<'a> {
     pub(super) fn whole(call: &'a Call, index: Option<u32>) -> Self {
         let google = call.signature.as_deref().map(|thought_signature| WireGoogle { thought_signature });
@@ -247,6 +268,7 @@ impl Answer {
             },
             logprobs: WireLogprobs::of(&choice.logprobs),
             finish_reason: choice.finish.as_str(),
+            stop_reason: choice.stop.as_deref(),
         });
         to_bytes(&WireAnswer {
             id: &self.id,
@@ -255,6 +277,7 @@ impl Answer {
             model: &self.model,
             choices: choices.collect(),
             usage: self.tokens.map(Into::into),
+            words: self.words.as_deref(),
         })
     }
 }

@@ -38,6 +38,8 @@ struct WireChunk<'a> {
     choices: &'a [WireDeltaChoice<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<WireUsage>,
+    #[serde(rename = "trimtab.words", skip_serializing_if = "Option::is_none")]
+    words: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +49,8 @@ struct WireDeltaChoice<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<WireLogprobs<'a>>,
     finish_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_reason: Option<&'a str>,
 }
 
 #[derive(Default, Serialize)]
@@ -63,6 +67,9 @@ struct WireDelta<'a> {
     thinking_blocks: Option<[WireThought<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[WireCall<'a>; 1]>,
+    /// A part of the answer that has no words in chat completions.
+    #[serde(rename = "trimtab.other", skip_serializing_if = "Option::is_none")]
+    other: Option<bool>,
 }
 
 impl ChunkWriter {
@@ -105,7 +112,13 @@ impl ChunkWriter {
     /// A piece of text with the log probabilities of its tokens, where there are any.
     pub fn text_with(&mut self, index: u32, (text, logprobs): (&str, &[Box<RawValue>])) {
         let delta = WireDelta { content: Some(text), ..WireDelta::default() };
-        self.choice(WireDeltaChoice { index, delta, logprobs: WireLogprobs::of(logprobs), finish_reason: None });
+        self.choice(WireDeltaChoice {
+            index,
+            delta,
+            logprobs: WireLogprobs::of(logprobs),
+            finish_reason: None,
+            stop_reason: None,
+        });
     }
 
     /// A refusal in words.
@@ -138,13 +151,30 @@ impl ChunkWriter {
 
     /// A choice ends.
     pub fn finish(&mut self, index: u32, finish: Finish) {
+        self.finish_at(index, (finish, None));
+    }
+
+    /// A choice ends, at this stop sequence where the provider says so.
+    pub fn finish_at(&mut self, index: u32, (finish, stop): (Finish, Option<&str>)) {
         let (delta, finish_reason) = (WireDelta::default(), Some(finish.as_str()));
-        self.choice(WireDeltaChoice { index, delta, logprobs: None, finish_reason });
+        self.choice(WireDeltaChoice { index, delta, logprobs: None, finish_reason, stop_reason: stop });
     }
 
     /// The tokens of the whole answer.
     pub fn tokens(&mut self, tokens: Tokens) {
-        self.write(&[], Some(tokens));
+        self.write(&[], (Some(tokens), None));
+    }
+
+    /// An event in the provider's own words, for a client of the same dialect. What it is in chat completions is told beside it.
+    pub fn words(&mut self, event: &RawValue) {
+        self.write(&[], (None, Some(event)));
+    }
+
+    /// The same for a part of the answer that is nothing in chat completions.
+    pub fn words_alone(&mut self, event: &RawValue) {
+        let delta = WireDelta { other: Some(true), ..WireDelta::default() };
+        let choice = WireDeltaChoice { index: 0, delta, logprobs: None, finish_reason: None, stop_reason: None };
+        self.write(&[choice], (None, Some(event)));
     }
 
     /// The end of the stream.
@@ -176,14 +206,14 @@ impl ChunkWriter {
     }
 
     fn delta(&mut self, index: u32, delta: WireDelta<'_>) {
-        self.choice(WireDeltaChoice { index, delta, logprobs: None, finish_reason: None });
+        self.choice(WireDeltaChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None });
     }
 
     fn choice(&mut self, choice: WireDeltaChoice<'_>) {
-        self.write(&[choice], None);
+        self.write(&[choice], (None, None));
     }
 
-    fn write(&mut self, choices: &[WireDeltaChoice<'_>], tokens: Option<Tokens>) {
+    fn write(&mut self, choices: &[WireDeltaChoice<'_>], (tokens, words): (Option<Tokens>, Option<&RawValue>)) {
         let chunk = WireChunk {
             id: &self.stamp.id,
             object: "chat.completion.chunk",
@@ -191,6 +221,7 @@ impl ChunkWriter {
             model: &self.model,
             choices,
             usage: tokens.map(Into::into),
+            words,
         };
         let mut bytes = BytesMut::with_capacity(256).writer();
         // Writing plain data to memory cannot fail.

@@ -9,8 +9,10 @@ use crate::chat::anthropic::stream::AnthropicStream;
 use crate::chat::bedrock::frame::FrameDecoder;
 use crate::chat::bedrock::stream::BedrockStream;
 use crate::chat::gemini::stream::GeminiStream;
+use crate::chat::native::answer::Tokens;
 use crate::chat::openai_responses::stream::ResponsesStream;
 use crate::chat::sse::{SseDecoder, SseError, SseEvent};
+use crate::domain::money::Usage;
 
 /// Splits a stream into the events of a chat completion stream, however its bytes were cut into chunks.
 ///
@@ -55,6 +57,11 @@ pub trait Translate {
 
     /// What is still to be said once the stream has ended.
     fn finish(&mut self) -> Vec<SseEvent>;
+
+    /// What the provider has counted so far, where it counts before the end: all of the input, and less of the output than there is.
+    fn counted(&self) -> Option<Tokens> {
+        None
+    }
 }
 
 impl<T: Translate> Translated<T> {
@@ -123,6 +130,15 @@ impl Decoder {
             Self::Responses(translated) => translated.next_event(),
             Self::Gemini(translated) => translated.next_event(),
             Self::Bedrock(framed) => framed.next_event(),
+        }
+    }
+
+    /// The tokens that the provider has counted so far, where it counts before the end: all of the input, and less of the output than there is.
+    #[must_use]
+    pub fn counted(&self) -> Option<Usage> {
+        match self {
+            Self::Anthropic(translated) => translated.stream.counted().map(Into::into),
+            Self::OpenAi(_) | Self::Responses(_) | Self::Gemini(_) | Self::Bedrock(_) => None,
         }
     }
 

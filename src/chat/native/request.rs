@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::chat::native::Untranslatable;
+use crate::chat::seal::Seal;
 
 /// A chat completions request.
 #[derive(Debug)]
@@ -52,21 +53,10 @@ pub struct Asked<'a> {
     pub responses: Option<&'a RawValue>,
     /// Its words for what nothing else here says.
     pub responses_more: Option<&'a RawValue>,
-}
-
-/// Stands before the signature of a thought that OpenAI's Responses encrypted, so that nobody else takes it for one of theirs.
-const SEAL: &str = "openai:";
-
-/// The signature that carries a thought which OpenAI's Responses encrypted.
-#[must_use]
-pub fn sealed(encrypted: &str) -> String {
-    format!("{SEAL}{encrypted}")
-}
-
-/// What [`sealed`] was given; `None` for signatures of other providers.
-#[must_use]
-pub fn unsealed(signature: &str) -> Option<&str> {
-    signature.strip_prefix(SEAL)
+    /// The words of a client of Anthropic's, all of them; absent for clients of other dialects.
+    pub messages: Option<&'a RawValue>,
+    /// What such a client would have of what Anthropic is still trying out, as its header says it.
+    pub betas: Option<String>,
 }
 
 /// Numbers that shape sampling, as the client wrote them.
@@ -105,7 +95,7 @@ pub struct Said<'a> {
     /// Its thoughts with their signatures, as [`answer`](crate::chat::native::answer) gave them to the client.
     pub thinking: Vec<Thought>,
     /// Its thoughts as OpenAI's Responses encrypted them.
-    pub sealed: Vec<String>,
+    pub sealed: Vec<Seal>,
     /// The tools it called.
     pub calls: Vec<Called<'a>>,
 }

@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::chat::openai::{ChatRequest, RESPONSES};
+use crate::chat::openai::{ChatRequest, MESSAGES, RESPONSES};
 
 /// Fields that do not change an answer: how it is sent, and what providers file it under.
 const IGNORED: [&str; 10] = [
@@ -70,7 +70,8 @@ impl ChatRequest {
         let mut fields = Vec::with_capacity(self.fields.len());
         // What is kept aside of messages and tools are marks for caches and thoughts, which are no part of what is asked; a client's own
         // words for what the fields say are said by them.
-        let aside = self.aside.iter().filter(|(name, _)| !["messages", "tools", RESPONSES].contains(&name.as_str()));
+        let said = ["messages", "tools", RESPONSES, MESSAGES];
+        let aside = self.aside.iter().filter(|(name, _)| !said.contains(&name.as_str()));
         for (name, raw) in self.fields.iter().chain(aside) {
             if !IGNORED.contains(&name.as_str()) && raw.get() != "null" {
                 fields.push((name.as_str(), serde_json::from_str::<Value>(raw.get()).ok()?));

@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 
 use crate::chat::native::Stamp;
 use crate::chat::native::answer::{Answer, Call, ChoiceSaid, Finish, Tokens, WireThought};
-use crate::chat::native::request::sealed;
 use crate::chat::openai_responses::error_status;
+use crate::chat::seal::sealed;
 use crate::chat::usage::NotAnAnswer;
+use crate::domain::ids::AccountId;
 
 /// A response, whole or as far as it is.
 #[derive(Default, Deserialize)]
@@ -114,11 +115,11 @@ impl Item {
     }
 }
 
-/// The response as a chat completion.
+/// The response as a chat completion, with its encrypted thoughts sealed for the account that asked.
 ///
 /// # Errors
 /// When the bytes are no response, and for one that says that it failed.
-pub fn completion(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
+pub fn completion(body: &[u8], stamp: &Stamp, account: &AccountId) -> Result<Bytes, NotAnAnswer> {
     if body.is_empty() {
         return Err(NotAnAnswer::Empty);
     }
@@ -130,7 +131,7 @@ pub fn completion(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
     }
     let mut said = ChoiceSaid::default();
     for item in response.output.as_ref().ok_or(NotAnAnswer::NoChoices)? {
-        add(&mut said, item);
+        add(&mut said, item, account);
     }
     said.finish = response.finish(said.calls.len());
     if said.text.is_none() && said.calls.is_empty() && said.refusal.is_none() {
@@ -142,11 +143,12 @@ pub fn completion(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
         model: response.model.unwrap_or_default(),
         choices: vec![said],
         tokens: response.usage.map(Into::into),
+        words: None,
     };
     Ok(answer.to_bytes())
 }
 
-fn add(said: &mut ChoiceSaid, item: &Item) {
+fn add(said: &mut ChoiceSaid, item: &Item, account: &AccountId) {
     match item.kind.as_str() {
         "message" => {
             for part in item.content.iter().flatten() {
@@ -162,7 +164,7 @@ fn add(said: &mut ChoiceSaid, item: &Item) {
         "reasoning" => {
             let thoughts = item.thoughts();
             if let Some(seal) = &item.encrypted_content {
-                said.thinking.push(WireThought::signed(&thoughts, &sealed(seal)).to_raw());
+                said.thinking.push(WireThought::signed(&thoughts, &sealed(account, seal)).to_raw());
             }
             said.reasoning.push_str(&thoughts);
         }

@@ -15,6 +15,8 @@ use crate::chat::native::request::{
 use crate::chat::native::{Untranslatable, to_bytes};
 use crate::chat::openai::Fields;
 use crate::chat::openai_responses::PROVIDER;
+use crate::chat::openai_responses::thoughts::readable;
+use crate::domain::ids::AccountId;
 
 /// The least that may be said: a lower limit is refused.
 const LEAST_OUTPUT: u64 = 16;
@@ -145,16 +147,17 @@ enum WireFormat<'a> {
     },
 }
 
-/// The request in the words of Responses. One that a client of Responses sent keeps its own words, byte for byte where that can be.
+/// The request in the words of Responses, for an account that is shown its own encrypted thoughts alone. One that a client of Responses sent
+/// keeps its own words, byte for byte where that can be.
 ///
 /// # Errors
 /// What Responses cannot do at all: more than one answer, and sound.
-pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
+pub fn request(asked: &Asked<'_>, account: &AccountId) -> Result<Bytes, Untranslatable> {
     if let Some(own) = asked.responses {
-        return Ok(as_it_came(asked, [Some(own), asked.responses_more]));
+        return Ok(as_it_came(asked, [Some(own), asked.responses_more], account));
     }
     asked.one_answer(PROVIDER)?;
-    let (instructions, input) = conversation(asked)?;
+    let (instructions, input) = conversation(asked, account)?;
     let reasoning = asked.effort.map(|effort| Reasoning {
         effort: effort_word(effort),
         // Summaries are for those who asked to see thoughts; not every account may have them.
@@ -195,7 +198,7 @@ pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
 }
 
 /// The request of a client of the same dialect, with the upstream's name of the model.
-fn as_it_came(asked: &Asked<'_>, own: [Option<&RawValue>; 2]) -> Bytes {
+fn as_it_came(asked: &Asked<'_>, own: [Option<&RawValue>; 2], account: &AccountId) -> Bytes {
     #[derive(Serialize)]
     struct Own<'a> {
         model: &'a str,
@@ -205,17 +208,24 @@ fn as_it_came(asked: &Asked<'_>, own: [Option<&RawValue>; 2]) -> Bytes {
         stream: bool,
     }
     let fields = own.into_iter().flatten().filter_map(|raw| serde_json::from_str::<Fields<'_>>(raw.get()).ok());
-    let fields = fields.flat_map(|Fields(fields)| fields).collect();
+    let mut fields: BTreeMap<String, &RawValue> = fields.flat_map(|Fields(fields)| fields).collect();
+    let input = fields.get("input").and_then(|input| readable(input, account));
+    if let Some(input) = &input {
+        fields.insert("input".to_owned(), input);
+    }
     to_bytes(&Own { model: &asked.model, fields, store: false, stream: asked.stream })
 }
 
 /// The instructions and everything else that was said. Instructions alone are no input, so that they become one then.
-fn conversation<'a>(asked: &'a Asked<'_>) -> Result<(Option<String>, Vec<Item<'a>>), Untranslatable> {
+fn conversation<'a>(
+    asked: &'a Asked<'_>,
+    account: &AccountId,
+) -> Result<(Option<String>, Vec<Item<'a>>), Untranslatable> {
     let mut items = Vec::with_capacity(asked.turns.len());
     for turn in &asked.turns {
         match turn {
             Turn::User(parts) => items.extend(message("user", pieces(parts)?)),
-            Turn::Assistant(said) => assistant(said, &mut items)?,
+            Turn::Assistant(said) => assistant((said, account), &mut items)?,
             Turn::Tool(result) => items.push(output(result)?),
         }
     }
@@ -231,9 +241,9 @@ fn message<'a>(role: &'static str, content: Vec<Piece<'a>>) -> Option<Item<'a>> 
     (!content.is_empty()).then_some(Item::Message { role, content })
 }
 
-fn assistant<'a>(said: &'a Said<'_>, items: &mut Vec<Item<'a>>) -> Result<(), Untranslatable> {
-    let thoughts = said.sealed.iter();
-    items.extend(thoughts.map(|thought| Item::Reasoning { summary: [], encrypted_content: thought }));
+fn assistant<'a>((said, account): (&'a Said<'_>, &AccountId), items: &mut Vec<Item<'a>>) -> Result<(), Untranslatable> {
+    let thoughts = said.sealed.iter().filter(|seal| seal.is_for(account));
+    items.extend(thoughts.map(|seal| Item::Reasoning { summary: [], encrypted_content: &seal.content }));
     let mut content = Vec::with_capacity(said.parts.len());
     for part in &said.parts {
         match &part.content {

@@ -9,15 +9,18 @@ use crate::chat::native::Stamp;
 use crate::chat::native::answer::{Call, WireThought};
 use crate::chat::native::chunks::ChunkWriter;
 use crate::chat::native::decoder::Translate;
-use crate::chat::native::request::sealed;
 use crate::chat::openai_responses::answer::{Failure, Item, Response};
 use crate::chat::openai_responses::error_status;
+use crate::chat::seal::sealed;
 use crate::chat::sse::{SseError, SseEvent};
+use crate::domain::ids::AccountId;
 
 /// Translates the events of one response.
 #[derive(Debug)]
 pub struct ResponsesStream {
     chunks: ChunkWriter,
+    /// Whose thoughts they are.
+    account: AccountId,
     has_begun: bool,
     /// The tool calls by the place of their item.
     calls: HashMap<u32, OpenCall>,
@@ -54,11 +57,12 @@ struct Event {
 }
 
 impl ResponsesStream {
-    /// Begins a stream.
+    /// Begins a stream, whose encrypted thoughts are sealed for the account that asked.
     #[must_use]
-    pub fn new(stamp: Stamp) -> Self {
+    pub fn new(stamp: Stamp, account: AccountId) -> Self {
         Self {
             chunks: ChunkWriter::new(stamp),
+            account,
             has_begun: false,
             calls: HashMap::new(),
             told: HashSet::new(),
@@ -136,7 +140,7 @@ impl ResponsesStream {
                 }
                 let thought = std::mem::take(&mut self.thought);
                 if let Some(seal) = &item.encrypted_content {
-                    self.chunks.thought(0, WireThought::signed(&thought, &sealed(seal)));
+                    self.chunks.thought(0, WireThought::signed(&thought, &sealed(&self.account, seal)));
                 }
             }
             "function_call" => {

@@ -1,15 +1,18 @@
 use serde_json::{Value, json};
 
-use crate::chat::native::Stamp;
+use bytes::Bytes;
+
 use crate::chat::native::corpus::{
     events, never_says_that_it_is_done, pretty, reads_the_same_however_it_is_cut, relayed, tell, told,
 };
 use crate::chat::native::decoder::{Decoder, Translated};
-use crate::chat::openai_responses::answer::completion;
-use crate::chat::openai_responses::request::request;
+use crate::chat::native::request::Asked;
+use crate::chat::native::{Stamp, Untranslatable};
 use crate::chat::openai_responses::stream::ResponsesStream;
+use crate::chat::openai_responses::{answer, request as wire};
 use crate::chat::responses::ResponsesRequest;
 use crate::chat::usage::NotAnAnswer;
+use crate::domain::ids::AccountId;
 
 /// A response as the API publishes it: a thought, a text, parallel calls.
 pub(in crate::chat) const ANSWER: &str = r#"{"id":"resp_1","object":"response","created_at":1,"status":"completed","error":null,"incomplete_details":null,"model":"gpt-5.5-2026-01-01","output":[{"id":"rs_1","type":"reasoning","summary":[{"type":"summary_text","text":"Two towns."},{"type":"summary_text","text":"Both far."}],"encrypted_content":"gAAA"},{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"I look.","annotations":[],"logprobs":[{"token":"I","bytes":[73],"logprob":-0.25,"top_logprobs":[]}]}]},{"id":"fc_1","type":"function_call","status":"completed","call_id":"call_1","name":"weather","arguments":"{\"town\": \"Bonn\"}"},{"id":"fc_2","type":"function_call","status":"completed","call_id":"call_2","name":"now","arguments":""}],"parallel_tool_calls":true,"store":false,"usage":{"input_tokens":1000,"input_tokens_details":{"cached_tokens":600},"output_tokens":50,"output_tokens_details":{"reasoning_tokens":20},"total_tokens":1050}}"#;
@@ -45,8 +48,20 @@ fn stamp() -> Stamp {
     Stamp { id: "chatcmpl-r".to_owned(), created: 1_700_000_000 }
 }
 
+fn account() -> AccountId {
+    AccountId::from("acme")
+}
+
+pub(in crate::chat) fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
+    wire::request(asked, &account())
+}
+
+pub(in crate::chat) fn completion(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
+    answer::completion(body, stamp, &account())
+}
+
 pub(in crate::chat) fn decoder() -> Decoder {
-    Decoder::Responses(Box::new(Translated::new(1 << 20, ResponsesStream::new(stamp()))))
+    Decoder::Responses(Box::new(Translated::new(1 << 20, ResponsesStream::new(stamp(), account()))))
 }
 
 /// The data of the chunks that these events become.

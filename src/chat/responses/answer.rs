@@ -103,7 +103,7 @@ pub(super) struct Item {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) logprobs: Vec<Box<RawValue>>,
-    /// A thought as OpenAI encrypted it.
+    /// A thought as OpenAI encrypted it, sealed.
     pub(super) encrypted: Option<String>,
     /// `in_progress`, `completed` or `incomplete`.
     pub(super) status: &'static str,

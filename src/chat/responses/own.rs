@@ -7,7 +7,9 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::chat::error::ChatError;
 use crate::chat::object::{Object, Shape, elements, shape};
+use crate::chat::seal::Seal;
 use crate::chat::signed_id;
+use crate::domain::ids::AccountId;
 
 /// What the translation says too, or what changes no answer.
 const KNOWN: [&str; 20] = [
@@ -53,11 +55,14 @@ pub(super) struct Own {
     pub(super) known: Box<RawValue>,
     /// The others, where there are any: they may change an answer.
     pub(super) more: Option<Box<RawValue>>,
+    /// Whose encrypted thoughts are among the items, in order.
+    pub(super) thinkers: Vec<AccountId>,
 }
 
 /// The fields of a request as sent, but for items of the input that another provider would not know.
 pub(super) fn own(body: &Object<'_>) -> Result<Own, ChatError> {
-    let input = body.raw("input").map(|raw| input(&body.path_of("input"), raw)).transpose()?;
+    let mut thinkers = Vec::new();
+    let input = body.raw("input").map(|raw| input(&body.path_of("input"), raw, &mut thinkers)).transpose()?;
     let (mut known, mut more) = (BTreeMap::new(), BTreeMap::new());
     for (name, raw) in body.fields().filter(|(name, _)| !LEFT.contains(name)) {
         let raw = if name == "input" { input.as_deref().unwrap_or(raw) } else { raw };
@@ -65,14 +70,15 @@ pub(super) fn own(body: &Object<'_>) -> Result<Own, ChatError> {
         into.insert(name, raw);
     }
     let more = (!more.is_empty()).then(|| raw(&more)).transpose()?;
-    Ok(Own { known: raw(&known)?, more })
+    Ok(Own { known: raw(&known)?, more, thinkers })
 }
 
-fn input(path: &str, given: &RawValue) -> Result<Box<RawValue>, ChatError> {
+fn input(path: &str, given: &RawValue, thinkers: &mut Vec<AccountId>) -> Result<Box<RawValue>, ChatError> {
     match shape(given) {
         Shape::Text | Shape::Other => Ok(given.to_owned()),
         Shape::List => {
-            let items = elements(path, given)?.into_iter().map(|(path, raw)| item(&Object::at(path, raw)?, raw));
+            let items =
+                elements(path, given)?.into_iter().map(|(path, raw)| item(&Object::at(path, raw)?, raw, thinkers));
             let items: Vec<Option<Box<RawValue>>> = items.collect::<Result<_, _>>()?;
             raw(&items.into_iter().flatten().collect::<Vec<_>>())
         }
@@ -81,10 +87,16 @@ fn input(path: &str, given: &RawValue) -> Result<Box<RawValue>, ChatError> {
 
 /// An item as sent. A thought counts by what is encrypted in it, which is bound to another name than the one that Trimtab gave it; without
 /// that it names something that nobody keeps. A call is called as its provider called it.
-fn item(item: &Object<'_>, given: &RawValue) -> Result<Option<Box<RawValue>>, ChatError> {
+fn item(
+    item: &Object<'_>,
+    given: &RawValue,
+    thinkers: &mut Vec<AccountId>,
+) -> Result<Option<Box<RawValue>>, ChatError> {
     match item.text("type")?.as_deref() {
         Some("reasoning") if item.raw("encrypted_content").is_none() => Ok(None),
         Some("reasoning") => {
+            let content = item.text("encrypted_content")?.unwrap_or_default();
+            thinkers.extend(Seal::read_content(&content).account);
             raw(&item.fields().filter(|(name, _)| *name != "id").collect::<BTreeMap<_, _>>()).map(Some)
         }
         Some("function_call" | "function_call_output") => {

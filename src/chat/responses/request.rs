@@ -113,12 +113,13 @@ impl ResponsesRequest {
             same,
             ..Canonical::default()
         };
-        let Own { known, more } = own(&body)?;
+        let Own { known, more, thinkers } = own(&body)?;
         let apart: Vec<_> = [Some((RESPONSES, &*known)), more.as_deref().map(|more| (RESPONSES_MORE, more))]
             .into_iter()
             .flatten()
             .collect();
-        let chat = canonical.streaming(body.flag("stream")?).into_chat_with(&apart)?;
+        let mut chat = canonical.streaming(body.flag("stream")?).into_chat_with(&apart)?;
+        chat.prompt.shape.thinkers.extend(thinkers);
         Ok(Self { chat, reply: reply(&body)? })
     }
 }

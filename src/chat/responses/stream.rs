@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::chat::completion::{Choice, Tokens};
 use crate::chat::dialect::{Dialect, Events, Naming, Problem, check_length, read_chunk, read_whole};
-use crate::chat::native::request::unsealed;
 use crate::chat::parts::{Assembler, Kind, Opening, Parts, Piece};
 use crate::chat::responses::answer::{Item, Response, Standing, failure_code, usage};
 use crate::chat::responses::request::Reply;
+use crate::chat::seal::Seal;
 use crate::chat::usage::NotAnAnswer;
 
 /// Writes one answer as a response.
@@ -308,10 +308,10 @@ impl Parts for Telling<'_> {
         self.item(at, "response.output_item.done");
     }
 
-    /// Signatures of other providers have no place here.
+    /// Signatures of other providers have no place here. OpenAI's keep their seal, by which their account is found again.
     fn sign(&mut self, at: usize, signature: &str) {
-        if let (Some(item), Some(encrypted)) = (self.output.items.get_mut(at), unsealed(signature)) {
-            item.encrypted = Some(encrypted.to_owned());
+        if let (Some(item), Some(_)) = (self.output.items.get_mut(at), Seal::read(signature)) {
+            item.encrypted = Some(signature.to_owned());
         }
     }
 }

@@ -69,6 +69,8 @@ fn what_a_kind_needs_is_asked_for_and_what_it_has_not_is_refused() {
         ),
         ("kind = \"anthropic\"\nproxy = \"http://me:canary@proxy:3128\"", "proxy"),
         ("kind = \"anthropic\"\nproxy = \"proxy:3128\"", "proxy"),
+        ("kind = \"responses\"\naccount = \"two words\"", "account"),
+        ("kind = \"anthropic\"\naccount = \"acme\"", "account"),
         ("kind = \"anthropic\"\ndrop_fields = [\"messages\"]", "drop_fields"),
         ("kind = \"anthropic\"\ndrop_fields = \"seed\"", "drop_fields"),
     ];

@@ -95,6 +95,7 @@ fn decide_one(
         scores: Ok(scores),
         learned: Some(learned),
         candidates,
+        barred: &[],
         shape: &ask.shape,
         policy: &policy,
         limits: &Limits::default(),

@@ -69,6 +69,7 @@ pub(super) fn of_the_dial(generation: &Generation, judges: &[Judge], costs: Opti
                 scores: seen.scores.as_ref().map_err(|failure| *failure),
                 learned: Some(Learned { dial: &dial_of_these, ..generation.learned() }),
                 candidates: &candidates,
+                barred: &[],
                 shape: &seen.shape,
                 policy: &policy,
                 limits: &limits,

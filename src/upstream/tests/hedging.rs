@@ -56,6 +56,7 @@ async fn a_rival_that_has_no_words_for_the_request_leaves_the_first_target_alone
     let outgoing = Outgoing {
         path: "/chat/completions",
         expects: Expects::Completion,
+        api: Api::Chat,
         stream: false,
         wants_usage: false,
         body: &body,

@@ -68,7 +68,10 @@ async fn a_response_that_failed_counts_as_its_code_says() {
         for ask in [WHOLE, STREAM] {
             let reply = if ask.stream { events(code) } else { json(&failed(code)) };
             let (bad, good) = (FakeUpstream::script([reply]).await, FakeUpstream::script([healthy(ask)]).await);
-            let first = target_of(UpstreamSettings { dialect: Dialect::Responses, ..settings("a", bad.base_url()) });
+            let first = target_of(UpstreamSettings {
+                dialect: Dialect::Responses("acme".into()),
+                ..settings("a", bad.base_url())
+            });
             let first = Target { context_tokens: Some(1_000), ..first };
             let (books, reports, closed) = books();
             let body = |model: &str, _: Reader| {
@@ -77,6 +80,7 @@ async fn a_response_that_failed_counts_as_its_code_says() {
             let outgoing = Outgoing {
                 path: "/chat/completions",
                 expects: Expects::Completion,
+                api: Api::Chat,
                 stream: ask.stream,
                 wants_usage: false,
                 body: &body,

@@ -78,7 +78,11 @@ impl Speaks {
             Self::OpenAi => Vec::new(),
             Self::Responses => self
                 .event("", r#"{"type":"response.created","response":{"id":"r","status":"in_progress","model":"m"}}"#),
-            Self::Anthropic => self.event("", r#"{"type":"message_start","message":{"id":"msg_1","model":"m"}}"#),
+            Self::Anthropic => [
+                self.event("", r#"{"type":"message_start","message":{"id":"msg_1","model":"m"}}"#),
+                self.event("", r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#),
+            ]
+            .concat(),
             Self::Gemini => {
                 self.event("", r#"{"candidates":[{"content":{"role":"model","parts":[]},"index":0}],"responseId":"r"}"#)
             }
@@ -108,7 +112,8 @@ impl Speaks {
             Self::Anthropic => {
                 let usage = told(r#","usage":{"input_tokens":10,"output_tokens":5}"#);
                 let delta = format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}}{usage}}}"#);
-                vec![self.event("", &delta), self.event("", r#"{"type":"message_stop"}"#)]
+                let stop = self.event("", r#"{"type":"content_block_stop","index":0}"#);
+                vec![[stop, self.event("", &delta)].concat(), self.event("", r#"{"type":"message_stop"}"#)]
             }
             Self::Gemini => {
                 let usage =

@@ -9,6 +9,7 @@ use trimtab::chat::native::Stamp;
 use trimtab::chat::responses::{ResponseWriter, ResponsesRequest};
 use trimtab::chat::usage::NotAnAnswer;
 use trimtab::chat::{anthropic, bedrock, gemini, openai_responses};
+use trimtab::domain::ids::AccountId;
 
 use crate::losses::walk::{Fate, fate};
 use crate::losses::{Probe, table};
@@ -18,6 +19,9 @@ const CLIENTS: [&str; 3] = ["`/v1/messages`", "`/v1/responses`", "`/v1/completio
 /// What reads an answer of a provider.
 type Read = fn(&[u8], &Stamp) -> Result<Bytes, NotAnAnswer>;
 
+/// How such an answer is read, and the name of its column.
+type Column = (&'static str, Read);
+
 /// Adds the tables of answers.
 pub(super) fn tables(text: &mut String) {
     let rows = told().into_iter().map(|probe| {
@@ -25,16 +29,28 @@ pub(super) fn tables(text: &mut String) {
         (probe.name, Vec::from(fates))
     });
     table(text, ("Chat completions as other clients read them", &CLIENTS), rows);
-    let providers: [(&str, Read, Vec<Probe>); 4] = [
-        ("Responses", openai_responses::answer::completion, of_responses()),
-        ("Anthropic", anthropic::answer::completion, of_anthropic()),
-        ("Gemini", gemini::answer::completion, of_gemini()),
-        ("Bedrock", bedrock::answer::completion, of_bedrock()),
+    let in_chat = |read: Read| ("in a chat completion", read);
+    let providers: [(&str, Vec<Column>, Vec<Probe>); 4] = [
+        ("Responses", vec![in_chat(of_an_account)], of_responses()),
+        ("Anthropic", vec![in_chat(anthropic::answer::completion), ("in `/v1/messages`", in_messages)], of_anthropic()),
+        ("Gemini", vec![in_chat(gemini::answer::completion)], of_gemini()),
+        ("Bedrock", vec![in_chat(bedrock::answer::completion)], of_bedrock()),
     ];
-    for (name, read, probes) in providers {
-        let rows = probes.into_iter().map(|probe| (probe.name, vec![read_by(&probe, read)]));
-        table(text, (&format!("Answers of {name}"), &["in a chat completion"]), rows);
+    for (name, reads, probes) in providers {
+        let fates = |probe: &Probe| reads.iter().map(|(_, read)| read_by(probe, *read)).collect();
+        let rows = probes.iter().map(|probe| (probe.name, fates(probe)));
+        let columns: Vec<&str> = reads.iter().map(|(column, _)| *column).collect();
+        table(text, (&format!("Answers of {name}"), &columns), rows);
     }
+}
+
+fn of_an_account(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
+    openai_responses::answer::completion(body, stamp, &AccountId::from("acme"))
+}
+
+/// An answer of Anthropic's as a client of the same dialect reads it.
+fn in_messages(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
+    messages().whole(&anthropic::answer::with_words(body, stamp)?).map(Bytes::from)
 }
 
 fn messages() -> MessageWriter {

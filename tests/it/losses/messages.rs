@@ -54,7 +54,11 @@ fn settings() -> Vec<Probe> {
         beside("`output_config.effort`", json!({}), ("output_config", json!({ "effort": "high" }), json!("high"))),
         beside("`output_config.format`", json!({}), ("output_config", format, schema)),
         field("`context_management`", json!({ "edits": [] })),
-        beside("`mcp_servers`", json!({}), ("mcp_servers", json!([{ "url": "https://a.example" }]), json!(0))),
+        beside(
+            "`mcp_servers`",
+            json!({}),
+            ("mcp_servers", json!([{ "url": "https://a.example" }]), json!("https://a.example")),
+        ),
         beside("`container`", json!({}), ("container", json!("c-1"), json!("c-1"))),
         beside("`system`", json!({}), ("system", json!("Be brief."), json!("Be brief."))),
         beside(
@@ -76,7 +80,7 @@ fn settings() -> Vec<Probe> {
         beside(
             "tools that Anthropic runs",
             json!({}),
-            ("tools", json!([{ "type": "web_search_20250305", "name": "web_search" }]), json!(0)),
+            ("tools", json!([{ "type": "web_search_20250305", "name": "search" }]), json!("web_search_20250305")),
         ),
         beside("`tool_choice` `any`", plain(), choice(json!({ "type": "any" }))),
         beside("`tool_choice` `none`", plain(), choice(json!({ "type": "none" }))),
@@ -123,7 +127,12 @@ fn result(name: &'static str, (field, value): (&str, Value), given: &str) -> Pro
     let without = json!({ "type": "tool_result", "tool_use_id": "toolu_1", "content": "Rain" });
     let mut with = without.clone();
     with[field] = value;
-    said(name, (of(without), of(with)), json!(given))
+    said(name, (of(without), of(with)), said_or_flag(given))
+}
+
+/// What is looked for: a text, or true.
+fn said_or_flag(given: &str) -> Value {
+    if given == "true" { json!(true) } else { json!(given) }
 }
 
 /// A document without something and with it.
@@ -133,7 +142,7 @@ fn of_document(name: &'static str, (field, value): (&str, Value), given: &str) -
     let mut with = without.clone();
     with[field] = value;
     let of = |document: Value| json!([{ "role": "user", "content": [{ "type": "text", "text": "Hello" }, document] }]);
-    said(name, (of(without), of(with)), json!(given))
+    said(name, (of(without), of(with)), said_or_flag(given))
 }
 
 fn content() -> Vec<Probe> {

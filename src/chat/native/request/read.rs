@@ -12,9 +12,8 @@ use crate::chat::native::Untranslatable;
 pub(super) use crate::chat::native::request::read::options::choice;
 use crate::chat::native::request::read::options::{effort, format, stop, tools};
 use crate::chat::native::request::read::shapes::{arguments_object, plain_id, source};
-use crate::chat::native::request::{
-    Asked, Called, Content, Part, Said, Sampling, Source, Thought, ToolResult, Turn, unsealed,
-};
+use crate::chat::native::request::{Asked, Called, Content, Part, Said, Sampling, Source, Thought, ToolResult, Turn};
+use crate::chat::seal::Seal;
 
 /// Every field that is read. All others have no equivalent in any other dialect.
 #[derive(Deserialize)]
@@ -56,6 +55,10 @@ struct Wire<'a> {
     responses: Option<&'a RawValue>,
     #[serde(rename = "trimtab.responses.more")]
     responses_more: Option<&'a RawValue>,
+    #[serde(rename = "trimtab.messages")]
+    own_messages: Option<&'a RawValue>,
+    #[serde(rename = "trimtab.messages.betas")]
+    betas: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -233,6 +236,8 @@ pub(super) fn request(body: &[u8]) -> Read<Asked<'_>> {
         same: same.into_iter().filter_map(|(name, raw)| Some((name, raw?))).collect(),
         responses: wire.responses,
         responses_more: wire.responses_more,
+        messages: wire.own_messages,
+        betas: read(wire.betas, "anthropic-beta", "a text")?,
     })
 }
 
@@ -288,8 +293,8 @@ fn said<'a>(mut parts: Vec<Part<'a>>, message: WireMessage<'a>, path: &str) -> R
     for thought in message.thinking_blocks.unwrap_or_default() {
         match (thought.thinking, thought.signature, thought.data) {
             (_, _, Some(data)) => thinking.push(Thought::Redacted { data: data.into_owned() }),
-            (text, Some(signature), None) => match unsealed(&signature) {
-                Some(seal) => sealed.push(seal.to_owned()),
+            (text, Some(signature), None) => match Seal::read(&signature) {
+                Some(seal) => sealed.push(seal),
                 None => thinking.push(Thought::Signed {
                     text: text.unwrap_or_default().into_owned(),
                     signature: signature.into_owned(),

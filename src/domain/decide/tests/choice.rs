@@ -83,6 +83,7 @@ impl World {
             scores: self.scoring.map_or(Ok(&scores), Err),
             learned: Some(Learned { bundle: &bundle, labels: &labels, dial: &dial }),
             candidates: &candidates,
+            barred: &[],
             shape: &Shape { input_tokens: 1_000, ..Shape::default() },
             policy: &policy,
             limits: &limits,
