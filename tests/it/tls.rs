@@ -84,7 +84,7 @@ impl Provider {
         Self { address, seen, _tasks: tasks }
     }
 
-    /// A server whose only models answer here.
+    /// A server of one thread, whose only models answer here.
     async fn app(&self) -> TestApp {
         let address = format!("https://{}/v1", self.address);
         let mut setup = Setup::tiers(&[address]);
@@ -93,7 +93,7 @@ impl Provider {
         setup.toml = setup.toml.replacen("[upstreams.first]", &trusted, 1);
         let patience = r#"timeouts = { connect = "20s", headers = "20s", idle = "20s", total = "30s" }"#;
         let hasty = r#"timeouts = { connect = "1s", headers = "1s", idle = "1s", total = "5s" }"#;
-        setup.toml = setup.toml.replace(hasty, patience);
+        setup.toml = format!("[server]\nthreads = 1\n{}", setup.toml.replace(hasty, patience));
         TestApp::start(setup).await
     }
 
