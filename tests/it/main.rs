@@ -41,3 +41,4 @@ mod sample_data;
 mod sessions;
 mod support;
 mod tls;
+mod tries;
