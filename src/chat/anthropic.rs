@@ -52,4 +52,4 @@ pub(crate) struct ErrorBody {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::chat) mod tests;

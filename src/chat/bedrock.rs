@@ -78,4 +78,4 @@ pub fn path(model: &str, delivery: Delivery) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::chat) mod tests;

@@ -20,6 +20,8 @@ mod object;
 pub mod openai;
 pub mod openai_responses;
 pub mod options;
+#[cfg(test)]
+mod pairs;
 mod parts;
 pub mod replay;
 pub mod responses;

@@ -24,4 +24,4 @@ pub(crate) fn error_status(code: &str) -> u16 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::chat) mod tests;

@@ -59,7 +59,9 @@ fn list(shelf: &Shelf, as_json: bool) -> anyhow::Result<()> {
             (None, None) => String::new(),
         };
         say(&format!("{status:<9} {:<40} {about}", bundle.path))?;
-        for point in operating.iter().flat_map(|operating| &operating.points) {
+        let Some(operating) = operating else { continue };
+        say(&format!("          measured on {}", operating.measured_on))?;
+        for point in &operating.points {
             say(&format!("          {:<10} {}", point.name, point.words()))?;
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod admission;
+mod alive;
 pub mod auth;
 pub mod body;
 pub mod cache;
@@ -24,6 +25,7 @@ pub mod models;
 pub mod responses;
 pub mod route;
 pub mod state;
+pub mod threads;
 pub mod upstreams;
 
 use std::sync::Arc;

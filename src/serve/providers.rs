@@ -4,7 +4,6 @@ use secrecy::SecretString;
 
 use crate::chat::native::quirks::Quirks;
 use crate::config::{self, UpstreamKind};
-use crate::domain::provider::Preset;
 use crate::upstream::dialect::Dialect;
 use crate::upstream::sign::{AwsCredentials, Signing};
 
@@ -27,12 +26,7 @@ pub(super) fn quirks(upstream: &config::Upstream) -> Quirks {
         UpstreamKind::Azure { .. } | UpstreamKind::Responses | UpstreamKind::Anthropic => None,
         UpstreamKind::Gemini | UpstreamKind::Bedrock { .. } => None,
     };
-    let drops = preset.map_or(&[][..], Preset::drops).iter().map(|field| (*field).to_owned());
-    Quirks {
-        drops: drops.chain(upstream.drop_fields.iter().cloned()).collect(),
-        renames: preset.map_or(&[][..], Preset::renames).to_vec(),
-        thoughts: preset.map(Preset::thoughts).unwrap_or_default(),
-    }
+    Quirks::of(preset, &upstream.drop_fields)
 }
 
 pub(super) fn signing(upstream: &config::Upstream) -> Option<Signing> {

@@ -36,10 +36,12 @@ pub fn points(pairs: &[Pair], seed: u64) -> Vec<OperatingPoint> {
     (1..10).filter_map(point).collect()
 }
 
-/// The points of a bundle that was adapted, on a user's held-out prompts that both the weakest tier and a stronger one answered, without costs,
-/// which are the user's to know. `None` with too few of them: verdicts on one model alone do not tell what another would have done.
+/// The points of a bundle of so many tiers that was adapted, on a user's held-out prompts that both the weakest tier and the strongest answered,
+/// without costs, which are the user's to know. `None` with too few of them: verdicts on one model alone do not tell what another would have
+/// done, and those on a tier between do not tell what the strongest would have.
 #[must_use]
-pub fn of_cases(cases: &[Case], seed: u64) -> Option<OperatingPoints> {
+pub fn of_cases(cases: &[Case], tiers: usize, seed: u64) -> Option<OperatingPoints> {
+    let strongest = tiers.checked_sub(1).filter(|&tier| tier > 0)?;
     let of_tier = |case: &Case, tier: usize| {
         let verdicts: Vec<JudgedVerdict> =
             case.verdicts.iter().filter(|verdict| verdict.tier == tier).copied().collect();
@@ -50,14 +52,13 @@ pub fn of_cases(cases: &[Case], seed: u64) -> Option<OperatingPoints> {
         (weight > 0.0).then(|| (mean(|verdict| verdict.score), mean(|verdict| verdict.candidate)))
     };
     let pair = |case: &Case| {
-        let strongest = case.verdicts.iter().map(|verdict| verdict.tier).max().filter(|&tier| tier > 0)?;
         let ((weak, low), (strong, high)) = of_tier(case, 0).zip(of_tier(case, strongest))?;
         Some(Pair { weak, strong, gain: high - low })
     };
     let pairs: Vec<Pair> = cases.iter().filter_map(pair).collect();
     let points = if pairs.len() < LEAST_OF_OWN { Vec::new() } else { points(&pairs, seed) };
     let measured_on = format!(
-        "{} prompts of its own labels, held out and answered by both the weakest tier and a stronger one",
+        "{} prompts of its own labels, held out and answered by both the weakest tier and the strongest",
         pairs.len()
     );
     (!points.is_empty()).then_some(OperatingPoints { measured_on, points })
@@ -99,7 +100,7 @@ mod tests {
     fn prompts_that_both_ends_answered_give_an_adapted_bundle_its_points() {
         let cases: Vec<Case> = (0..100).map(|at| case(at, &[0, 2])).collect();
 
-        let found = of_cases(&cases, 1).unwrap();
+        let found = of_cases(&cases, 3, 1).unwrap();
 
         assert_eq!(found.points.len(), 9);
         assert!(found.points.iter().any(|point| point.share > 0.0 && (point.quality - 1.0).abs() < 1e-9), "{found:?}");
@@ -110,8 +111,17 @@ mod tests {
     fn verdicts_on_one_model_each_give_no_points() {
         let cases: Vec<Case> = (0..200).map(|at| case(at, &[if at % 2 == 0 { 0 } else { 2 }])).collect();
 
-        assert_eq!(of_cases(&cases, 1), None);
-        assert_eq!(of_cases(&[], 1), None);
+        assert_eq!(of_cases(&cases, 3, 1), None);
+        assert_eq!(of_cases(&[], 3, 1), None);
+    }
+
+    #[test]
+    fn verdicts_on_a_tier_between_are_no_points_of_the_strongest() {
+        let cases: Vec<Case> = (0..100).map(|at| case(at, &[0, 1])).collect();
+
+        assert_eq!(of_cases(&cases, 3, 1), None);
+        assert!(of_cases(&cases, 2, 1).is_some());
+        assert_eq!(of_cases(&cases, 1, 1), None);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) fn retrain(options: &TrainOptions, base: &Path, progress: &dyn Progre
         let tried = adapt::adapt(&base, &part(&experience, &trial.fit), options.seed, progress)?;
         let (cases, moved) = contest.judge(&tried, &trial.held_out, progress)?;
         let gates = gates::against_parent(&cases, base.manifest.tiers.len(), options.seed);
-        let operating = operating::of_cases(&cases, options.seed);
+        let operating = operating::of_cases(&cases, base.manifest.tiers.len(), options.seed);
         let again = experience.ids.len() <= FITTED_AGAIN;
         let shipped = if again { adapt::adapt(&base, &experience, options.seed, progress)? } else { tried };
         (shipped, gates, moved, operating)

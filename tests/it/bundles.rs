@@ -173,6 +173,8 @@ async fn operating_points_are_shown_on_the_command_line_and_to_administration() 
 
     assert!(listed.contains("share-30") && listed.contains("% of prompts to the strongest tier: "), "{listed}{error}");
     assert!(listed.contains("of its quality at "), "{listed}");
+    let measured_on = serving["operating"]["measured_on"].as_str().unwrap();
+    assert!(listed.contains(&format!("measured on {measured_on}\n")), "{listed}");
     let for_programs: Value = serde_json::from_str(for_programs.lines().next().unwrap()).unwrap();
     assert_eq!(serving["operating"]["points"][2]["name"], "share-30");
     assert_eq!(serving["operating"], for_programs["operating"]);

@@ -4,22 +4,26 @@
 //! Each cell has an upstream and a model of its own, so that all of them run at once against one server.
 
 mod answers;
+mod breakers;
+mod cells;
 mod document;
 mod faults;
+mod natives;
+mod places;
 mod seen;
 
 use std::fmt::Write as _;
+use std::future::pending;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
 use self::answers::HEALTHY_TEXT;
-use self::faults::{Bill, Cell, Client, Limits, Moves, Place, Sees, faults};
+use self::cells::{Bill, Cell, Client, Fault, Moves, Place, Sees};
+use self::natives::Speaks;
+use self::places::Places;
 use self::seen::{Dialect, Seen};
 use crate::support::app::{PATIENCE, Reply};
 use crate::support::fake::FakeUpstream;
@@ -29,6 +33,8 @@ use crate::support::{Setup, TestApp};
 const AT_ONCE: usize = 24;
 /// Far beyond every limit that a call meets here, and far below the deadline of a call.
 const NO_HANG: Duration = Duration::from_secs(12);
+/// Longer than a client may take nothing of an answer before its connection is cut.
+const TOO_LONG: Duration = Duration::from_secs(7);
 /// What the healthy target's answers cost, and the counted ones of an upstream with a fault.
 const HEALTHY_USD: f64 = 0.000_250;
 const OWN_USD: f64 = 0.000_020;
@@ -38,6 +44,7 @@ struct Run {
     at: usize,
     name: String,
     place: Place,
+    speaks: Speaks,
     cell: Cell,
     dialect: Dialect,
     stream: bool,
@@ -68,16 +75,16 @@ impl Run {
 
     /// The upstream and the model of this cell.
     fn configuration(&self, base_url: &str) -> String {
-        let (at, wait) = (self.at, if self.cell.limits == Limits::Short { "400ms" } else { "10s" });
-        let idle = if matches!(self.cell.limits, Limits::Long | Limits::Throughput) { "10s" } else { "400ms" };
-        let least = if self.cell.limits == Limits::Throughput { 1000 } else { 0 };
+        let speaks = self.speaks.toml();
+        let (at, limits) = (self.at, self.cell.limits.toml());
         let healthy = if self.stream { "healthy-stream" } else { "healthy-whole" };
         let fallback = if self.is_alone { String::new() } else { format!("fallback = [\"{healthy}\"]") };
         format!(
             r#"
             [upstreams.place-{at}]
             base_url = "{base_url}"
-            timeouts = {{ connect = "{wait}", headers = "{wait}", first_token = "{wait}", idle = "{idle}", total = "15s", min_throughput = {least}, min_throughput_window = "400ms" }}
+            {speaks}
+            timeouts = {limits}
             [[tiers.models]]
             name = "model-{at}"
             upstream = "place-{at}"
@@ -127,10 +134,10 @@ fn setup(healthy: &[FakeUpstream; 2]) -> Setup {
     Setup { toml, ..Setup::default() }
 }
 
-/// All cells.
-async fn runs() -> Vec<Run> {
+/// All cells of these faults.
+async fn runs(faults: Vec<Fault>) -> Vec<Run> {
     let mut all = Vec::new();
-    for fault in faults() {
+    for fault in faults {
         for (stream, cell) in [(false, &fault.whole), (true, &fault.stream)] {
             let Some(cell) = cell else { continue };
             for is_alone in [false, true] {
@@ -139,8 +146,9 @@ async fn runs() -> Vec<Run> {
                     let company = if is_alone { ", alone" } else { "" };
                     all.push(Run {
                         at: all.len(),
-                        name: format!("{}, {delivery}, {dialect:?}{company}", fault.name),
+                        name: format!("{}, {delivery}, {dialect:?} at {:?}{company}", fault.name, fault.speaks),
                         place: fault.place,
+                        speaks: fault.speaks,
                         cell: cell.clone(),
                         dialect,
                         stream,
@@ -152,26 +160,6 @@ async fn runs() -> Vec<Run> {
         }
     }
     all
-}
-
-/// An address that is taken, and where nobody listens.
-fn refused() -> (TcpSocket, String) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let base_url = format!("http://{}/v1", socket.local_addr().unwrap());
-    (socket, base_url)
-}
-
-/// A server that answers whatever comes with HTTP.
-async fn not_tls(tasks: &mut JoinSet<()>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tasks.spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            drop(socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await);
-        }
-    });
-    format!("https://{address}/v1")
 }
 
 async fn ask(app: &TestApp, run: &Run) -> Told {
@@ -209,10 +197,12 @@ async fn ask(app: &TestApp, run: &Run) -> Told {
             if run.cell.client == Client::LeavesMidway {
                 drop(response);
                 if run.stream { gone(run).await } else { (Ok(Seen::Nothing), String::new()) }
-            } else {
+            } else if run.stream {
                 let seen = gone(run).await;
                 drop(response);
                 seen
+            } else {
+                (cut_off(response).await, String::new())
             }
         }
     };
@@ -223,6 +213,18 @@ fn read(run: &Run, reply: &Reply) -> (Result<Seen, String>, String) {
     let header = reply.headers.get("x-trimtab-attempts").map_or("", |value| value.to_str().unwrap());
     let attempts = if reply.status == 200 { header } else { &reply.text };
     (run.dialect.read(reply, run.stream), attempts.to_owned())
+}
+
+/// Does nothing for as long as no client may, and then reads what is left of a whole answer, of which the end must be missing.
+async fn cut_off(mut response: reqwest::Response) -> Result<Seen, String> {
+    drop(timeout(TOO_LONG, pending::<()>()).await);
+    loop {
+        match response.chunk().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err("the connection was kept, and the answer came whole".to_owned()),
+            Err(_) => return Ok(Seen::Nothing),
+        }
+    }
 }
 
 /// Waits until the upstream's call is cancelled.
@@ -331,22 +333,21 @@ fn total(metrics: &str, name: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_cell_of_the_fault_matrix_is_as_documented() {
+    check(faults::faults()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_cell_of_upstreams_with_dialects_of_their_own_is_as_documented() {
+    check(natives::faults()).await;
+}
+
+async fn check(faults: Vec<Fault>) {
     let healthy = answers::healthy();
     let healthy = [FakeUpstream::script([healthy.0]).await, FakeUpstream::script([healthy.1]).await];
-    let (runs, mut setup, mut tasks) = (runs().await, setup(&healthy), JoinSet::new());
-    let mut taken = Vec::new();
+    let (runs, mut setup, mut places) = (runs(faults).await, setup(&healthy), Places::default());
+    setup.environment.push(("BEDROCK_KEY".to_owned(), "bedrock-key".to_owned()));
     for run in &runs {
-        let base_url = match run.place {
-            Place::Scripted => run.upstream.base_url(),
-            Place::Refused => {
-                let (socket, base_url) = refused();
-                taken.push(socket);
-                base_url
-            }
-            // No part of a name may be so long, so that nobody is asked for its address.
-            Place::Nameless => format!("http://{}.invalid/v1", "x".repeat(70)),
-            Place::NotTls => not_tls(&mut tasks).await,
-        };
+        let base_url = places.base_url(run.place, &run.upstream).await;
         setup.toml.push_str(&run.configuration(&base_url));
     }
     let app = TestApp::start(setup).await;

@@ -33,6 +33,7 @@ mod feedback;
 mod feedback_loop;
 mod health;
 mod legacy;
+mod losses;
 mod providers;
 mod recovery;
 mod robustness;

@@ -13,10 +13,10 @@ use crate::chat::native::decoder::{Decoder, Translated};
 use crate::chat::usage::NotAnAnswer;
 
 /// A message as the API publishes it: thoughts, text, parallel calls.
-const ANSWER: &str = r#"{"id":"msg_01","type":"message","role":"assistant","model":"claude-x-20260101","content":[{"type":"thinking","thinking":"Two towns.","signature":"c2ln"},{"type":"redacted_thinking","data":"cmVk"},{"type":"text","text":"Let me "},{"type":"text","text":"look.","citations":null},{"type":"tool_use","id":"toolu_1","name":"weather","input":{"town":"Bonn","at":"noon"}},{"type":"tool_use","id":"toolu_2","name":"now","input":{}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":10,"cache_creation_input_tokens":100,"cache_read_input_tokens":1000,"output_tokens":50,"service_tier":"standard"}}"#;
+pub(in crate::chat) const ANSWER: &str = r#"{"id":"msg_01","type":"message","role":"assistant","model":"claude-x-20260101","content":[{"type":"thinking","thinking":"Two towns.","signature":"c2ln"},{"type":"redacted_thinking","data":"cmVk"},{"type":"text","text":"Let me "},{"type":"text","text":"look.","citations":null},{"type":"tool_use","id":"toolu_1","name":"weather","input":{"town":"Bonn","at":"noon"}},{"type":"tool_use","id":"toolu_2","name":"now","input":{}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":10,"cache_creation_input_tokens":100,"cache_read_input_tokens":1000,"output_tokens":50,"service_tier":"standard"}}"#;
 
 /// A stream as the API publishes it.
-const STREAM: &str = concat!(
+pub(in crate::chat) const STREAM: &str = concat!(
     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_02\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-x-20260101\",\"content\":[],\"stop_reason\":null,\"usage\":{\"input_tokens\":25,\"cache_read_input_tokens\":5,\"output_tokens\":1}}}\n\n",
     "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n",
     "event: ping\ndata: {\"type\": \"ping\"}\n\n",
@@ -38,7 +38,7 @@ const STREAM: &str = concat!(
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 );
 
-fn decoder() -> Decoder {
+pub(in crate::chat) fn decoder() -> Decoder {
     Decoder::Anthropic(Box::new(Translated::new(1 << 20, AnthropicStream::new(stamp()))))
 }
 

@@ -33,6 +33,20 @@ struct Block {
     text: Option<String>,
     tool_use: Option<ToolUse>,
     reasoning_content: Option<Reasoning>,
+    citations_content: Option<Cited>,
+}
+
+/// A text with where it comes from.
+#[derive(Deserialize)]
+struct Cited {
+    #[serde(default)]
+    content: Vec<CitedText>,
+}
+
+#[derive(Deserialize)]
+struct CitedText {
+    #[serde(default)]
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +135,8 @@ pub fn completion(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
 }
 
 fn add(said: &mut ChoiceSaid, block: Block) {
-    if let Some(text) = block.text {
+    let cited = block.citations_content.into_iter().flat_map(|cited| cited.content).map(|cited| cited.text);
+    for text in block.text.into_iter().chain(cited) {
         said.text.get_or_insert_default().push_str(&text);
     }
     if let Some(ToolUse { tool_use_id, name, input }) = block.tool_use {

@@ -15,7 +15,7 @@ use crate::chat::sse::SseError;
 use crate::chat::usage::NotAnAnswer;
 
 /// An answer as the API publishes it: thoughts, text, parallel calls.
-const ANSWER: &str = r#"{"metrics":{"latencyMs":100},"output":{"message":{"content":[{"reasoningContent":{"reasoningText":{"text":"Two towns.","signature":"c2ln"}}},{"text":"Let me look."},{"toolUse":{"toolUseId":"tooluse_1","name":"weather","input":{"town":"Bonn"}}},{"toolUse":{"toolUseId":"tooluse_2","name":"now","input":{}}}],"role":"assistant"}},"stopReason":"tool_use","usage":{"inputTokens":10,"outputTokens":20,"totalTokens":33,"cacheReadInputTokens":1,"cacheWriteInputTokens":2}}"#;
+pub(in crate::chat) const ANSWER: &str = r#"{"metrics":{"latencyMs":100},"output":{"message":{"content":[{"reasoningContent":{"reasoningText":{"text":"Two towns.","signature":"c2ln"}}},{"text":"Let me look."},{"toolUse":{"toolUseId":"tooluse_1","name":"weather","input":{"town":"Bonn"}}},{"toolUse":{"toolUseId":"tooluse_2","name":"now","input":{}}}],"role":"assistant"}},"stopReason":"tool_use","usage":{"inputTokens":10,"outputTokens":20,"totalTokens":33,"cacheReadInputTokens":1,"cacheWriteInputTokens":2}}"#;
 
 /// The frames of a stream as the API publishes them.
 const FRAMES: &[(&str, &str)] = &[
@@ -35,11 +35,11 @@ const FRAMES: &[(&str, &str)] = &[
     ("metadata", r#"{"metrics":{"latencyMs":9},"usage":{"inputTokens":10,"outputTokens":20,"totalTokens":30}}"#),
 ];
 
-fn stream() -> Vec<u8> {
+pub(in crate::chat) fn stream() -> Vec<u8> {
     FRAMES.iter().flat_map(|(name, payload)| encode("event", name, payload)).collect()
 }
 
-fn decoder() -> Decoder {
+pub(in crate::chat) fn decoder() -> Decoder {
     Decoder::Bedrock(Box::new(Framed::new(1 << 20, BedrockStream::new(stamp()))))
 }
 

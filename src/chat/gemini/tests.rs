@@ -13,17 +13,17 @@ use crate::chat::native::decoder::{Decoder, Translated};
 use crate::chat::usage::NotAnAnswer;
 
 /// An answer as the API publishes it: thoughts, text, parallel calls.
-const ANSWER: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Two towns.","thought":true},{"text":"Let me look."},{"functionCall":{"id":"fc_1","name":"weather","args":{"town":"Bonn","at":"noon"}},"thoughtSignature":"Z29v"},{"functionCall":{"name":"now"}}],"role":"model"},"finishReason":"STOP","index":0,"safetyRatings":[]}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":20,"totalTokenCount":35,"thoughtsTokenCount":5,"cachedContentTokenCount":4,"promptTokensDetails":[{"modality":"TEXT","tokenCount":10}]},"modelVersion":"gemini-3-pro","responseId":"resp-1"}"#;
+pub(in crate::chat) const ANSWER: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Two towns.","thought":true},{"text":"Let me look."},{"functionCall":{"id":"fc_1","name":"weather","args":{"town":"Bonn","at":"noon"}},"thoughtSignature":"Z29v"},{"functionCall":{"name":"now"}}],"role":"model"},"finishReason":"STOP","index":0,"safetyRatings":[]}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":20,"totalTokenCount":35,"thoughtsTokenCount":5,"cachedContentTokenCount":4,"promptTokensDetails":[{"modality":"TEXT","tokenCount":10}]},"modelVersion":"gemini-3-pro","responseId":"resp-1"}"#;
 
 /// A stream as the API publishes it.
-const STREAM: &str = concat!(
+pub(in crate::chat) const STREAM: &str = concat!(
     "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"Two towns.\",\"thought\": true}],\"role\": \"model\"},\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 10,\"totalTokenCount\": 10},\"modelVersion\": \"gemini-3-pro\",\"responseId\": \"resp-2\"}\r\n\r\n",
     "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"Grüß \"}],\"role\": \"model\"},\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 10,\"candidatesTokenCount\": 2,\"totalTokenCount\": 12},\"modelVersion\": \"gemini-3-pro\",\"responseId\": \"resp-2\"}\r\n\r\n",
     "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"dich\"},{\"functionCall\": {\"name\": \"weather\",\"args\": {\"town\": \"Bonn\"}},\"thoughtSignature\": \"Z29v\"},{\"functionCall\": {\"name\": \"now\",\"args\": {}}}],\"role\": \"model\"},\"index\": 0}],\"modelVersion\": \"gemini-3-pro\",\"responseId\": \"resp-2\"}\r\n\r\n",
     "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"\"}],\"role\": \"model\"},\"finishReason\": \"STOP\",\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 10,\"candidatesTokenCount\": 20,\"thoughtsTokenCount\": 5,\"totalTokenCount\": 35},\"modelVersion\": \"gemini-3-pro\",\"responseId\": \"resp-2\"}\r\n\r\n",
 );
 
-fn decoder() -> Decoder {
+pub(in crate::chat) fn decoder() -> Decoder {
     Decoder::Gemini(Box::new(Translated::new(1 << 20, GeminiStream::new(stamp()))))
 }
 

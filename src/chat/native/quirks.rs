@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::native::thoughts;
 use crate::chat::openai::Fields;
-use crate::domain::provider::Thoughts;
+use crate::domain::provider::{Preset, Thoughts};
 
 /// Changes to the top-level fields of a request, and to the thoughts in its messages. With none of them, and for a request that none of them concerns, the bytes stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,17 @@ pub struct Quirks {
 }
 
 impl Quirks {
+    /// Those of a preset, where there is one, and the fields that the operator drops besides.
+    #[must_use]
+    pub fn of(preset: Option<Preset>, drop_fields: &[String]) -> Self {
+        let drops = preset.map_or(&[][..], Preset::drops).iter().map(|field| (*field).to_owned());
+        Self {
+            drops: drops.chain(drop_fields.iter().cloned()).collect(),
+            renames: preset.map_or(&[][..], Preset::renames).to_vec(),
+            thoughts: preset.map(Preset::thoughts).unwrap_or_default(),
+        }
+    }
+
     /// The body as the provider wants it.
     #[must_use]
     pub fn apply(&self, body: Bytes) -> Bytes {
@@ -77,6 +88,21 @@ mod tests {
     fn seedless() -> Quirks {
         let renames = vec![("max_completion_tokens", "max_tokens")];
         Quirks { drops: vec!["seed".to_owned()], renames, thoughts: Thoughts::Refused(&["reasoning_content"]) }
+    }
+
+    /// A request with everything that some preset changes.
+    const RICH: &str = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"max_completion_tokens":5,"seed":1,"logit_bias":{"7":1},"logprobs":true,"top_logprobs":2,"user":"u","store":false,"service_tier":"auto","safety_identifier":"s","prompt_cache_key":"k","modalities":["text"],"verbosity":"low","top_k":40,"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":null,"reasoning":"Hm.","reasoning_content":"Hm.","reasoning_details":[],"thinking_blocks":[{"type":"thinking","thinking":"Hm.","signature":"c2ln"}],"tool_calls":[{"id":"c","type":"function","function":{"name":"a","arguments":"{}"},"extra_content":{"google":{"thought_signature":"Z29v"}}}]},{"role":"tool","tool_call_id":"c","content":"x"}]}"#;
+
+    #[test]
+    fn every_preset_changes_what_its_provider_wants_otherwise() {
+        let told = Preset::WORDS.map(|(word, preset)| {
+            let body = apply(&Quirks::of(Some(preset), &[]), RICH);
+            format!("# {word}\n{}\n", String::from_utf8(body.to_vec()).unwrap())
+        });
+
+        insta::assert_snapshot!("presets", told.join("\n"));
+        assert_eq!(Quirks::of(None, &[]), Quirks::default());
+        assert_eq!(Quirks::of(Some(Preset::Vllm), &["seed".to_owned()]).drops, ["seed"]);
     }
 
     #[test]

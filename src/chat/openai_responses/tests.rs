@@ -12,10 +12,10 @@ use crate::chat::responses::ResponsesRequest;
 use crate::chat::usage::NotAnAnswer;
 
 /// A response as the API publishes it: a thought, a text, parallel calls.
-const ANSWER: &str = r#"{"id":"resp_1","object":"response","created_at":1,"status":"completed","error":null,"incomplete_details":null,"model":"gpt-5.5-2026-01-01","output":[{"id":"rs_1","type":"reasoning","summary":[{"type":"summary_text","text":"Two towns."},{"type":"summary_text","text":"Both far."}],"encrypted_content":"gAAA"},{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"I look.","annotations":[],"logprobs":[{"token":"I","bytes":[73],"logprob":-0.25,"top_logprobs":[]}]}]},{"id":"fc_1","type":"function_call","status":"completed","call_id":"call_1","name":"weather","arguments":"{\"town\": \"Bonn\"}"},{"id":"fc_2","type":"function_call","status":"completed","call_id":"call_2","name":"now","arguments":""}],"parallel_tool_calls":true,"store":false,"usage":{"input_tokens":1000,"input_tokens_details":{"cached_tokens":600},"output_tokens":50,"output_tokens_details":{"reasoning_tokens":20},"total_tokens":1050}}"#;
+pub(in crate::chat) const ANSWER: &str = r#"{"id":"resp_1","object":"response","created_at":1,"status":"completed","error":null,"incomplete_details":null,"model":"gpt-5.5-2026-01-01","output":[{"id":"rs_1","type":"reasoning","summary":[{"type":"summary_text","text":"Two towns."},{"type":"summary_text","text":"Both far."}],"encrypted_content":"gAAA"},{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"I look.","annotations":[],"logprobs":[{"token":"I","bytes":[73],"logprob":-0.25,"top_logprobs":[]}]}]},{"id":"fc_1","type":"function_call","status":"completed","call_id":"call_1","name":"weather","arguments":"{\"town\": \"Bonn\"}"},{"id":"fc_2","type":"function_call","status":"completed","call_id":"call_2","name":"now","arguments":""}],"parallel_tool_calls":true,"store":false,"usage":{"input_tokens":1000,"input_tokens_details":{"cached_tokens":600},"output_tokens":50,"output_tokens_details":{"reasoning_tokens":20},"total_tokens":1050}}"#;
 
 /// The same as a stream.
-const STREAM: &str = concat!(
+pub(in crate::chat) const STREAM: &str = concat!(
     "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_1\",\"object\":\"response\",\"status\":\"in_progress\",\"model\":\"gpt-5.5-2026-01-01\",\"output\":[],\"usage\":null,\"error\":null}}\n\n",
     "event: response.in_progress\ndata: {\"type\":\"response.in_progress\",\"sequence_number\":1,\"response\":{\"id\":\"resp_1\",\"status\":\"in_progress\",\"model\":\"gpt-5.5-2026-01-01\",\"output\":[]}}\n\n",
     "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\"sequence_number\":2,\"output_index\":0,\"item\":{\"id\":\"rs_1\",\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"gAA\"}}\n\n",
@@ -45,7 +45,7 @@ fn stamp() -> Stamp {
     Stamp { id: "chatcmpl-r".to_owned(), created: 1_700_000_000 }
 }
 
-fn decoder() -> Decoder {
+pub(in crate::chat) fn decoder() -> Decoder {
     Decoder::Responses(Box::new(Translated::new(1 << 20, ResponsesStream::new(stamp()))))
 }
 
@@ -213,12 +213,12 @@ fn a_response_that_failed_is_no_answer_and_says_what_it_amounts_to() {
         completion(body.to_string().as_bytes(), &stamp()).unwrap_err()
     };
 
-    assert_eq!(failed("rate_limit_exceeded"), NotAnAnswer::Failed { status: 429 });
-    assert_eq!(failed("server_error"), NotAnAnswer::Failed { status: 500 });
-    assert_eq!(failed("invalid_image_format"), NotAnAnswer::Failed { status: 400 });
+    assert_eq!(failed("rate_limit_exceeded"), NotAnAnswer::Failed { status: Some(429) });
+    assert_eq!(failed("server_error"), NotAnAnswer::Failed { status: Some(500) });
+    assert_eq!(failed("invalid_image_format"), NotAnAnswer::Failed { status: Some(400) });
     assert_eq!(
         completion(br#"{"status":"cancelled","output":[]}"#, &stamp()),
-        Err(NotAnAnswer::Failed { status: 500 })
+        Err(NotAnAnswer::Failed { status: Some(500) })
     );
     assert_eq!(completion(b"", &stamp()), Err(NotAnAnswer::Empty));
     assert_eq!(completion(b"<html>", &stamp()), Err(NotAnAnswer::NotJson));

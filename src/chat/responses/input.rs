@@ -234,13 +234,15 @@ fn said(path: &str, raw: &RawValue) -> Result<(Option<String>, Option<String>), 
     Ok(((!texts.is_empty()).then(|| texts.join("\n")), refusal))
 }
 
-/// What a model thought, in words: all of it where it is there, else what it showed of it.
+/// What a model thought, in words: all of it where it is there, else what it showed of it. What cannot be read is passed over: of a thought that
+/// is left out elsewhere nothing depends on its shape.
 fn thought(item: &Object<'_>) -> Result<Option<String>, ChatError> {
     for field in ["content", "summary"] {
         let Some(raw) = item.raw(field).filter(|raw| matches!(shape(raw), Shape::List)) else { continue };
         let mut texts = Vec::new();
         for (path, raw) in elements(&item.path_of(field), raw)? {
-            texts.extend(Object::at(path, raw)?.text("text")?.filter(|text| !text.is_empty()));
+            let text = Object::at(path, raw).and_then(|element| element.text("text"));
+            texts.extend(text.ok().flatten().filter(|text| !text.is_empty()));
         }
         if !texts.is_empty() {
             return Ok(Some(texts.join("\n")));

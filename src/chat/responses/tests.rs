@@ -161,3 +161,20 @@ fn a_signature_of_gemini_comes_back_with_the_id_of_its_call_and_openai_never_see
     let own = &translation["trimtab.responses"]["input"];
     assert_eq!((&own[1]["call_id"], &own[2]["call_id"]), (&json!("c1"), &json!("c1")), "{own}");
 }
+
+#[test]
+fn a_thought_in_another_shape_is_passed_over_and_refuses_nothing() {
+    let chat = |reasoning: Value| {
+        let call = json!({ "type": "function_call", "call_id": "c", "name": "a", "arguments": "{}" });
+        let body = json!({ "input": [{ "role": "user", "content": "Hi" }, reasoning, call] });
+        String::from_utf8(parse(&body.to_string()).body_with_thoughts("m").to_vec()).unwrap()
+    };
+
+    for odd in [json!(["text"]), json!([{ "type": "summary_text", "text": 7 }]), json!([null, [], 1]), json!("text")] {
+        let told = chat(json!({ "type": "reasoning", "summary": odd, "content": odd }));
+        assert!(!told.contains("reasoning_content"), "{odd}: {told}");
+    }
+    let mixed = json!(["text", { "type": "summary_text", "text": "So." }]);
+    let told = chat(json!({ "type": "reasoning", "summary": mixed }));
+    assert!(told.contains(r#""reasoning_content":"So.""#), "{told}");
+}

@@ -103,6 +103,11 @@ pub(super) fn big_answer() -> String {
     ANSWER.replace("llo", &"x".repeat(4 << 20))
 }
 
+/// A whole answer that does not fit into the buffers of both ends.
+pub(super) fn huge_answer() -> String {
+    ANSWER.replace("llo", &"x".repeat(16 << 20))
+}
+
 /// A stream of so many large pieces.
 pub(super) fn big_stream(pieces: usize) -> Reply {
     let [role, _, _, finish, usage, done] = events();

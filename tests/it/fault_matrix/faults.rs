@@ -1,198 +1,18 @@
 //! Every fault, and what is expected of it. `docs/fault-matrix.md` is written from this list.
 
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+
 use crate::fault_matrix::answers::{
-    ANSWER, BIG, FIRST, OWN_TEXT, ROLE, TOOL_ARGUMENTS, TOOL_START, another_shape, big_answer, big_stream, bytes_of,
-    counting, cut_arguments, events, garbled, stream_of, telling, with_usage_everywhere,
+    ANSWER, BIG, OWN_TEXT, ROLE, TOOL_ARGUMENTS, TOOL_START, another_shape, big_answer, big_stream, bytes_of, counting,
+    cut_arguments, events, garbled, huge_answer, stream_of, telling, with_usage_everywhere,
+};
+use crate::fault_matrix::cells::{
+    Bill, Cell, Client, Fault, Limits, Moves, Place, Sees, THROTTLED, answers, at, both, breaks, each, fails, leaves,
+    refuses, streamed, whole_only,
 };
 use crate::support::fake::{Reply, events_reply, garbage, hang, in_pieces, json, only, raw_stream, sse, status, whole};
-
-/// One fault, streaming and not. A cell that makes no sense is absent.
-pub(super) struct Fault {
-    pub(super) name: &'static str,
-    pub(super) place: Place,
-    pub(super) whole: Option<Cell>,
-    pub(super) stream: Option<Cell>,
-}
-
-/// Where the upstream with the fault is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// It plays a script.
-    Scripted,
-    /// Nothing listens there.
-    Refused,
-    /// Its name has no address.
-    Nameless,
-    /// It is asked over TLS, which it does not speak.
-    NotTls,
-}
-
-/// What happens in a cell.
-#[derive(Clone)]
-pub(super) struct Cell {
-    pub(super) reply: Reply,
-    pub(super) limits: Limits,
-    pub(super) client: Client,
-    /// What the caller sees beside a healthy target.
-    pub(super) sees: Sees,
-    /// The same without one.
-    pub(super) alone: Sees,
-    /// How often the upstream with the fault is asked.
-    pub(super) calls: usize,
-    pub(super) moves: Moves,
-    pub(super) bill: Bill,
-}
-
-/// The limits of the upstream with the fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limits {
-    Long,
-    /// Short ones, for what never answers.
-    Short,
-    /// A short one between two pieces alone.
-    ShortIdle,
-    /// So much must come within a short time.
-    Throughput,
-}
-
-/// What the client does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Client {
-    Reads,
-    ReadsSlowly,
-    StopsReading,
-    LeavesAtOnce,
-    LeavesMidway,
-}
-
-/// What the caller sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sees {
-    /// The answer of the healthy target.
-    Healthy,
-    /// The whole answer of the upstream with the fault, which holds this text.
-    Own(&'static str),
-    /// An error with this status and code. Without a code it is in the upstream's words.
-    Error(u16, &'static str),
-    /// This text, and then an error with this code.
-    Cut(&'static str, &'static str),
-    /// It did not stay to see.
-    Nothing,
-}
-
-/// Which breaker counts a failure for each call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moves {
-    None,
-    Target,
-    Key,
-}
-
-/// What is billed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bill {
-    /// The healthy target's count.
-    Healthy,
-    /// The count of the upstream with the fault.
-    Own,
-    /// The prompt, and what came of the answer, by estimate.
-    Estimate,
-    Nothing,
-}
-
-const FAILED: Sees = Sees::Error(502, "upstream_failed");
-const THROTTLED: Sees = Sees::Error(429, "rate_limit_exceeded");
-
-/// The upstream fails before the first token, is asked once more, and then the healthy target is.
-fn fails(reply: Reply) -> Cell {
-    Cell {
-        reply,
-        limits: Limits::Long,
-        client: Client::Reads,
-        sees: Sees::Healthy,
-        alone: FAILED,
-        calls: 2,
-        moves: Moves::Target,
-        bill: Bill::Healthy,
-    }
-}
-
-/// The upstream refuses the request itself.
-fn refuses(code: u16) -> Cell {
-    let refusal = Sees::Error(code, "");
-    Cell { sees: refusal, alone: refusal, bill: Bill::Nothing, ..fails(status(code)).once().counted_by(Moves::None) }
-}
-
-/// The answer is as good as any.
-fn answers(reply: Reply, text: &'static str) -> Cell {
-    let sees = Sees::Own(text);
-    Cell { sees, alone: sees, bill: Bill::Own, ..fails(reply).once().counted_by(Moves::None) }
-}
-
-/// The answer breaks after its first token.
-fn breaks(reply: Reply, code: &'static str) -> Cell {
-    let sees = Sees::Cut(FIRST, code);
-    Cell { sees, alone: sees, bill: Bill::Estimate, ..fails(reply).once() }
-}
-
-/// The client does not stay to the end.
-fn leaves(reply: Reply, client: Client) -> Cell {
-    let cell = fails(reply).once().counted_by(Moves::None);
-    Cell { client, sees: Sees::Nothing, alone: Sees::Nothing, bill: Bill::Nothing, ..cell }
-}
-
-impl Cell {
-    /// The same upstream is not asked again.
-    fn once(self) -> Self {
-        Self { calls: 1, ..self }
-    }
-
-    fn within(self, limits: Limits) -> Self {
-        Self { limits, ..self }
-    }
-
-    fn counted_by(self, moves: Moves) -> Self {
-        Self { moves, ..self }
-    }
-
-    fn alone(self, alone: Sees) -> Self {
-        Self { alone, ..self }
-    }
-
-    fn billed(self, bill: Bill) -> Self {
-        Self { bill, ..self }
-    }
-
-    fn read_by(self, client: Client) -> Self {
-        Self { client, ..self }
-    }
-
-    fn after(self, text: &'static str) -> Self {
-        let cut = |sees| if let Sees::Cut(_, code) = sees { Sees::Cut(text, code) } else { sees };
-        Self { sees: cut(self.sees), alone: cut(self.alone), ..self }
-    }
-}
-
-/// The same however the answer is delivered.
-fn both(name: &'static str, cell: &Cell) -> Fault {
-    Fault { name, place: Place::Scripted, whole: Some(cell.clone()), stream: Some(cell.clone()) }
-}
-
-fn each(name: &'static str, whole: Cell, stream: Cell) -> Fault {
-    Fault { name, place: Place::Scripted, whole: Some(whole), stream: Some(stream) }
-}
-
-fn streamed(name: &'static str, stream: Cell) -> Fault {
-    Fault { name, place: Place::Scripted, whole: None, stream: Some(stream) }
-}
-
-fn whole_only(name: &'static str, whole: Cell) -> Fault {
-    Fault { name, place: Place::Scripted, whole: Some(whole), stream: None }
-}
-
-fn at(place: Place, name: &'static str) -> Fault {
-    Fault { place, ..both(name, &fails(hang()).counted_by(Moves::Key)) }
-}
 
 /// All of them.
 pub(super) fn faults() -> Vec<Fault> {
@@ -209,8 +29,11 @@ fn connections() -> Vec<Fault> {
     let silent = |reply| fails(reply).once().within(Limits::Short);
     vec![
         at(Place::Refused, "connection refused"),
+        at(Place::NoName, "host name that is none"),
         at(Place::Nameless, "unknown host"),
         at(Place::NotTls, "TLS handshake fails"),
+        at(Place::Untrusted, "certificate that nobody trusts"),
+        at(Place::Full, "connection that never opens"),
         both("silent after accepting", &silent(hang())),
         both("headers that never end", &silent(only("HTTP/1.1 200 OK\r\ncontent-type: ").drip(b"x"))),
         each(
@@ -245,10 +68,12 @@ fn statuses() -> Vec<Fault> {
             "429, come back in 20 ms",
             &fails(status(429).header("retry-after-ms", "20")).counted_by(Moves::None).alone(THROTTLED),
         ),
+        both("429, come back in 10 minutes", &later(status(429).header("retry-after", "600"))),
         both(
-            "429, come back in 10 minutes",
-            &fails(status(429).header("retry-after", "600")).once().counted_by(Moves::None).alone(THROTTLED),
+            "429, come back at a time 10 minutes from now",
+            &later(status(429).header("retry-after", &in_10_minutes())),
         ),
+        both("429, come back in 10 minutes, in its words alone", &later(in_words("600s"))),
         plain("500", 500),
         plain("502", 502),
         plain("503", 503),
@@ -256,6 +81,23 @@ fn statuses() -> Vec<Fault> {
         both("529", &fails(status(529)).alone(THROTTLED)),
         both("a redirect", &fails(status(307).header("location", "http://127.0.0.1:9/"))),
     ]
+}
+
+/// The upstream says when to come back, which is too late.
+fn later(reply: Reply) -> Cell {
+    fails(reply).once().counted_by(Moves::None).alone(THROTTLED)
+}
+
+/// A date as HTTP writes it.
+fn in_10_minutes() -> String {
+    httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(600))
+}
+
+/// A 429 whose message alone says when to come back.
+fn in_words(after: &str) -> Reply {
+    let message = format!("Rate limit reached. Please try again in {after}.");
+    let error = json!({ "message": message, "type": "requests", "param": null, "code": "rate_limit_exceeded" });
+    whole(429, "application/json", json!({ "error": error }).to_string().as_bytes())
 }
 
 fn bodies() -> Vec<Fault> {
@@ -321,6 +163,10 @@ fn streams() -> Vec<Fault> {
         streamed("error event after the first token", breaks(stream_of(&[role, first, error, &done]), "too_busy")),
         streamed("invalid UTF-8 after the first token", breaks(broken, "upstream_garbage")),
         streamed(
+            "malformed JSON after the first token",
+            breaks(stream_of(&[role, first, "{\"id\": "]), "upstream_garbage"),
+        ),
+        streamed(
             "oversize event after the first token",
             breaks(stream_of(&[role, first, &"x".repeat(BIG)]), "upstream_garbage"),
         ),
@@ -356,8 +202,9 @@ fn clients() -> Vec<Fault> {
             leaves(json(&big_answer()), Client::LeavesMidway).billed(Bill::Own),
             leaves(stalled, Client::LeavesMidway).billed(Bill::Estimate),
         ),
-        streamed(
+        each(
             "client stops reading",
+            leaves(json(&huge_answer()), Client::StopsReading).billed(Bill::Own),
             leaves(big_stream(64).stall_after(64), Client::StopsReading).billed(Bill::Estimate),
         ),
         streamed("client reads slowly", answers(big_stream(8), "").read_by(Client::ReadsSlowly)),

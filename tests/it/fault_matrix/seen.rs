@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fault_matrix::faults::Sees;
+use crate::fault_matrix::cells::Sees;
 use crate::support::Reply;
 
 /// How the caller asks.
@@ -67,7 +67,12 @@ impl Dialect {
             504 => "timeout_error",
             _ => "api_error",
         };
-        if self == Self::Messages { anthropics.to_owned() } else { code.to_owned() }
+        match self {
+            Self::Messages => anthropics.to_owned(),
+            // Its codes are words.
+            Self::Responses if code == "500" => "server_error".to_owned(),
+            Self::Chat | Self::Responses => code.to_owned(),
+        }
     }
 
     /// Reads an answer.
@@ -160,6 +165,9 @@ fn chat(events: &[(String, String)]) -> Result<Seen, &'static str> {
         if chunk.get("error").is_some() {
             return Err("an error that is not the end");
         }
+        if chunk.get("usage").is_some() {
+            return Err("usage, which nobody asked for");
+        }
         let delta = &chunk["choices"][0]["delta"];
         text += delta["content"].as_str().unwrap_or_default();
         text += delta["tool_calls"][0]["function"]["arguments"].as_str().unwrap_or_default();
@@ -169,7 +177,9 @@ fn chat(events: &[(String, String)]) -> Result<Seen, &'static str> {
     }
     let error = &json_of(&last.1)?["error"];
     error["message"].as_str().ok_or("an end without an error")?;
-    Ok(Seen::Cut(text, error["code"].as_str().unwrap_or_default().to_owned()))
+    // A code is a word, or the status that the error has.
+    let code = error["code"].as_str().map_or_else(|| error["code"].to_string(), str::to_owned);
+    Ok(Seen::Cut(text, code))
 }
 
 fn messages(events: &[(String, String)]) -> Result<Seen, &'static str> {

@@ -2,8 +2,17 @@
 
 /// A frame of an event stream.
 pub(crate) fn frame(name: &str, payload: &str) -> Vec<u8> {
+    message(("event", ":event-type", name), payload)
+}
+
+/// A frame that ends an event stream with an error.
+pub(crate) fn exception(name: &str, payload: &str) -> Vec<u8> {
+    message(("exception", ":exception-type", name), payload)
+}
+
+fn message((kind, of, name): (&str, &str, &str), payload: &str) -> Vec<u8> {
     let mut headers = Vec::new();
-    for (name, value) in [(":message-type", "event"), (":event-type", name), (":content-type", "application/json")] {
+    for (name, value) in [(":message-type", kind), (of, name), (":content-type", "application/json")] {
         headers.push(u8::try_from(name.len()).unwrap());
         headers.extend_from_slice(name.as_bytes());
         headers.push(7);
