@@ -1,12 +1,15 @@
-//! Requests that no model answered, kept to be asked again: bounded in number and in bytes, in this process's memory, until they expire.
+//! Requests that no model answered, kept to be asked again: bounded in number and in bytes, in all and for each caller, in this process's memory, until
+//! they expire.
 //!
 //! The queue knows neither how a request is asked nor what it says; [`crate::pipeline::deferred`] does. Nothing of it is written anywhere, so that
 //! no prompt reaches a disk by this way and a restart forgets all of it. Time is an argument; one small lock guards the table and is never held
 //! across an await.
 
+mod entry;
+mod holdings;
 mod table;
 
-use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,33 +19,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::deferred::table::Table;
-use crate::domain::deferred::{DeferredStatus, DeferredTotals, NotDeferred};
+use crate::domain::deferred::{DeferredSettings, DeferredStatus, DeferredTotals, NotDeferred};
 use crate::domain::ids::{CallerId, DecisionId, DeferredId, ModelName};
 use crate::domain::money::NanoUsd;
 
-/// Bounds of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueSettings {
-    /// Most entries, however they stand.
-    pub max_entries: NonZeroUsize,
-    /// Most bytes of requests and answers together.
-    pub max_bytes: usize,
-    /// How long an entry is kept, answered or not.
-    pub keep_for: Duration,
-    /// How many are asked at once.
-    pub at_once: NonZeroUsize,
-    /// The pause before a request is asked again for the first time. It doubles with each further time, up to the longest.
-    pub pause: Duration,
-    /// The longest pause.
-    pub longest_pause: Duration,
-}
+/// How often is looked, at most, whether a request that waits is worth a try.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-impl QueueSettings {
-    /// The pause before a request is asked that was asked so often.
-    fn pause_after(&self, tries: u32) -> Duration {
-        let doubled = 2_u32.checked_pow(tries).and_then(|factor| self.pause.checked_mul(factor));
-        doubled.map_or(self.longest_pause, |pause| pause.min(self.longest_pause))
-    }
+/// How often that is under these settings.
+fn look_every(settings: &DeferredSettings) -> Duration {
+    settings.pause.min(LOOK_EVERY)
 }
 
 /// A request for the queue.
@@ -78,7 +64,7 @@ pub struct Taken<R> {
 pub enum Ending {
     /// An answer.
     Answered(Answer),
-    /// Nothing yet, for this reason; it is worth another try.
+    /// Nothing yet, for this reason; it is worth another try, where it has one left.
     Again(Box<RawValue>),
     /// Nothing, for this reason, and there will be nothing.
     Failed(Box<RawValue>),
@@ -117,7 +103,7 @@ pub struct View {
 /// The queue.
 #[derive(Debug)]
 pub struct Queue<R> {
-    settings: QueueSettings,
+    settings: DeferredSettings,
     table: Mutex<Table<R>>,
     /// Told when there is something new to ask.
     filled: Notify,
@@ -126,20 +112,21 @@ pub struct Queue<R> {
 impl<R> Queue<R> {
     /// An empty queue.
     #[must_use]
-    pub fn new(settings: QueueSettings) -> Self {
+    pub fn new(settings: DeferredSettings) -> Self {
         Self { settings, table: Mutex::new(Table::new(settings)), filled: Notify::new() }
     }
 
     /// Its bounds.
     #[must_use]
-    pub const fn settings(&self) -> &QueueSettings {
+    pub const fn settings(&self) -> &DeferredSettings {
         &self.settings
     }
 
     /// Puts a request at its end. Its first turn comes after a pause.
     ///
     /// # Errors
-    /// When it is full or closed; the request is gone then. Entries whose time is over make room first.
+    /// When it is full or closed, or its caller has as much in it as one may; the request is gone then. Entries whose time is over make room for one
+    /// that fits.
     pub fn put(&self, new: New<R>, now: Instant) -> Result<(), NotDeferred> {
         self.table().put(new, now)?;
         self.filled.notify_one();
@@ -151,17 +138,32 @@ impl<R> Queue<R> {
         self.filled.notified().await;
     }
 
-    /// The request whose turn came first, among those that are worth a try now. It counts as tried.
-    pub fn take(&self, now: Instant, is_worth: impl Fn(&R) -> bool) -> Option<Taken<R>> {
-        self.table().take(now, is_worth)
+    /// How often to look whether there is something to ask.
+    #[must_use]
+    pub fn look_every(&self) -> Duration {
+        look_every(&self.settings)
     }
 
-    /// Says what came of a try. Of a request that was taken back or whose time is over nobody wants to know.
-    ///
-    /// # Errors
-    /// An answer for which there are too few bytes left. The request is as if nothing had been said.
-    pub fn settle(&self, id: DeferredId, ending: Ending, now: Instant) -> Result<(), NotDeferred> {
-        self.table().settle(id, ending, now)
+    /// A request that is due, among those that are worth a try now: of the caller with the fewest under way the one that is due for longest. It counts as
+    /// tried. `None` too while answers take more bytes than there are.
+    pub fn take(&self, now: Instant, is_worth: impl Fn(&R) -> bool) -> Option<Taken<R>> {
+        loop {
+            // A long look is taken in pieces, so that callers need not wait for all of it.
+            if let ControlFlow::Break(taken) = self.table().take(now, &is_worth) {
+                return taken;
+            }
+        }
+    }
+
+    /// Says what came of a try. Of a request that was taken back or whose time is over nobody wants to know. An answer is kept even where there is no
+    /// room for it, since it was paid for; nothing is taken then until there is.
+    pub fn settle(&self, id: DeferredId, ending: Ending, now: Instant) {
+        self.table().settle(id, ending, now);
+    }
+
+    /// Has everything wait again that was taken and not settled, because whoever took it is gone.
+    pub fn put_back(&self, now: Instant) {
+        self.table().put_back(now);
     }
 
     /// An entry of a caller; `None` for unknown ones and for those of others alike.

@@ -279,11 +279,12 @@ async fn learned(app: &App, call: &Call, policy: &Policy, limits: &Limits) -> Re
     if let (Some(cache), Some(recall)) = (&app.decisions, recall) {
         cache.count(recall);
     }
-    // A request that is asked again was seen already.
+    // A request that is asked again was seen already, and was a turn of its session when it came.
     if let (Ok(scores), Some(generation), Asked::Now) = (&scores, generation.as_deref(), call.asked) {
         app.drift.saw(&seen(call, scores, generation));
     }
-    let session = conversation.and_then(|conversation| conversation.note(app, call, &decision));
+    let turn = conversation.filter(|_| call.asked == Asked::Now);
+    let session = turn.and_then(|conversation| conversation.note(app, call, &decision));
     let sentence = sentence(&decision, scores.as_deref().ok());
     Ok(Routed {
         decision,

@@ -135,6 +135,15 @@ impl<K: Clone + Eq + Hash, V: Weigh> Bounded<K, V> {
         }
     }
 
+    /// Changes one value, which stays as old as it is. [`Bounded::make_room`] is to follow.
+    pub(super) fn change_one(&mut self, key: &K, change: impl FnOnce(&mut V)) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            self.bytes -= entry.value.bytes();
+            change(&mut entry.value);
+            self.bytes += entry.value.bytes();
+        }
+    }
+
     /// Everything, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().map(|(key, entry)| (key, &entry.value))

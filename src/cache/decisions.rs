@@ -4,8 +4,9 @@
 //! times. What is kept is what is dear and cannot come out otherwise, the scores; the choice among the models is made anew by every request.
 //!
 //! An entry is found by caller and ask, through a [`Key`] that cannot be made without the caller, and is true for one [`Edition`]: a swap of the
-//! bundle and every report that the running index learns from end it. Holds digests and numbers, no text. Time is an argument; one small lock
-//! guards the table, is never held across an await, and is free again before what left the table is dropped.
+//! bundle ends it. A report that the running index learns from leaves of it what the neighbours have no part in, which is nearly all that it cost. Holds
+//! digests and numbers, no text. Time is an argument; one small lock guards the table, is never held across an await, and is free again before what left
+//! the table is dropped.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -23,6 +24,7 @@ use crate::domain::cache::{CacheTotals, Recall};
 use crate::domain::estimate::Estimate;
 use crate::domain::ids::CallerId;
 use crate::domain::neighbour::Neighbour;
+use crate::domain::probability::Probability;
 use crate::domain::prompt::Prompt;
 use crate::domain::scores::{Edition, Scorer, Scores};
 
@@ -32,7 +34,7 @@ const OVERHEAD: usize = 768;
 /// Bounds of the decision cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionCacheSettings {
-    /// How long scores are kept. They do not grow wrong with age; this is how long an ask leaves a trace.
+    /// How long scores are kept, refreshed or not. They do not grow wrong with age; this is how long an ask leaves a trace.
     pub ttl: Duration,
     /// Most scores. A second look at an ask has scores of its own.
     pub max_entries: NonZeroUsize,
@@ -67,6 +69,15 @@ enum Reads {
     Never,
 }
 
+/// What is kept for an ask.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Its scores.
+    True(Arc<Scores>),
+    /// Scores that this generation made before it learned something.
+    Outrun(Arc<Scores>),
+}
+
 /// Scores that were made.
 #[derive(Debug)]
 struct Kept {
@@ -81,6 +92,7 @@ impl Weigh for Kept {
         OVERHEAD
             + scores.embedding.dimension() * size_of::<f32>()
             + scores.tasks.len() * size_of::<f64>()
+            + scores.prior.len() * size_of::<Probability>()
             + scores.success.len() * size_of::<Estimate>()
             + scores.neighbourhood.neighbours.len() * size_of::<Neighbour>()
     }
@@ -95,6 +107,7 @@ pub struct DecisionCache {
     settings: DecisionCacheSettings,
     table: Mutex<Bounded<ScoreKey, Kept>>,
     hits: AtomicU64,
+    refreshed: AtomicU64,
     misses: AtomicU64,
     bypassed: AtomicU64,
     outdated: AtomicU64,
@@ -105,8 +118,8 @@ impl DecisionCache {
     #[must_use]
     pub fn new(settings: DecisionCacheSettings) -> Self {
         let zero = || AtomicU64::new(0);
-        let (hits, misses, bypassed, outdated) = (zero(), zero(), zero(), zero());
-        Self { settings, table: Mutex::default(), hits, misses, bypassed, outdated }
+        let (hits, refreshed, misses, bypassed) = (zero(), zero(), zero(), zero());
+        Self { settings, table: Mutex::default(), hits, refreshed, misses, bypassed, outdated: zero() }
     }
 
     /// How it is set up.
@@ -130,9 +143,9 @@ impl DecisionCache {
         Some(ScorePlace { key: Key::new(ask.caller, sum.finalize().into()), edition: ask.edition, reads })
     }
 
-    /// What a scorer said about the ask, where that is still true.
+    /// What a scorer said about the ask, where the generation is the same.
     #[must_use]
-    pub fn find(&self, place: &ScorePlace, scorer: Scorer, now: Instant) -> Option<Arc<Scores>> {
+    pub fn find(&self, place: &ScorePlace, scorer: Scorer, now: Instant) -> Option<Found> {
         if place.reads == Reads::Never {
             return None;
         }
@@ -140,8 +153,11 @@ impl DecisionCache {
         let mut table = self.lock();
         let kept = table.peek(&key)?;
         let is_over = kept.until <= now;
-        if !is_over && kept.edition == place.edition {
-            return table.take(&key).map(|kept| Arc::clone(&kept.scores));
+        if !is_over && kept.edition.generation == place.edition.generation {
+            let kept = table.take(&key)?;
+            let scores = Arc::clone(&kept.scores);
+            let is_true = kept.edition.learned >= place.edition.learned;
+            return Some(if is_true { Found::True(scores) } else { Found::Outrun(scores) });
         }
         let gone = if is_over { table.expire(&key) } else { table.remove(&key) };
         drop(table);
@@ -156,7 +172,7 @@ impl DecisionCache {
     /// scores. Makes room: what is too old goes first, then what was not asked for for longest.
     pub fn keep(&self, place: &ScorePlace, scores: &Arc<Scores>, now: Instant) {
         let kept = Kept { scores: Arc::clone(scores), edition: place.edition, until: now + self.settings.ttl };
-        let bounds = Bounds { entries: self.settings.max_entries.get(), bytes: self.settings.max_bytes };
+        let bounds = self.bounds();
         if kept.bytes() > bounds.bytes {
             return;
         }
@@ -168,10 +184,31 @@ impl DecisionCache {
         drop((replaced, old, pushed));
     }
 
+    /// Keeps refreshed scores in place of those that they were made of, for what is left of their time.
+    pub fn refresh(&self, place: &ScorePlace, scores: &Arc<Scores>) {
+        let key = (place.key.clone(), scores.scorer);
+        let mut table = self.lock();
+        let mut replaced = Arc::clone(scores);
+        table.change_one(&key, |kept| {
+            if kept.edition.generation == place.edition.generation && kept.edition.learned < place.edition.learned {
+                std::mem::swap(&mut kept.scores, &mut replaced);
+                kept.edition = place.edition;
+            }
+        });
+        let pushed = table.make_room(self.bounds());
+        drop(table);
+        drop((replaced, pushed));
+    }
+
+    const fn bounds(&self) -> Bounds {
+        Bounds { entries: self.settings.max_entries.get(), bytes: self.settings.max_bytes }
+    }
+
     /// A request was decided.
     pub fn count(&self, recall: Recall) {
         let count = match recall {
             Recall::Hit => &self.hits,
+            Recall::Refreshed => &self.refreshed,
             Recall::Miss => &self.misses,
             Recall::Bypass => &self.bypassed,
         };
@@ -195,6 +232,7 @@ impl DecisionCache {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         CacheTotals {
             hits: count(&self.hits),
+            refreshed: count(&self.refreshed),
             misses: count(&self.misses),
             bypassed: count(&self.bypassed),
             outdated: count(&self.outdated),

@@ -57,10 +57,13 @@ pub struct Teller(Arc<Tell>);
 type Tell = dyn Fn(Naming, &[u8]) -> Result<Vec<u8>, NotAnAnswer> + Send + Sync;
 
 impl Teller {
-    /// A teller by what makes the writer of an answer.
+    /// A teller by what makes the writer of an answer, which is copied when there is one to tell and not before.
     #[must_use]
-    pub fn new<D: Dialect>(writer: impl FnOnce(Naming) -> D + Clone + Send + Sync + 'static) -> Self {
-        Self(Arc::new(move |naming, completion| writer.clone()(naming).whole(completion)))
+    pub fn new<D: Dialect, W>(writer: Arc<W>) -> Self
+    where
+        W: FnOnce(Naming) -> D + Clone + Send + Sync + 'static,
+    {
+        Self(Arc::new(move |naming, completion| W::clone(&writer)(naming).whole(completion)))
     }
 
     /// Translates a whole answer.

@@ -29,7 +29,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::config::cache::{Cache, CachedDecisions, CachedResponses, CachedTemperatures};
-pub use crate::config::deferred::Deferred;
 pub use crate::config::drills::Drills;
 pub use crate::config::embeddings::EmbeddingModel;
 use crate::config::env::Environment;
@@ -38,6 +37,7 @@ pub use crate::config::resilience::{Deployment, Retry};
 use crate::config::secret::Secret;
 pub use crate::config::upstream::{AwsKeys, Transport, Upstream, UpstreamKind};
 use crate::domain::candidate::Candidate;
+use crate::domain::deferred::DeferredSettings;
 use crate::domain::drift::ReferenceKind;
 use crate::domain::ids::{CallerId, ModelName, PolicyName, TierId, UpstreamId};
 use crate::domain::policy::{Policy, SessionMode};
@@ -97,7 +97,7 @@ pub struct Config {
     /// Answers that are given again, and asks that are not scored again.
     pub cache: Cache,
     /// Requests that wait for an answer.
-    pub deferred: Deferred,
+    pub deferred: DeferredSettings,
     /// The records.
     pub store: Store,
     /// Feedback that the running router learns from at once.

@@ -13,10 +13,12 @@ pub struct CacheTotals {
     pub evicted: u64,
     /// Entries that left because they were too old.
     pub expired: u64,
-    /// Scores that were found and are true no more: the router has learned since, or another bundle serves.
+    /// Scores that were found and are true no more: another bundle serves.
     pub outdated: u64,
     /// Entries that served the same request, or the same ask, again.
     pub hits: u64,
+    /// Scores that served the same ask again after what the router has learned since was worked in.
+    pub refreshed: u64,
     /// Answers given to a similar request.
     pub similar: u64,
     /// Requests that found none.
@@ -32,6 +34,8 @@ pub struct CacheTotals {
 pub enum Recall {
     /// The scores that decided.
     Hit,
+    /// What those were made of: the router has learned since, and that was worked in.
+    Refreshed,
     /// Not those: they were made anew.
     Miss,
     /// Nothing, as the caller wished.
@@ -44,6 +48,7 @@ impl Recall {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
+            Self::Refreshed => "refreshed",
             Self::Miss => "miss",
             Self::Bypass => "bypass",
         }

@@ -1,4 +1,43 @@
-//! Requests that wait for an answer: how one stands, and how all of them do, in numbers.
+//! Requests that wait for an answer: how many may, how one stands, and how all of them do, in numbers.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+/// Bounds of the queue of deferred requests. Plain values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeferredSettings {
+    /// Most entries, however they stand.
+    pub max_entries: NonZeroUsize,
+    /// Most bytes of requests and answers together.
+    pub max_bytes: usize,
+    /// The most of both that one caller may have, as a share: above 0 and at most 1.
+    pub caller_share: f64,
+    /// How long an entry is kept, answered or not. Longer than the first pause, or nothing would ever be asked.
+    pub keep_for: Duration,
+    /// How many are asked at once.
+    pub at_once: NonZeroUsize,
+    /// How often one is asked at most.
+    pub max_tries: NonZeroU32,
+    /// The pause before a request is asked again for the first time. It doubles with each further time, up to the longest.
+    pub pause: Duration,
+    /// The longest pause; not less than the first.
+    pub longest_pause: Duration,
+}
+
+impl DeferredSettings {
+    /// The same among so many callers: where they are too few for the share, all may have the same, and a lone one has nobody to crowd out.
+    #[must_use]
+    pub fn among(self, callers: usize) -> Self {
+        Self { caller_share: self.caller_share.max(1.0 / callers.max(1) as f64), ..self }
+    }
+
+    /// The pause before a request is asked that was asked so often.
+    #[must_use]
+    pub fn pause_after(&self, tries: u32) -> Duration {
+        let doubled = 2_u32.checked_pow(tries).and_then(|factor| self.pause.checked_mul(factor));
+        doubled.map_or(self.longest_pause, |pause| pause.min(self.longest_pause))
+    }
+}
 
 /// How a deferred request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +137,24 @@ pub struct DeferredTotals {
 }
 
 impl DeferredTotals {
+    /// One entry more stands so.
+    pub fn add(&mut self, status: DeferredStatus) {
+        let all = DeferredStatus::ALL.into_iter().zip(&mut self.entries);
+        all.filter(|(one, _)| *one == status).for_each(|(_, count)| *count += 1);
+    }
+
+    /// One entry less stands so.
+    pub fn remove(&mut self, status: DeferredStatus) {
+        let all = DeferredStatus::ALL.into_iter().zip(&mut self.entries);
+        all.filter(|(one, _)| *one == status).for_each(|(_, count)| *count = count.saturating_sub(1));
+    }
+
+    /// Something happened.
+    pub fn count(&mut self, event: DeferredEvent) {
+        let all = DeferredEvent::ALL.into_iter().zip(&mut self.events);
+        all.filter(|(one, _)| *one == event).for_each(|(_, count)| *count += 1);
+    }
+
     /// How many entries stand so.
     #[must_use]
     pub fn standing(&self, status: DeferredStatus) -> usize {
@@ -121,7 +178,16 @@ pub enum NotDeferred {
     Full,
     /// There are too few bytes left for it.
     #[error("the queue of deferred requests has no room for its bytes; try again later, or raise `deferred.max_bytes`")]
+    NoRoom,
+    /// It would not fit if the queue were empty.
+    #[error("the request is larger than the whole queue of deferred requests; raise `deferred.max_bytes`")]
     TooLarge,
+    /// Its caller has as much in it as one caller may.
+    #[error(
+        "this caller has as much in the queue of deferred requests as one may; delete answers that were fetched, try again later, \
+         or raise `deferred.caller_share`"
+    )]
+    CallerFull,
     /// The server stops, and nothing would be asked again.
     #[error("the server is shutting down; try again elsewhere")]
     Stopping,

@@ -85,9 +85,15 @@ impl LabelSpace {
 
 /// What scores are made from: one generation of the model, and all that it had learned from feedback until then.
 ///
-/// No two states of a process have the same number, so that scores of one edition are true for as long as it serves.
+/// No two generations of a process have the same number, so that scores of one edition are true for as long as it serves. What the neighbours have no
+/// part in is true for every edition of its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Edition(pub u64);
+pub struct Edition {
+    /// Which generation.
+    pub generation: u64,
+    /// How often it had learned something.
+    pub learned: u64,
+}
 
 /// Calibrated scores of one prompt.
 #[derive(Clone, Debug)]
@@ -98,6 +104,8 @@ pub struct Scores {
     pub tasks: Vec<f64>,
     /// How hard the prompt is for models in general, 0 easy to 1 hard.
     pub difficulty: Probability,
+    /// Success by position of the label space as the heads see it, before the neighbours have their say.
+    pub prior: Vec<Probability>,
     /// Success by position of the label space.
     pub success: Vec<Estimate>,
     /// Expected length of the answer.

@@ -1,11 +1,15 @@
-//! Reading request bodies, within limits of size and time.
+//! Bodies: those of requests are read within limits of size and time, whole answers hold what they must until they are sent.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::IgnoredAny;
 
@@ -48,6 +52,41 @@ pub fn json_text(body: &[u8]) -> Result<&str, ChatError> {
     let _: IgnoredAny =
         serde_json::from_str(text).map_err(|error| ChatError::NotJson { problem: error.to_string() })?;
     Ok(text)
+}
+
+/// A whole answer that holds something, such as its place among the requests in flight, until it is sent.
+///
+/// It is over when it is asked for more, and not with its last byte: a server lets go of a body that says so while it still has the bytes to send.
+#[derive(Debug)]
+pub(super) struct Whole<G> {
+    bytes: Bytes,
+    is_over: bool,
+    _held: G,
+}
+
+impl<G> Whole<G> {
+    pub(super) const fn holding(bytes: Bytes, held: G) -> Self {
+        Self { bytes, is_over: false, _held: held }
+    }
+}
+
+impl<G: Unpin> HttpBody for Whole<G> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.is_over = bytes.is_empty();
+        Poll::Ready((!self.is_over).then_some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len().try_into().unwrap_or(u64::MAX))
+    }
 }
 
 fn check_headers(headers: &HeaderMap, limits: BodyLimits) -> Result<(), ApiError> {

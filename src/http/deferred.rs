@@ -16,9 +16,11 @@ use tokio::time::Instant;
 use crate::deferred::View;
 use crate::domain::ids::{DecisionId, DeferredId, ModelName};
 use crate::http::admission::Admitted;
+use crate::http::body::Whole;
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
 use crate::pipeline::deferred::Unanswered;
+use crate::upstream::heavy::heavy;
 
 /// An entry as JSON. Times are seconds since 1970, as everywhere in OpenAI's dialect.
 #[derive(Serialize)]
@@ -56,6 +58,7 @@ impl<'a> Shown<'a> {
 }
 
 /// How a deferred request stands, with its answer once there is one. It can be fetched as often as its caller likes until it expires.
+/// Its place among the requests in flight is free when the last byte is sent.
 ///
 /// # Errors
 /// 404 for references that are not known, and for those of other callers alike.
@@ -67,9 +70,11 @@ pub async fn show(
     let id = DeferredId::parse(&reference).ok_or_else(unknown)?;
     let queue = server.app.deferred.as_ref().ok_or_else(unknown)?;
     let view = queue.view(id, &admitted.caller, Instant::now()).ok_or_else(unknown)?;
-    let body = serde_json::to_vec(&Shown::new(id, &view))
-        .map_err(|_| ApiError::new(Kind::Internal, "the entry could not be written as JSON; please report this"))?;
-    let mut response = Response::new(Body::from(body));
+    let bytes = view.answer.as_ref().map_or(0, |answer| answer.body.get().len());
+    let body = heavy(bytes, move || serde_json::to_vec(&Shown::new(id, &view)).ok()).await.flatten();
+    let body = body
+        .ok_or_else(|| ApiError::new(Kind::Internal, "the entry could not be written as JSON; please report this"))?;
+    let mut response = Response::new(Body::new(Whole::holding(body.into(), admitted.guard)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
@@ -115,8 +120,8 @@ impl From<Unanswered> for ApiError {
         let message = why.to_string();
         match why {
             Unanswered::Route(error) => error.into(),
-            Unanswered::NoRoom { .. } => Self::new(Kind::Overloaded, message),
             Unanswered::Untold(_) => Self::new(Kind::UpstreamFailed, message),
+            Unanswered::Panicked => Self::new(Kind::Internal, message),
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, HttpBody};
 use axum::http::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::Frame;
 use http_body_util::BodyExt;
 
 use crate::chat::dialect::{Dialect, Naming, StreamTranslator, Teller};
@@ -18,7 +19,7 @@ use crate::chat::openai::ChatRequest;
 use crate::domain::api::Api;
 use crate::http::admission::Admitted;
 use crate::http::alive::{Alive, Sign};
-use crate::http::body::read_json;
+use crate::http::body::{Whole, read_json};
 use crate::http::chat_completions::{answer_headers, explain_failure, read as with_headers};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
@@ -55,14 +56,17 @@ where
     let headers = request.headers().clone();
     let body = read_json(request, server.body_limits).await?;
     let (chat, writer) = read(&body)?;
-    // An answer that comes when this request is long over is told by a writer of its own.
-    let teller = server.app.deferred.as_ref().map(|_| Teller::new(writer.clone()));
+    let writer = Arc::new(writer);
+    // An answer that comes when this request is long over is told by the same writer.
+    let teller = server.app.deferred.as_ref().map(|_| Teller::new(Arc::clone(&writer)));
     let call = Call { teller, ..Call::now(admitted.to(api), with_headers(chat, &headers)?) };
-    let (id, writer) = (call.admission.id, writer(call.naming()));
+    let (id, naming) = (call.admission.id, call.naming());
     let (routed, answer) = complete(&server.app, call, admitted.guard)
         .await
         .map_err(|failed| explain_failure(id, failed.routed.as_ref(), failed.error.into()))?;
     let headers = answer_headers(id, &routed, &answer);
+    // Copied only where the request waits and needs it once more.
+    let writer = Arc::unwrap_or_clone(writer)(naming);
     let sign = Sign { bytes: D::SIGN_OF_LIFE, after: server.keep_alive };
     let body = if answer.stream {
         Body::new(Alive::new(Translated::new(answer.body, writer), sign))
@@ -75,7 +79,8 @@ where
     Ok(response)
 }
 
-async fn whole(mut relay: Relay, dialect: impl Dialect + Send + 'static) -> Result<Whole, ApiError> {
+/// A whole answer, translated. It holds the relay, and so the place among the requests in flight, until it is sent.
+async fn whole(mut relay: Relay, dialect: impl Dialect + Send + 'static) -> Result<Whole<Relay>, ApiError> {
     let mut body = Bytes::new();
     while let Some(frame) = relay.frame().await {
         let data = frame.map(Frame::into_data);
@@ -89,31 +94,7 @@ async fn whole(mut relay: Relay, dialect: impl Dialect + Send + 'static) -> Resu
     let failed = |problem: &str| ApiError::new(Kind::UpstreamFailed, format!("the upstream answered with {problem}"));
     let bytes = heavy(body.len(), move || dialect.whole(&body)).await;
     let bytes = bytes.ok_or_else(|| failed("the program ending"))?.map_err(|problem| failed(&problem.to_string()))?;
-    Ok(Whole { bytes: Bytes::from(bytes), _relay: relay })
-}
-
-/// A whole answer, translated. Holds the place among the requests in flight until it is sent.
-struct Whole {
-    bytes: Bytes,
-    _relay: Relay,
-}
-
-impl HttpBody for Whole {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = std::mem::take(&mut self.bytes);
-        Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.len().try_into().unwrap_or(u64::MAX))
-    }
+    Ok(Whole::holding(Bytes::from(bytes), relay))
 }
 
 /// A stream, translated as it comes. It reads no faster than its client does, and dropping it drops the relay, which cancels the

@@ -3,7 +3,7 @@
 use crate::domain::calibration::Calibrator;
 use crate::domain::estimate::Estimate;
 use crate::domain::neighbour::{Evidence, Neighbour};
-use crate::domain::probability::softmax;
+use crate::domain::probability::{Probability, softmax};
 use crate::domain::scores::{Neighbourhood, OutputTokens};
 use crate::model::heads::HeadOutput;
 use crate::model::manifest::Calibration;
@@ -21,17 +21,17 @@ pub(crate) fn tasks(output: &HeadOutput, calibration: &Calibration) -> Vec<f64> 
     softmax(&logits)
 }
 
-/// The success of each position: the head's calibrated prediction as a prior, the neighbours as evidence.
-pub(crate) fn success(output: &HeadOutput, calibration: &Calibration, neighbours: &[Neighbour]) -> Vec<Estimate> {
+/// The head's calibrated prediction of the success of each position.
+pub(crate) fn prior(output: &HeadOutput, calibration: &Calibration) -> Vec<Probability> {
+    let predicted = output.success.iter().zip(&calibration.success);
+    predicted.map(|(&logit, calibrator): (&f32, &Calibrator)| calibrator.apply(f64::from(logit))).collect()
+}
+
+/// The success of each position: the head's prediction as a prior, the neighbours as evidence.
+pub(crate) fn success(prior: &[Probability], calibration: &Calibration, neighbours: &[Neighbour]) -> Vec<Estimate> {
     let blend = &calibration.blend;
-    let evidence = Evidence::gather(neighbours, blend, output.success.len());
-    let calibrated = output.success.iter().zip(&calibration.success);
-    calibrated
-        .zip(evidence)
-        .map(|((&logit, calibrator), evidence): ((&f32, &Calibrator), Evidence)| {
-            evidence.update(calibrator.apply(f64::from(logit)), blend.prior_strength)
-        })
-        .collect()
+    let evidence = Evidence::gather(neighbours, blend, prior.len());
+    prior.iter().zip(evidence).map(|(&prior, evidence)| evidence.update(prior, blend.prior_strength)).collect()
 }
 
 /// The predicted length of the answer: between one token and a hundred thousand, the 90th percentile never below the median.
@@ -75,7 +75,8 @@ mod tests {
     fn neighbours_move_only_the_positions_they_have_labels_for() {
         let neighbour = Neighbour { item: "a".into(), similarity: 1.0, labels: vec![(0, 1.0)].into() };
 
-        let estimates = success(&output(&[0.0, 0.0], [0.0; 2]), &calibration(), &vec![neighbour; 10]);
+        let prior = prior(&output(&[0.0, 0.0], [0.0; 2]), &calibration());
+        let estimates = success(&prior, &calibration(), &vec![neighbour; 10]);
 
         assert!((estimates[0].mean.get() - 0.75).abs() < 1e-9, "{estimates:?}");
         assert!((estimates[1].mean.get() - 0.5).abs() < 1e-9, "{estimates:?}");

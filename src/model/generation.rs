@@ -16,7 +16,7 @@ use crate::domain::language::Language;
 use crate::domain::neighbour::Neighbour;
 use crate::domain::operating::OperatingPoints;
 use crate::domain::prompt::Prompt;
-use crate::domain::scores::{Edition, LabelSpace, ScoreFailure, ScoreTimings, Scorer, Scores};
+use crate::domain::scores::{Edition, LabelSpace, Neighbourhood, ScoreFailure, ScoreTimings, Scorer, Scores};
 use crate::model::blend;
 use crate::model::engine::{CarefulRequest, Engine};
 use crate::model::error::{InferenceError, panic_text};
@@ -177,6 +177,27 @@ impl Generation {
         embedded.map_err(|error| failed(&error)).ok().flatten().filter(|_| !prompt.truncated)
     }
 
+    /// Scores that this generation made, as they would be now: the neighbours are looked for again, and what they have no part in is taken over. Takes as long
+    /// as a search does, with nothing of the prompt but its embedding.
+    ///
+    /// # Errors
+    /// The search failed, or the scores are of a careful scorer that is not there.
+    pub fn refresh(&self, scores: &Scores) -> Result<Scores, ScoreFailure> {
+        let calibration = match scores.scorer {
+            Scorer::Fast => &self.calibration,
+            Scorer::Careful => &self.careful.as_ref().map_err(|_| ScoreFailure::Inference)?.calibration,
+        };
+        let start = Instant::now();
+        let found = catch_unwind(AssertUnwindSafe(|| {
+            let mut slot = self.slots.take().ok_or(InferenceError::WorkerGone)?;
+            Ok(self.index.nearest(&scores.embedding, self.calibration.blend.k, &mut slot.scratch))
+        }));
+        let found = found.unwrap_or_else(|payload| Err(InferenceError::Panicked(panic_text(&*payload))));
+        let mut fresh = self.weigh(scores.clone(), calibration, found.map_err(|error| failed(&error))?);
+        fresh.timings = ScoreTimings { neighbours: start.elapsed(), ..ScoreTimings::default() };
+        Ok(fresh)
+    }
+
     /// Scores a prompt of which only the fast embedding and the structural signals were kept, as the records of a server have it.
     ///
     /// # Errors
@@ -271,33 +292,40 @@ impl Generation {
     fn calibrate(&self, found: Found, (scorer, calibration): (Scorer, &Calibration), seen: Seen) -> Scores {
         let start = Instant::now();
         let Found { reading, neighbours } = found;
-        let Reading { embedding, output, tokens, unknown, truncated, mut timings } = reading;
-        let success = blend::success(&output, calibration, &neighbours);
-        let heads = output.success.iter().zip(&calibration.success).take(self.labels.tiers().len());
-        let heads = heads.map(|(&logit, map)| map.apply(f64::from(logit)).get());
-        let moved = success.iter().zip(heads).map(|(after, before)| (after.mean.get() - before).abs());
-        let mut familiarity = Familiarity {
+        let Reading { embedding, output, tokens, unknown, truncated, timings } = reading;
+        let familiarity = Familiarity {
             language: seen.language,
             unknown_share: unknown as f64 / tokens.max(1) as f64,
-            disagreement: moved.fold(0.0, f64::max),
-            unfamiliar: None,
+            ..Familiarity::default()
         };
-        let neighbourhood = blend::neighbourhood(neighbours);
-        familiarity.unfamiliar = self.known.judge(familiarity, neighbourhood.density, tokens);
-        timings.neighbours += start.elapsed();
-        Scores {
+        let read = Scores {
             scorer,
             tasks: blend::tasks(&output, calibration),
             difficulty: calibration.difficulty.apply(f64::from(output.difficulty)),
-            success,
+            prior: blend::prior(&output, calibration),
+            success: Vec::new(),
             output_tokens: blend::output_tokens(&output),
-            neighbourhood,
+            neighbourhood: Neighbourhood::default(),
             familiarity,
             tokens,
             truncated: truncated || seen.truncated,
             timings,
             embedding,
-        }
+        };
+        let mut scores = self.weigh(read, calibration, neighbours);
+        scores.timings.neighbours += start.elapsed();
+        scores
+    }
+
+    /// Lets neighbours have their say in what was read off a prompt.
+    fn weigh(&self, read: Scores, calibration: &Calibration, neighbours: Vec<Neighbour>) -> Scores {
+        let success = blend::success(&read.prior, calibration, &neighbours);
+        let heads = read.prior.iter().take(self.labels.tiers().len());
+        let moved = success.iter().zip(heads).map(|(after, before)| (after.mean.get() - before.get()).abs());
+        let mut familiarity = Familiarity { disagreement: moved.fold(0.0, f64::max), ..read.familiarity };
+        let neighbourhood = blend::neighbourhood(neighbours);
+        familiarity.unfamiliar = self.known.judge(familiarity, neighbourhood.density, read.tokens);
+        Scores { success, neighbourhood, familiarity, ..read }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::domain::scores::Edition;
 use crate::model::bundle::Bundle;
 use crate::model::error::PrepareError;
 use crate::model::index::coarse::Coarse;
+use crate::model::index::fresh::Added;
 use crate::model::manifest::{IndexItem, IndexRef};
 
 pub use build::{BuildThreads, GraphSettings, build_graph};
@@ -40,15 +41,12 @@ pub struct NeighbourIndex {
     ef_search: usize,
     fresh: fresh::Fresh,
     onboarded: Option<onboarded::Onboarded>,
-    edition: AtomicU64,
+    generation: u64,
+    learned: AtomicU64,
 }
 
-/// How many editions there were in this process, so that no two have one number.
-static EDITIONS: AtomicU64 = AtomicU64::new(0);
-
-fn next_edition() -> u64 {
-    EDITIONS.fetch_add(1, Ordering::Relaxed)
-}
+/// How many indexes there were in this process, so that no two have one number.
+static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Debug)]
 struct Item {
@@ -89,7 +87,8 @@ impl NeighbourIndex {
         let items = items.into_iter().map(Item::from).collect();
         let fresh = fresh::Fresh::new(vectors.dimension());
         let graph = graph.map(|graph| (graph, Coarse::of(&vectors)));
-        Self { vectors, items, graph, ef_search, fresh, onboarded: None, edition: AtomicU64::new(next_edition()) }
+        let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+        Self { vectors, items, graph, ef_search, fresh, onboarded: None, generation, learned: AtomicU64::new(0) }
     }
 
     /// Loads the index of a verified bundle, for a label space of that many positions.
@@ -156,18 +155,21 @@ impl NeighbourIndex {
     /// Adds a labelled prompt that the next search already finds. At [`MAX_FRESH`] the oldest gives way.
     /// Gives false, and adds nothing, if its embedding is shorter than the index's dimension.
     pub fn add(&self, item: FreshItem) -> bool {
-        let is_added = self.fresh.add(item);
-        if is_added {
-            // After the item is in: whoever reads this edition finds it.
-            self.edition.store(next_edition(), Ordering::Release);
+        match self.fresh.add(item) {
+            Added::No => false,
+            Added::Again => true,
+            Added::Anew => {
+                // After the item is in: whoever reads this edition finds it.
+                self.learned.fetch_add(1, Ordering::Release);
+                true
+            }
         }
-        is_added
     }
 
-    /// What a search finds now: another number after every [`NeighbourIndex::add`], and than any other index ever has.
+    /// What a search finds now: another edition after every [`NeighbourIndex::add`] that changed something, and of another generation than any other index.
     #[must_use]
     pub fn edition(&self) -> Edition {
-        Edition(self.edition.load(Ordering::Acquire))
+        Edition { generation: self.generation, learned: self.learned.load(Ordering::Acquire) }
     }
 
     /// The `k` nearest items, fresh ones included, most similar first. `k` is cut to [`MAX_NEIGHBOURS`]. Behind them come the items of

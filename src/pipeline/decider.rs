@@ -1,13 +1,14 @@
 //! Rooms 3 and 4 for one prompt: its scores, kept or made now, and the choice that is made by them.
 //!
 //! The choice is made anew every time. It is cheap, and it depends on what a cache could not know: the policy and the limits of this request, the
-//! session, prices that apply, the draw for exploration. So a kept score never changes what is chosen, it only saves the time.
+//! session, prices that apply, the draw for exploration. So a kept score saves the time and changes what is chosen in one case alone: a second look that
+//! is kept is used where others wait for one and a new one would be left out.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::cache::decisions::{Ask, ScorePlace};
+use crate::cache::decisions::{Ask, Found, ScorePlace};
 use crate::domain::cache::Recall;
 use crate::domain::decide::{Decision, Held, NoCandidate, Question, decide};
 use crate::domain::look::{Size, Stake};
@@ -94,11 +95,19 @@ impl Decider<'_> {
         })
     }
 
-    /// Scores that were made for an earlier request.
+    /// Scores that were made for an earlier request, with what was learned since worked in.
     fn kept(&self, scorer: Scorer) -> Option<Scored> {
         let (cache, place) = (self.app.decisions.as_ref()?, self.place.as_ref()?);
-        let scores = cache.find(place, scorer, self.call.admission.started.into_std())?;
-        Some(Scored { scores: Ok(scores), recall: Some(Recall::Hit) })
+        let (scores, recall) = match cache.find(place, scorer, self.call.admission.started.into_std())? {
+            Found::True(scores) => (scores, Recall::Hit),
+            Found::Outrun(scores) => {
+                let fresh = Arc::new(self.generation?.refresh(&scores).ok()?);
+                self.app.metrics.refreshed(&fresh.timings);
+                cache.refresh(place, &fresh);
+                (fresh, Recall::Refreshed)
+            }
+        };
+        Some(Scored { scores: Ok(scores), recall: Some(recall) })
     }
 
     /// Scores that were made for this request: measured, and kept for later ones. A failure is not kept, whether it is the prompt's or the moment's.
@@ -142,8 +151,8 @@ impl Decider<'_> {
         })
     }
 
-    /// Whether certainty is worth what a look costs. A look that is kept costs nothing and is still only used here, so that what is chosen does
-    /// not depend on who asked before.
+    /// Whether certainty is worth what a look costs. A look that is kept costs nothing and is still only used here, so that what is chosen depends as
+    /// little as may be on whether the ask came before.
     fn wants_second_look(&self, decision: &Decision, scores: &Result<Arc<Scores>, ScoreFailure>) -> bool {
         let possible = self
             .generation

@@ -3,12 +3,14 @@
 //! A try walks the whole line anew: it is decided by the bundle that serves then, along the same policy and chain, with the same breakers and
 //! budgets, and is recorded and billed like any other call. Only what stands in for an answer is left out, since an answer is wanted.
 
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http_body_util::BodyExt as _;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -27,8 +29,8 @@ use crate::upstream::heavy::heavy;
 use crate::upstream::ledger::{Bill, Keeper};
 use crate::upstream::relay::Relay;
 
-/// How often is looked whether a target may be asked again, at most.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The pause after the queue itself failed.
+const RECOVERY: Duration = Duration::from_secs(1);
 
 /// The queue of requests that no model answered.
 pub type Deferred = Queue<Waiting>;
@@ -57,17 +59,12 @@ pub enum Unanswered {
     /// The call failed.
     #[error(transparent)]
     Route(#[from] RouteError),
-    /// There is one, and no room to keep it.
-    #[error(
-        "a model answered with {bytes} bytes, for which there was no room; fetch or delete answers sooner, or raise `deferred.max_bytes`"
-    )]
-    NoRoom {
-        /// How long the answer is.
-        bytes: usize,
-    },
     /// There is one that cannot be told.
     #[error("a model answered with {0}")]
     Untold(NotAnAnswer),
+    /// The program itself failed.
+    #[error("the gateway failed when it asked again; please report this, with the log of the server")]
+    Panicked,
 }
 
 impl Unanswered {
@@ -77,7 +74,7 @@ impl Unanswered {
             Self::Route(RouteError::Dispatch(DispatchError::Exhausted { .. } | DispatchError::Deadline { .. })) => true,
             Self::Route(RouteError::Dispatch(DispatchError::Rejected { .. } | DispatchError::NoTarget)) => false,
             Self::Route(RouteError::Unknown(_) | RouteError::NoCandidate(_) | RouteError::NotCached(_)) => false,
-            Self::NoRoom { .. } | Self::Untold(_) => false,
+            Self::Untold(_) | Self::Panicked => false,
         }
     }
 }
@@ -158,10 +155,21 @@ impl Drop for Handing {
 }
 
 /// Asks the requests in the queue again, as many at once as it says, until `stop`. What has no answer then is dropped, counted and logged: a
-/// server that stops answers nobody who would fetch it.
+/// server that stops answers nobody who would fetch it. A panic ends neither the queue nor, of the requests in it, more than the one it came with.
 pub async fn keep_on(app: &App, edge: Edge, stop: CancellationToken) {
     let Some(queue) = &app.deferred else { return };
-    stop.run_until_cancelled(rounds(app, queue, edge)).await;
+    loop {
+        let rounds = AssertUnwindSafe(rounds(app, queue, edge)).catch_unwind();
+        match stop.run_until_cancelled(rounds).await {
+            None => break,
+            Some(Ok(never)) => match never {},
+            Some(Err(_panic)) => {
+                tracing::error!("asking requests that wait panicked; they are put back, please report this");
+                queue.put_back(Instant::now());
+                stop.run_until_cancelled(sleep(RECOVERY)).await;
+            }
+        }
+    }
     let dropped = queue.close();
     if dropped > 0 {
         tracing::warn!(
@@ -171,8 +179,8 @@ pub async fn keep_on(app: &App, edge: Edge, stop: CancellationToken) {
     }
 }
 
-async fn rounds(app: &App, queue: &Deferred, edge: Edge) {
-    let (at_once, look_every) = (queue.settings().at_once.get(), queue.settings().pause.min(LOOK_EVERY));
+async fn rounds(app: &App, queue: &Deferred, edge: Edge) -> Infallible {
+    let (at_once, look_every) = (queue.settings().at_once.get(), queue.look_every());
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < at_once {
@@ -188,21 +196,21 @@ async fn rounds(app: &App, queue: &Deferred, edge: Edge) {
     }
 }
 
-/// One try. A request that is taken back, or whose time is over, loses its call.
+/// One try. A request that is taken back, or whose time is over, loses its call. A panic in it is its own affair.
 async fn one(app: &App, (queue, edge): (&Deferred, Edge), taken: Taken<Waiting>) {
     let Taken { id, request, expires, cancel } = taken;
-    let asking = timeout_at(expires, ask(app, &request.call, edge));
+    let asking = timeout_at(expires, AssertUnwindSafe(ask(app, &request.call, edge)).catch_unwind());
     let Some(Ok(result)) = cancel.run_until_cancelled(asking).await else { return };
-    let failed = |why: Unanswered| Ending::Failed((edge.explain)(why));
-    let (bytes, ending) = match result {
-        Ok(answer) => (answer.body.get().len(), Ending::Answered(answer)),
-        Err(why) if why.may_pass() => (0, Ending::Again((edge.explain)(why))),
-        Err(why) => (0, failed(why)),
+    let result = result.unwrap_or_else(|_panic| {
+        tracing::error!(deferred = %id, "asking a request that waits panicked; please report this");
+        Err(Unanswered::Panicked)
+    });
+    let ending = match result {
+        Ok(answer) => Ending::Answered(answer),
+        Err(why) if why.may_pass() => Ending::Again((edge.explain)(why)),
+        Err(why) => Ending::Failed((edge.explain)(why)),
     };
-    if queue.settle(id, ending, Instant::now()).is_err() {
-        // Only an answer needs room, so this is taken.
-        let _taken = queue.settle(id, failed(Unanswered::NoRoom { bytes }), Instant::now());
-    }
+    queue.settle(id, ending, Instant::now());
 }
 
 async fn ask(app: &App, first: &Call, edge: Edge) -> Result<deferred::Answer, Unanswered> {

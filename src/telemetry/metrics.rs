@@ -245,6 +245,12 @@ impl Metrics {
         self.steps.neighbours.observe(neighbours.as_secs_f64());
     }
 
+    /// What the router has learned since was worked into kept scores, which is a search for neighbours.
+    pub fn refreshed(&self, timings: &ScoreTimings) {
+        self.steps.neighbours.observe(timings.neighbours.as_secs_f64());
+        self.router_cpu(timings.neighbours);
+    }
+
     /// A prompt could not be scored.
     pub fn score_failed(&self, failure: ScoreFailure) {
         let failure = match failure {

@@ -141,13 +141,27 @@ async fn what_the_router_learns_is_felt_by_the_next_repetition() {
     let report = app.post("/v1/feedback", &json!({ "decision_id": before["id"], "score": 0.0 })).await.json();
     let after = decide(&app, &body).await;
 
-    assert_eq!((&report["learned"], &after["decision_cache"]), (&json!(true), &json!("miss")));
+    assert_eq!((&report["learned"], &after["decision_cache"]), (&json!(true), &json!("refreshed")));
     assert_eq!(after["neighbours"]["top"][0]["item"], before["id"], "{after}");
+    assert_eq!((&after["timings_us"]["encode"], &after["timings_us"]["heads"]), (&json!(0), &json!(0)), "{after}");
     let again = decide(&app, &body).await;
     assert_eq!(again["decision_cache"], "hit");
-    assert_eq!(content(again), content(after));
     let metrics = app.get("/metrics").await.text;
-    assert!(metrics.contains("trimtab_decision_cache_evictions_total{why=\"outdated\"} 1\n"), "{metrics}");
+    for line in [
+        "trimtab_decision_cache_lookups_total{result=\"refreshed\"} 1",
+        "trimtab_decision_cache_evictions_total{why=\"outdated\"} 0",
+        "trimtab_score_seconds_count{step=\"neighbours\"} 2",
+        "trimtab_score_seconds_count{step=\"encode\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "no {line} in {metrics}");
+    }
+    let shown = app.send(app.client.get(format!("{}/admin/cache", app.admin_url))).await.json();
+    assert_eq!((&shown["decisions"]["refreshed"], &shown["decisions"]["bypassed"]), (&json!(1), &json!(0)), "{shown}");
+    let anew = app.client.post(format!("{}/v1/route", app.url)).header("cache-control", "no-cache");
+    let anew = app.send(anew.header("content-type", "application/json").body(body.to_string())).await.json();
+    assert_eq!(anew["decision_cache"], "miss");
+    let anew = content(anew);
+    assert_eq!((content(after), content(again)), (anew.clone(), anew), "as it would be without the cache");
 }
 
 #[tokio::test]

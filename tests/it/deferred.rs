@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::app::{PATIENCE, chat};
@@ -13,7 +15,7 @@ use crate::support::{Reply, Setup, TestApp};
 const ANSWER: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}}"#;
 
 /// One attempt at each target, breakers that stay shut, and a queue that is quick.
-const QUEUED: &str = "\n[retry]\nper_target = 1\n[breaker]\nin_a_row = 1000\nleast_calls = 1000\n[policies.calm]\nquality = 0\ndegraded = \"queued\"\n[deferred]\npause = \"100ms\"\nlongest_pause = \"100ms\"\n";
+const QUEUED: &str = "\n[retry]\nper_target = 1\n[breaker]\nin_a_row = 1000\nleast_calls = 1000\n[policies.calm]\nquality = 0\ndegraded = \"queued\"\n[deferred]\npause = \"100ms\"\nlongest_pause = \"100ms\"\nmax_tries = 1000\n";
 
 const DOWN: u8 = 0;
 const UP: u8 = 1;
@@ -255,6 +257,50 @@ async fn taking_a_request_back_ends_the_call_that_is_made_for_it() {
     assert_eq!((taken.status, taken.json()["deleted"].as_bool()), (200, Some(true)), "{}", taken.text);
     tokio::time::timeout(PATIENCE, upstream.fake.client_gone()).await.expect("the call ends");
     assert_eq!(app.get(&format!("/v1/deferred/{reference}")).await.status, 404);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_fetched_keeps_its_place_until_its_last_byte_is_sent() {
+    // More than lies between two programs of one machine.
+    let long = ANSWER.replace("hello", &"x".repeat(12 << 20));
+    let upstream = FakeUpstream::script([status(503), status(503), whole(&long)]).await;
+    let app = TestApp::start(Setup::tiers(&[upstream.base_url()]).with(QUEUED)).await;
+    let reference = reference(&app.post("/v1/chat/completions", &chat("auto:calm", "hello")).await);
+    let began = Instant::now();
+    while !app.get("/metrics").await.text.contains(r#"trimtab_deferred_total{event="done"} 1"#) {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    let mut client = TcpStream::connect(app.url.trim_start_matches("http://")).await.unwrap();
+    let request = format!("GET /v1/deferred/{reference} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+
+    let mut first = [0; 12];
+    client.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    // The other listener, whose requests have no place among these.
+    let metrics = async || app.send(app.client.get(format!("{}/metrics", app.admin_url))).await.text;
+    let held = metrics().await;
+    assert!(held.contains("trimtab_requests_in_flight 1\n"), "{held}");
+
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() > long.len());
+    let began = Instant::now();
+    while !metrics().await.contains("trimtab_requests_in_flight 0\n") {
+        assert!(began.elapsed() < PATIENCE, "its place is free when it is sent");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_asked_as_often_as_may_be_has_failed() {
+    let upstream = Shaky::new().await;
+    let app = upstream.app(&QUEUED.replace("max_tries = 1000", "max_tries = 2")).await;
+    let reference = reference(&app.post("/v1/chat/completions", &chat("auto:calm", "hello")).await);
+
+    let entry = standing(&app, &reference, "failed").await;
+
+    assert_eq!((&entry["attempts"], &entry["error"]["code"]), (&json!(2), &json!("upstream_failed")));
+    assert_eq!(upstream.fake.requests().len(), 6, "two targets, three times");
 }
 
 #[tokio::test]

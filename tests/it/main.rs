@@ -42,3 +42,4 @@ mod sample_data;
 mod sessions;
 mod support;
 mod tls;
+mod tries;

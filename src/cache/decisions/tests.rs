@@ -5,7 +5,7 @@ use crate::domain::probability::Probability;
 use crate::domain::scores::{Neighbourhood, OutputTokens, ScoreTimings};
 
 const TTL: Duration = Duration::from_secs(300);
-const EDITION: Edition = Edition(7);
+const EDITION: Edition = Edition { generation: 7, learned: 3 };
 
 fn settings() -> DecisionCacheSettings {
     DecisionCacheSettings { ttl: TTL, max_entries: NonZeroUsize::new(100).unwrap(), max_bytes: 1 << 20 }
@@ -20,6 +20,7 @@ fn scores(scorer: Scorer, difficulty: f64) -> Arc<Scores> {
         scorer,
         tasks: Vec::new(),
         difficulty: Probability::clamped(difficulty),
+        prior: Vec::new(),
         success: Vec::new(),
         output_tokens: OutputTokens { p50: 100.0, p90: 200.0 },
         neighbourhood: Neighbourhood::default(),
@@ -42,7 +43,17 @@ fn place(cache: &DecisionCache, caller: &str, ask: &str) -> ScorePlace {
 }
 
 fn difficulty(cache: &DecisionCache, place: &ScorePlace, now: Instant) -> Option<f64> {
-    cache.find(place, Scorer::Fast, now).map(|scores| scores.difficulty.get())
+    match cache.find(place, Scorer::Fast, now)? {
+        Found::True(scores) => Some(scores.difficulty.get()),
+        Found::Outrun(_) => None,
+    }
+}
+
+fn outrun(cache: &DecisionCache, place: &ScorePlace, now: Instant) -> Option<f64> {
+    match cache.find(place, Scorer::Fast, now)? {
+        Found::True(_) => None,
+        Found::Outrun(scores) => Some(scores.difficulty.get()),
+    }
 }
 
 #[test]
@@ -74,15 +85,39 @@ fn what_is_around_the_ask_does_not_count_and_that_it_was_cut_does() {
 }
 
 #[test]
-fn another_edition_is_a_miss_and_ends_the_entry() {
+fn another_generation_is_a_miss_and_ends_the_entry() {
     let (cache, now) = (cache(), Instant::now());
     let before = place(&cache, "a", "Sort a list.");
     cache.keep(&before, &scores(Scorer::Fast, 0.25), now);
+    let other = ScorePlace { edition: Edition { generation: 8, ..EDITION }, ..before.clone() };
 
-    assert_eq!(difficulty(&cache, &ScorePlace { edition: Edition(8), ..before.clone() }, now), None);
-    assert_eq!(difficulty(&cache, &before, now), None);
+    assert!(cache.find(&other, Scorer::Fast, now).is_none());
+    assert!(cache.find(&before, Scorer::Fast, now).is_none());
     let totals = cache.totals(now);
     assert_eq!((totals.entries, totals.outdated, totals.expired, totals.evicted), (0, 1, 0, 0));
+}
+
+#[test]
+fn what_was_learned_since_leaves_scores_to_be_refreshed_within_their_time() {
+    let (cache, now) = (cache(), Instant::now());
+    let before = place(&cache, "a", "Sort a list.");
+    cache.keep(&before, &scores(Scorer::Fast, 0.25), now);
+    let later = ScorePlace { edition: Edition { learned: 4, ..EDITION }, ..before.clone() };
+    assert_eq!(outrun(&cache, &later, now), Some(0.25));
+
+    let mut fresh = Scores::clone(&scores(Scorer::Fast, 0.5));
+    fresh.tasks = vec![0.0; 10];
+    let bytes = cache.totals(now).bytes;
+    cache.refresh(&later, &Arc::new(fresh));
+
+    assert_eq!(difficulty(&cache, &later, now), Some(0.5));
+    assert_eq!(difficulty(&cache, &before, now), Some(0.5), "who read the edition before is content with more");
+    assert_eq!(cache.totals(now).bytes, bytes + 80);
+    cache.refresh(&before, &scores(Scorer::Fast, 0.75));
+    assert_eq!(difficulty(&cache, &later, now), Some(0.5), "what is older takes the place of nothing");
+    assert!(cache.find(&later, Scorer::Fast, now + TTL).is_none(), "it is as old as it was");
+    cache.refresh(&later, &scores(Scorer::Fast, 0.5));
+    assert_eq!(cache.totals(now).entries, 0, "what left meanwhile stays away");
 }
 
 #[test]
@@ -94,7 +129,9 @@ fn the_two_scorers_are_kept_apart() {
 
     cache.keep(&place, &scores(Scorer::Careful, 0.75), now);
 
-    let found = |scorer| cache.find(&place, scorer, now).map(|scores| scores.difficulty.get());
+    let found = |scorer| match cache.find(&place, scorer, now)? {
+        Found::True(scores) | Found::Outrun(scores) => Some(scores.difficulty.get()),
+    };
     assert_eq!((found(Scorer::Fast), found(Scorer::Careful)), (Some(0.25), Some(0.75)));
 }
 
@@ -177,10 +214,10 @@ fn clears_one_caller_or_all() {
 fn counts_what_requests_found() {
     let cache = cache();
 
-    for recall in [Recall::Hit, Recall::Hit, Recall::Miss, Recall::Bypass] {
+    for recall in [Recall::Hit, Recall::Hit, Recall::Refreshed, Recall::Miss, Recall::Bypass] {
         cache.count(recall);
     }
 
     let totals = cache.totals(Instant::now());
-    assert_eq!((totals.hits, totals.misses, totals.bypassed), (2, 1, 1));
+    assert_eq!((totals.hits, totals.refreshed, totals.misses, totals.bypassed), (2, 1, 1, 1));
 }

@@ -132,6 +132,9 @@ fn wrong_words_and_ranges_are_named() {
         ("[deferred]\nmax_entries = 0", "deferred.max_entries"),
         ("[deferred]\nat_once = 65", "deferred.at_once"),
         ("[deferred]\npause = '5m'", "deferred.longest_pause"),
+        ("[deferred]\nkeep_for = '5s'", "deferred.keep_for"),
+        ("[deferred]\nmax_tries = 0", "deferred.max_tries"),
+        ("[deferred]\ncaller_share = 1.5", "deferred.caller_share"),
         (
             "[policies.chat]\nquality = 1\ndegraded = { cashed = true, text = 'Later.' }",
             "policies.chat.degraded.cashed",

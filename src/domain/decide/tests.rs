@@ -60,6 +60,7 @@ fn scores(success: [f64; 3]) -> Scores {
         scorer: Scorer::Fast,
         tasks: vec![],
         difficulty: Probability::HALF,
+        prior: vec![],
         success: success.map(|mean| Estimate::from_beta(mean * 50.0, (1.0 - mean) * 50.0)).to_vec(),
         output_tokens: OutputTokens { p50: 100.0, p90: 500.0 },
         neighbourhood: Neighbourhood::default(),

@@ -110,12 +110,40 @@ fn an_edition_ends_with_the_feedback_that_is_taken_and_is_no_other_generations()
 
     assert!(!generation.add_feedback(item(Embedding::normalise(vec![1.0; 32]).unwrap())));
     assert_eq!(generation.edition(), first, "scoring, and feedback that is not taken, change nothing");
-    assert_ne!(same.edition(), first);
+    assert_ne!(same.edition().generation, first.generation);
     assert!(generation.add_feedback(item(embedding.clone())));
     let second = generation.edition();
-    assert_ne!(second, first);
-    assert!(generation.add_feedback(item(embedding)), "it takes the place of its namesake");
-    assert!(![first, second].contains(&generation.edition()));
+    assert_eq!((second.generation, second.learned), (first.generation, first.learned + 1));
+    assert!(generation.add_feedback(item(embedding.clone())), "it is there already");
+    assert_eq!(generation.edition(), second);
+    assert!(generation.add_feedback(FreshItem { labels: vec![(0, 1.0)].into(), ..item(embedding) }));
+    assert_eq!(generation.edition().learned, second.learned + 1, "it takes the place of its namesake");
+}
+
+/// The decision cache keeps what a report does not change.
+#[tokio::test]
+async fn refreshed_scores_are_what_scoring_anew_gives() {
+    let generation = TinyModels::new().generation();
+    let prompt = Prompt::from_ask(PROMPT);
+    let kept = [generation.score(&prompt).unwrap(), generation.score_carefully(&prompt, soon()).await.unwrap()];
+    let item = FreshItem {
+        id: "fresh".into(),
+        embedding: kept[0].embedding.clone(),
+        labels: vec![(0, 0.0), (1, 1.0)].into(),
+        caller: "c".into(),
+    };
+    assert!(generation.add_feedback(item));
+
+    let refreshed = kept.each_ref().map(|scores| generation.refresh(scores).unwrap());
+
+    let anew = [generation.score(&prompt).unwrap(), generation.score_carefully(&prompt, soon()).await.unwrap()];
+    for (refreshed, anew) in refreshed.into_iter().zip(anew) {
+        let ScoreTimings { tokenize, encode, heads, .. } = refreshed.timings;
+        assert_eq!(tokenize + encode + heads, Duration::ZERO, "nothing but the search is done again");
+        assert!(refreshed.neighbourhood.neighbours.iter().any(|found| found.item.as_str() == "fresh"));
+        let [one, other] = [refreshed, anew].map(|scores| Scores { timings: ScoreTimings::default(), ..scores });
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    }
 }
 
 /// The decision cache finds scores by the ask and by whether it was cut.

@@ -51,6 +51,17 @@ struct Ring {
     dropped: u64,
 }
 
+/// What became of an item that was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// It does not fit.
+    No,
+    /// It was there already, exactly as it is.
+    Again,
+    /// It is there now.
+    Anew,
+}
+
 impl Fresh {
     pub(super) fn new(dimension: usize) -> Self {
         let ring = Ring { vectors: Vectors::new(dimension), items: Vec::new(), ages: VecDeque::new(), dropped: 0 };
@@ -62,10 +73,10 @@ impl Fresh {
         Self { share, ..self }
     }
 
-    /// Adds an item, in place of one of the same name if there is one. False if its embedding does not fit.
-    pub(super) fn add(&self, item: FreshItem) -> bool {
+    /// Adds an item, in place of one of the same name if there is one.
+    pub(super) fn add(&self, item: FreshItem) -> Added {
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(row) = leading(&item.embedding, ring.vectors.dimension()) else { return false };
+        let Some(row) = leading(&item.embedding, ring.vectors.dimension()) else { return Added::No };
         let known = ring.items.iter().position(|old| old.id == item.id);
         let at = match known {
             Some(at) => {
@@ -88,12 +99,13 @@ impl Fresh {
                 ring.ages.pop_front().unwrap_or(0)
             }
         };
+        let is_known = known.is_some() && ring.items.get(at) == Some(&item);
         ring.vectors.replace(at, row.as_slice());
         if let Some(slot) = ring.items.get_mut(at) {
             *slot = item;
         }
         ring.ages.push_back(at);
-        true
+        if is_known { Added::Again } else { Added::Anew }
     }
 
     /// The rows nearest to a query, best first, with their items.

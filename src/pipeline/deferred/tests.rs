@@ -1,12 +1,11 @@
 //! Who waits, for how long, and for whom.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::*;
 use crate::chat::openai::ChatRequest;
-use crate::deferred::QueueSettings;
 use crate::domain::api::Api;
-use crate::domain::deferred::{DeferredEvent, DeferredStatus};
+use crate::domain::deferred::{DeferredEvent, DeferredSettings, DeferredStatus};
 use crate::domain::ids::{CallerId, ModelName, TierId, UpstreamId};
 use crate::domain::probability::Probability;
 use crate::domain::resilience::BreakerSettings;
@@ -16,11 +15,13 @@ use crate::upstream::client::{Upstream, UpstreamSettings};
 use crate::upstream::health::Health;
 
 fn queue() -> Arc<Deferred> {
-    Arc::new(Queue::new(QueueSettings {
+    Arc::new(Queue::new(DeferredSettings {
         max_entries: NonZeroUsize::MIN,
         max_bytes: 1 << 20,
+        caller_share: 1.0,
         keep_for: Duration::from_secs(60),
         at_once: NonZeroUsize::MIN,
+        max_tries: NonZeroU32::MIN,
         pause: Duration::from_secs(1),
         longest_pause: Duration::from_secs(1),
     }))
@@ -118,5 +119,5 @@ fn only_what_may_pass_is_asked_again() {
 
     assert!(may_pass(exhausted()) && may_pass(DispatchError::Deadline { attempts: Vec::new(), not_deferred: None }));
     assert!(!may_pass(refused) && !may_pass(DispatchError::NoTarget));
-    assert!(!Unanswered::NoRoom { bytes: 7 }.may_pass() && !Unanswered::Untold(NotAnAnswer::NotJson).may_pass());
+    assert!(!Unanswered::Panicked.may_pass() && !Unanswered::Untold(NotAnAnswer::NotJson).may_pass());
 }

@@ -57,8 +57,9 @@ impl Metrics {
         let shown = &self.decision_cache;
         shown.entries.set(whole(totals.entries));
         shown.bytes.set(whole(totals.bytes));
-        let CacheTotals { hits, misses, bypassed, .. } = *totals;
-        for (recall, count) in [(Recall::Hit, hits), (Recall::Miss, misses), (Recall::Bypass, bypassed)] {
+        let CacheTotals { hits, refreshed, misses, bypassed, .. } = *totals;
+        let found = [(Recall::Hit, hits), (Recall::Refreshed, refreshed)];
+        for (recall, count) in found.into_iter().chain([(Recall::Miss, misses), (Recall::Bypass, bypassed)]) {
             set(&shown.lookups.get_or_create(&[("result", Label::Word(recall.as_str()))]), count);
         }
         let CacheTotals { evicted, expired, outdated, .. } = *totals;

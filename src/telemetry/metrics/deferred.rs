@@ -30,12 +30,14 @@ impl Metrics {
     /// Shows what the queue holds and has done.
     pub fn deferred(&self, totals: &DeferredTotals) {
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        for (status, count) in DeferredStatus::ALL.into_iter().zip(totals.entries) {
-            self.deferred.entries.get_or_create(&[("status", Label::Word(status.as_str()))]).set(whole(count));
+        for status in DeferredStatus::ALL {
+            let entries = self.deferred.entries.get_or_create(&[("status", Label::Word(status.as_str()))]);
+            entries.set(whole(totals.standing(status)));
         }
         self.deferred.bytes.set(whole(totals.bytes));
-        for (event, count) in DeferredEvent::ALL.into_iter().zip(totals.events) {
-            set(&self.deferred.events.get_or_create(&[("event", Label::Word(event.as_str()))]), count);
+        for event in DeferredEvent::ALL {
+            let counter = self.deferred.events.get_or_create(&[("event", Label::Word(event.as_str()))]);
+            set(&counter, totals.happened(event));
         }
     }
 }
