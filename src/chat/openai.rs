@@ -27,6 +27,8 @@ const OWN: &str = "trimtab.";
 pub(in crate::chat) const RESPONSES: &str = "trimtab.responses";
 /// Holds its words for what nothing else says.
 pub(in crate::chat) const RESPONSES_MORE: &str = "trimtab.responses.more";
+/// Holds what a client of Google's wants Gemini to filter.
+pub(in crate::chat) const SAFETY: &str = "trimtab.safety";
 
 /// A chat completions request.
 #[derive(Clone, Debug)]

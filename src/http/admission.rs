@@ -72,7 +72,7 @@ pub async fn admit(State(server): State<Arc<Server>>, mut request: Request<Body>
 
 /// Lets an administrator in.
 pub async fn administer(State(keys): State<Arc<Keys>>, request: Request<Body>, next: Next) -> Response {
-    match keys.caller(request.headers()) {
+    match keys.caller(request.headers(), request.uri()) {
         Ok(_) => next.run(request).await,
         Err(error) => error.into_response(),
     }
@@ -83,7 +83,8 @@ fn check(server: &Server, request: &Request<Body>) -> Result<Admitted, (Rejectio
         let error = ApiError::new(Kind::NotReady, "the server is shutting down; try again elsewhere").retry_after(1);
         return Err((Rejection::Draining, error));
     }
-    let caller = server.keys.caller(request.headers()).map_err(|error| (Rejection::Unauthenticated, error))?;
+    let caller =
+        server.keys.caller(request.headers(), request.uri()).map_err(|error| (Rejection::Unauthenticated, error))?;
     let permit = Arc::clone(&server.permits).try_acquire_owned().map_err(|_| {
         let message = "too many requests are in flight; try again shortly, or raise `server.max_concurrent_requests`";
         (Rejection::Busy, ApiError::new(Kind::Overloaded, message).retry_after(1))
@@ -116,7 +117,7 @@ pub async fn observe(State(server): State<Arc<Server>>, mut request: Request<Bod
 
 /// The label of a route, from a list that cannot grow with what clients send.
 fn route_label(path: &str) -> &'static str {
-    const ROUTES: [&str; 14] = [
+    const ROUTES: [&str; 16] = [
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/embeddings",
@@ -129,6 +130,8 @@ fn route_label(path: &str) -> &'static str {
         "/v1/feedback",
         "/v1/models",
         "/v1/models/{*model}",
+        "/v1beta/models",
+        "/v1beta/models/{*model}",
         "/v1/deferred/{id}",
         "/metrics",
     ];

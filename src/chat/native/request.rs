@@ -52,6 +52,8 @@ pub struct Asked<'a> {
     pub responses: Option<&'a RawValue>,
     /// Its words for what nothing else here says.
     pub responses_more: Option<&'a RawValue>,
+    /// What a client of Google's wants Gemini to filter.
+    pub safety: Option<&'a RawValue>,
 }
 
 /// Stands before the signature of a thought that OpenAI's Responses encrypted, so that nobody else takes it for one of theirs.

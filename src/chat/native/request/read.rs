@@ -56,6 +56,8 @@ struct Wire<'a> {
     responses: Option<&'a RawValue>,
     #[serde(rename = "trimtab.responses.more")]
     responses_more: Option<&'a RawValue>,
+    #[serde(rename = "trimtab.safety")]
+    safety: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -233,6 +235,7 @@ pub(super) fn request(body: &[u8]) -> Read<Asked<'_>> {
         same: same.into_iter().filter_map(|(name, raw)| Some((name, raw?))).collect(),
         responses: wire.responses,
         responses_more: wire.responses_more,
+        safety: wire.safety,
     })
 }
 
