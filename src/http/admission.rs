@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
@@ -63,18 +64,27 @@ pub async fn admit(State(server): State<Arc<Server>>, mut request: Request<Body>
         Ok(admitted) => admitted,
         Err((rejection, error)) => {
             server.app.metrics.rejected(rejection);
-            return error.into_response();
+            return unread(&request, error.into_response());
         }
     };
     request.extensions_mut().insert(admitted);
     next.run(request).await
 }
 
+/// The answer to a request whose body nobody read. Its connection ends with it, and a client that is not told would send its next request
+/// there.
+fn unread(request: &Request<Body>, mut response: Response) -> Response {
+    if request.version() < Version::HTTP_2 && !request.body().is_end_stream() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// Lets an administrator in.
 pub async fn administer(State(keys): State<Arc<Keys>>, request: Request<Body>, next: Next) -> Response {
     match keys.caller(request.headers(), request.uri()) {
         Ok(_) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) => unread(&request, error.into_response()),
     }
 }
 
