@@ -4,6 +4,7 @@
 //! works may close a breaker, one that fails counts. What it found is shown, counted, and logged where it changed.
 
 mod keep;
+mod paths;
 mod table;
 
 use std::fmt;
@@ -12,20 +13,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
-use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::money::{NanoUsd, Usage};
 use crate::domain::outcome::Outcome;
 use crate::domain::resilience::{Allowance, RetrySettings};
-pub use crate::drills::table::{DrillView, PathState};
+pub use crate::drills::paths::{Chain, Paths, StepView};
+use crate::drills::paths::{question, steps, text};
+pub use crate::drills::table::{DrillView, PathState, Way};
 use crate::drills::table::{Reservation, Table};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::drills::{DrillFigures, DrillResult};
+use crate::telemetry::metrics::drills::{DrillFigures, DrillResult, DrilledTarget};
 use crate::upstream::books::Books;
 use crate::upstream::budget::Traffic;
 use crate::upstream::dispatch::{Care, Expects, Outgoing, Plan, Reader, Target, dispatch};
@@ -71,7 +72,10 @@ impl Schedule {
 /// The drills of a server.
 pub struct Drills {
     settings: DrillSettings,
+    /// Those of chat models, then those of embedding models.
     targets: Vec<Arc<Target>>,
+    chat: usize,
+    chains: Vec<Chain>,
     metrics: Arc<Metrics>,
     /// Of their own, so that drills take nothing from the budgets of callers.
     traffic: Arc<Traffic>,
@@ -95,6 +99,8 @@ pub struct DrillsView {
     pub spent: NanoUsd,
     /// Every target with its last drill.
     pub targets: Vec<DrillView>,
+    /// Every step of the policies' own chains.
+    pub steps: Vec<StepView>,
 }
 
 impl fmt::Debug for Drills {
@@ -106,11 +112,14 @@ impl fmt::Debug for Drills {
 impl Drills {
     /// Drills of these targets. None was made yet.
     #[must_use]
-    pub fn new(settings: DrillSettings, targets: Vec<Arc<Target>>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(settings: DrillSettings, paths: Paths, metrics: Arc<Metrics>) -> Self {
+        let (chat, chains) = (paths.chat.len(), paths.chains);
+        let targets: Vec<Arc<Target>> = paths.chat.into_iter().chain(paths.embeddings).collect();
         let nothing = Allowance { share: 0.0, burst: 0.0 };
         let table = Mutex::new(Table::new(targets.len(), Instant::now()));
         let traffic = Arc::new(Traffic::new(nothing, nothing, settings.timeout));
-        Self { settings, targets, metrics, traffic, table, running: AtomicBool::new(false), file: None }
+        let running = AtomicBool::new(false);
+        Self { settings, targets, chat, chains, metrics, traffic, table, running, file: None }
     }
 
     /// The same, going on with what a file holds, and writing it after each round. A file that cannot be read is said so in the log and left out.
@@ -122,7 +131,19 @@ impl Drills {
             Err(problem) => tracing::warn!(problem, "drills are counted from the start"),
         }
         self.file = Some(file);
+        self.show();
         self
+    }
+
+    /// Sets the gauges to what is known.
+    fn show(&self) {
+        let view = self.view();
+        for (target, view) in self.targets.iter().zip(&view.targets) {
+            self.metrics.drill_found(&labels(target), broken(view.state));
+        }
+        for StepView { policy, step, state } in view.steps {
+            self.metrics.drill_path((policy, step), broken(state));
+        }
     }
 
     async fn keep(&self) {
@@ -155,8 +176,10 @@ impl Drills {
     pub fn view(&self) -> DrillsView {
         let now = Instant::now();
         let mut table = self.table();
-        let spent = table.spent(now);
-        DrillsView { running: self.running.load(Ordering::Relaxed), spent, targets: table.views() }
+        let (spent, targets) = (table.spent(now), table.views());
+        drop(table);
+        let steps = steps(&self.chains, (&self.targets, &targets));
+        DrillsView { running: self.running.load(Ordering::Relaxed), spent, targets, steps }
     }
 
     /// Makes drills as scheduled until `stop`. One that is under way then is cut, finds nothing, and is taken to have cost what it may.
@@ -183,6 +206,7 @@ impl Drills {
         }
         let _over = Over(&self.running);
         stream::iter(0..self.targets.len()).for_each_concurrent(AT_ONCE, |at| self.one(at)).await;
+        self.show();
         self.keep().await;
         Ok(())
     }
@@ -199,14 +223,16 @@ impl Drills {
         };
         // The provider bills a call that is cut as well.
         let mut reserved = Reserved { drills: self, money, cost: most };
-        let Some(outcome) = self.call(target).await else { return };
+        let way = self.table().next_way(at);
+        let asks = if at < self.chat { Asks::Chat(way) } else { Asks::Embeddings };
+        let Some(outcome) = self.call(target, asks).await else { return };
         reserved.cost = outcome.cost.unwrap_or_default();
         drop(reserved);
-        self.note(at, target, &outcome);
+        self.note(at, target, (&outcome, asks));
     }
 
     /// One call, whose outcome is what its books say.
-    async fn call(&self, target: &Arc<Target>) -> Option<Outcome> {
+    async fn call(&self, target: &Arc<Target>, asks: Asks) -> Option<Outcome> {
         let begun = Instant::now();
         let found = Arc::new(Mutex::new(None));
         let books = {
@@ -222,12 +248,20 @@ impl Drills {
             care: Care::NONE,
             traffic: Arc::clone(&self.traffic),
         };
+        let body = |upstream_model: &str, _: Reader| match asks {
+            Asks::Chat(way) => question(upstream_model, way),
+            Asks::Embeddings => text(upstream_model),
+        };
+        let (path, expects) = match asks {
+            Asks::Chat(_) => ("/chat/completions", Expects::Completion),
+            Asks::Embeddings => ("/embeddings", Expects::Embeddings),
+        };
         let outgoing = Outgoing {
-            path: "/chat/completions",
-            expects: Expects::Completion,
-            stream: false,
+            path,
+            expects,
+            stream: asks == Asks::Chat(Way::Stream),
             wants_usage: false,
-            body: &question,
+            body: &body,
             request_id: "trimtab-drill",
             prompt_tokens: INPUT_TOKENS,
         };
@@ -239,8 +273,12 @@ impl Drills {
         found.take()
     }
 
-    fn note(&self, at: usize, target: &Target, outcome: &Outcome) {
-        let (works, was) = self.table().note(at, outcome, Instant::now());
+    fn note(&self, at: usize, target: &Target, (outcome, asks): (&Outcome, Asks)) {
+        let way = match asks {
+            Asks::Chat(way) => way,
+            Asks::Embeddings => Way::Whole,
+        };
+        let (works, was) = self.table().note(at, (outcome, way), Instant::now());
         let took_ms = outcome.total.as_millis() as u64;
         let (upstream, model, key) = (target.upstream.id(), &target.model, target.key.unwrap_or(1));
         tracing::info!(%upstream, %model, key, class = outcome.class.as_str(), took_ms, "drill ended");
@@ -260,14 +298,7 @@ impl Drills {
     }
 
     fn figures(&self, target: &Target, result: DrillResult, cost: NanoUsd) {
-        self.metrics.drilled(DrillFigures {
-            upstream: target.upstream.id().clone(),
-            model: target.model.clone(),
-            upstream_model: target.upstream_model.clone(),
-            key: target.key.unwrap_or(1),
-            result,
-            cost,
-        });
+        self.metrics.drilled(DrillFigures { target: labels(target), result, cost });
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -275,14 +306,31 @@ impl Drills {
     }
 }
 
-/// What a drill asks.
-fn question(upstream_model: &str, _: Reader) -> Bytes {
-    let body = json!({
-        "model": upstream_model,
-        "messages": [{ "role": "user", "content": "Say OK." }],
-        "max_completion_tokens": OUTPUT_TOKENS,
-    });
-    Bytes::from(body.to_string())
+/// What a target is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    /// A word, in this way.
+    Chat(Way),
+    /// The embedding of a word.
+    Embeddings,
+}
+
+fn labels(target: &Target) -> DrilledTarget {
+    DrilledTarget {
+        upstream: target.upstream.id().clone(),
+        model: target.model.clone(),
+        upstream_model: target.upstream_model.clone(),
+        key: target.key.unwrap_or(1),
+    }
+}
+
+/// What a gauge shows of a state; nothing of what was not tried.
+const fn broken(state: PathState) -> Option<bool> {
+    match state {
+        PathState::Untried => None,
+        PathState::Ok => Some(false),
+        PathState::Broken => Some(true),
+    }
 }
 
 /// Ends a round, however it ends.

@@ -20,7 +20,6 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use crate::cache::Cache;
 use crate::cache::decisions::DecisionCache;
@@ -28,15 +27,16 @@ use crate::chat::openai::ChatRequest;
 use crate::config::{Config, FeedbackScope};
 use crate::demo;
 use crate::domain::api::Api;
-use crate::domain::ids::{BundleId, CallerId, DecisionId, TierId};
+use crate::domain::ids::{BundleId, CallerId, TierId};
 use crate::domain::probability::Probability;
 use crate::drift::Drift;
 use crate::http;
-use crate::http::admission::now_unix_ms;
+use crate::http::admission::{new_decision_id, now_unix_ms};
 use crate::http::auth::Keys;
 use crate::http::body::BodyLimits;
 use crate::http::listen::{self, Waits};
 use crate::http::state::Server;
+use crate::http::threads::Threads;
 use crate::model::error::PrepareError;
 use crate::model::generation::PrepareSettings;
 use crate::model::manifest::Manifest;
@@ -54,12 +54,16 @@ use crate::sessions::Sessions;
 use crate::store::{Journal, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::client::UpstreamError;
+use crate::upstream::threads::serve_as;
 
 /// Longest time that a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// Longest time that the store gets for its last records.
 const STORE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Longest time that the threads that serve get to drop what was cut.
+const THREADS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Longest time that a training gets to notice that it is over.
 const TRAINING_WITHIN: Duration = Duration::from_secs(10);
@@ -86,6 +90,11 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system gives no threads to serve with.
+    #[error(
+        "the threads that serve cannot be started ({0}); set `server.threads` to fewer, or raise the limits of the process"
+    )]
+    Threads(io::Error),
     /// ONNX Runtime is not there.
     #[error(transparent)]
     RuntimeMissing(#[from] RuntimeMissing),
@@ -126,6 +135,7 @@ pub async fn serve(
     if config.demo {
         start_demo(&mut config, &tasks, &over).await?;
     }
+    let threads = Threads::start(settings::threads(&config), serve_as).map_err(ServeError::Threads)?;
     let metrics = Arc::new(Metrics::new(config.model_names()));
     let store = open_store(&config).await?;
     let journal = store.as_ref().map(|store| store.journal().clone());
@@ -133,6 +143,7 @@ pub async fn serve(
     let drift = watch_drift(&config, &models.registry);
     let following = follow(&config, &models, (&metrics, &drift));
     let parts = Parts {
+        threads: settings::threads(&config).get(),
         models: models.registry,
         journal: journal.clone(),
         cache: settings::cache(&config),
@@ -161,13 +172,18 @@ pub async fn serve(
     let waits = Waits { drain, client: config.server.client_timeout };
     let admin_waits = Waits { drain: Duration::from_secs(1), ..waits };
     let admin_keys = admin_keys(&config);
+    let here = Threads::here();
     let (all_done, _) = tokio::join!(
-        listen::serve(public, http::public(Arc::clone(&server)), (stop.clone(), waits)),
-        listen::serve(admin, http::admin(Arc::clone(&server), admin_keys), (stop, admin_waits)),
+        listen::serve(public, (http::public(Arc::clone(&server)), &threads), (stop.clone(), waits)),
+        listen::serve(admin, (http::admin(Arc::clone(&server), admin_keys), &here), (stop, admin_waits)),
     );
     server.retrainer.stop(TRAINING_WITHIN).await;
     if !all_done {
         tracing::warn!(drain_s = drain.as_secs(), "some requests did not finish in time and were cut");
+    }
+    // Before the store is closed, so that it takes the records of what was cut.
+    if !threads.stop(THREADS_WITHIN).await {
+        tracing::error!("a thread that serves did not end in time");
     }
     over.cancel();
     tasks.close();
@@ -189,7 +205,10 @@ pub fn build_app(config: &Config) -> Result<App, ServeError> {
     let models = load_models(config, &metrics)?.registry;
     // Rows of a file are no turns of one conversation, whatever they have in common.
     let drift = Arc::default();
-    app(config, Parts { models, journal: None, cache: None, decisions: None, sessions: None, metrics, drift })
+    app(
+        config,
+        Parts { threads: 0, models, journal: None, cache: None, decisions: None, sessions: None, metrics, drift },
+    )
 }
 
 /// A call that came from this process.
@@ -205,11 +224,6 @@ pub fn local_call(chat: ChatRequest) -> Call {
         api: Api::Route,
     };
     Call::now(admission, chat)
-}
-
-/// A UUID version 7, so that the names of decisions sort by time.
-fn new_decision_id() -> DecisionId {
-    DecisionId::from_u128(Uuid::now_v7().as_u128())
 }
 
 async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ServeError> {
@@ -314,6 +328,8 @@ impl Watcher for Reports {
 }
 
 struct Parts {
+    /// How many threads serve callers.
+    threads: usize,
     models: Arc<Registry>,
     journal: Option<Journal>,
     cache: Option<Arc<Cache>>,
@@ -325,7 +341,7 @@ struct Parts {
 
 fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
     Ok(App {
-        catalog: settings::catalog(config)?,
+        catalog: settings::catalog(config, parts.threads)?,
         models: parts.models,
         journal: parts.journal,
         cache: parts.cache,
@@ -343,8 +359,7 @@ fn app(config: &Config, parts: Parts) -> Result<App, ServeError> {
 
 fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Store>) -> Server {
     let keys = config.server.keys.iter().map(|key| (key.name.clone(), SecretString::from(key.key.expose().to_owned())));
-    let targets = app.catalog.chat_targets().cloned().collect();
-    let drills = resilience::hold(config, targets, Arc::clone(&app.metrics));
+    let drills = resilience::hold(config, &app.catalog, Arc::clone(&app.metrics));
     Server {
         app,
         store,
@@ -360,6 +375,7 @@ fn server(config: &Config, (app, retrainer): (App, Retrainer), store: Option<Sto
         drills,
         permits: Arc::new(Semaphore::new(config.server.max_concurrent_requests)),
         body_limits: BodyLimits { bytes: config.server.max_body_bytes, time: BODY_WITHIN },
+        keep_alive: config.server.keep_alive,
         draining: AtomicBool::new(false),
         started_unix: now_unix_ms() / 1000,
     }

@@ -64,6 +64,7 @@ impl Peer {
             Self::Portkey => {
                 let script = installed.join("node_modules/@portkey-ai/gateway/build/start-server.js");
                 let mut command = Command::new("node");
+                command.args(["--require", concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/loopback.cjs")]);
                 command.arg(existing(&script)?).arg("--headless").arg(format!("--port={}", address.port()));
                 command.env("NODE_ENV", "production").env("TRUSTED_CUSTOM_HOSTS", "127.0.0.1,localhost");
                 command

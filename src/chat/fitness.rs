@@ -71,7 +71,13 @@ impl Fitness {
         found.all(|one| one.is_some()).then_some(first)
     }
 
-    /// What is wrong with a stream, as far as the chunk tells in which its answer begins. The form is known only at the end, when it is too late.
+    /// Whether only a whole answer tells if it is of use: a form counts, which is known at the end.
+    #[must_use]
+    pub fn wants_whole(&self) -> bool {
+        self.unfit.has(Unfit::InvalidJson) && self.form != Form::Free
+    }
+
+    /// What is wrong with a stream, as far as the chunk tells in which its answer begins.
     #[must_use]
     pub fn of_beginning(&self, event: &Bytes) -> Option<Unfit> {
         if self.unfit.is_empty() {

@@ -4,6 +4,8 @@ pub mod again;
 mod body;
 pub mod sameness;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -76,6 +78,7 @@ impl ChatRequest {
         let stream = field("stream").map(|raw| boolean("stream", raw)).transpose()?.unwrap_or(false);
         let wants_usage = field("stream_options").is_some_and(includes_usage);
         let messages = Messages::read(field("messages"))?;
+        let system_digest = messages.system_digest();
         let tools = length(field("tools")) + length(field("functions"));
         let shape = Shape {
             turns: messages.turns.len(),
@@ -86,8 +89,8 @@ impl ChatRequest {
             tools,
             must_call: tools > 0 && Choice::is_forced(field("tool_choice"), field("function_call")),
             json_schema: field("response_format").is_some_and(is_json_schema),
-            system_digest: messages.system_digest(),
-            opening_digest: messages.opening_digest(),
+            system_digest,
+            opening_digest: messages.opening_digest(system_digest),
             is_answered: messages.turns.iter().any(|turn| turn.role == "assistant"),
         };
         let prompt = Prompt::new(&ask(&messages.turns), shape);
@@ -258,29 +261,27 @@ impl Messages {
         Ok(text)
     }
 
-    /// FNV-1a over the system and developer messages; zero where there are none.
+    /// A digest of the system and developer messages; zero where there are none.
     fn system_digest(&self) -> u64 {
         let mut texts = self.turns.iter().filter(|turn| turn.role == "system" || turn.role == "developer").peekable();
         if texts.peek().is_none() {
             return 0;
         }
-        fnv(texts.flat_map(|turn| turn.text.bytes().chain([0])))
+        let mut hasher = DefaultHasher::new();
+        texts.for_each(|turn| turn.text.hash(&mut hasher));
+        hasher.finish().max(1)
     }
 
-    /// FNV-1a over the system's digest, the length of the first user message and its first bytes; zero where there is no such message.
-    /// Only its beginning is read, so that a long document costs no time; its length tells most documents with one beginning apart.
-    fn opening_digest(&self) -> u64 {
+    /// A digest of the system's, the length of the first user message and its first bytes; zero where there is no such message. Only its beginning is
+    /// read, so that a long document costs no time; its length tells most documents with one beginning apart.
+    fn opening_digest(&self, system: u64) -> u64 {
         const READ: usize = 4_096;
         let Some(first) = self.turns.iter().find(|turn| turn.role == "user") else { return 0 };
-        let system = self.system_digest().to_le_bytes();
-        let length = (first.text.len() as u64).to_le_bytes();
-        fnv(system.into_iter().chain(length).chain(first.text.bytes().take(READ))).max(1)
+        let beginning = first.text.as_bytes().get(..READ).unwrap_or(first.text.as_bytes());
+        let mut hasher = DefaultHasher::new();
+        (system, first.text.len(), beginning).hash(&mut hasher);
+        hasher.finish().max(1)
     }
-}
-
-/// The FNV-1a hash of some bytes.
-fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn not_json(error: &serde_json::Error) -> ChatError {

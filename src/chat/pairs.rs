@@ -27,11 +27,17 @@ use crate::chat::{
 /// The longest pieces that a stream comes in: a length for each, so that every byte is the last of one.
 const LONGEST_PIECE: usize = 32;
 
+/// How a whole answer is told to a client.
+type TellWhole = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
+/// How the events of a stream are told to one.
+type TellStream = Box<dyn Fn(&[&[u8]]) -> String>;
+
 /// One who asks: a request, and how the answer to it is told.
 struct Client {
     request: ChatRequest,
-    whole: Box<dyn Fn(&[u8]) -> Vec<u8>>,
-    stream: Box<dyn Fn(&[&[u8]]) -> String>,
+    whole: TellWhole,
+    stream: TellStream,
 }
 
 /// One who is asked: its words, and what it answers.

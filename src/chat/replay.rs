@@ -11,12 +11,12 @@ const PIECE: usize = 256;
 /// What every chunk says again. Everything else is told once, since it may be as large as the answer.
 const REPEATED: [&str; 6] = ["id", "object", "created", "model", "system_fingerprint", "service_tier"];
 
-/// Whether a stream ends in a chunk with the usage.
+/// Whether a stream tells its usage, which it does in its last chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageChunk {
     /// The client asked for it.
     Sent,
-    /// It did not.
+    /// It did not, and finds no word of it.
     Left,
 }
 

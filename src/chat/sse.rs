@@ -40,20 +40,22 @@ impl SseEvent {
         Self { raw: Bytes::from_static(b":\n\n"), data: Bytes::new(), name: None, data_at: None }
     }
 
-    /// The event as bytes with one part of its data replaced and every other byte as it arrived. `with` must hold no line break. A range
-    /// outside the data counts as its end. Data of several lines becomes the data of an otherwise bare event.
+    /// The event as bytes with parts of its data replaced, which are given in order, and every other byte as it arrived. The new parts must
+    /// hold no line break. A range outside the data counts as its end. Data of several lines becomes the data of an otherwise bare event.
     #[must_use]
-    pub fn splice(&self, range: Range<usize>, with: &[u8]) -> Bytes {
+    pub fn splice<'e>(&self, edits: impl Iterator<Item = (Range<usize>, &'e [u8])> + Clone) -> Bytes {
         let (source, at) = match self.data_at {
             Some(at) => (&self.raw, at),
             None => (&self.data, 0),
         };
-        let head = source.get(..at + range.start).unwrap_or(source);
-        let tail = source.get(at + range.end..).unwrap_or_default();
-        let mut bytes = BytesMut::with_capacity(head.len() + with.len() + tail.len());
-        bytes.extend_from_slice(head);
-        bytes.extend_from_slice(with);
-        bytes.extend_from_slice(tail);
+        let more: usize = edits.clone().map(|(_, with)| with.len()).sum();
+        let (mut bytes, mut copied) = (BytesMut::with_capacity(source.len() + more), 0);
+        for (range, with) in edits {
+            bytes.extend_from_slice(source.get(copied..at + range.start).unwrap_or_default());
+            bytes.extend_from_slice(with);
+            copied = at + range.end;
+        }
+        bytes.extend_from_slice(source.get(copied..).unwrap_or_default());
         match self.data_at {
             Some(_) => bytes.freeze(),
             None => encode(&bytes),

@@ -2,15 +2,18 @@
 //!
 //! Only the fields acted on are read. A model name is replaced in place; every other byte stays as the upstream wrote it.
 
-use std::fmt;
+mod delta;
+
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::chat::replay::UsageChunk;
+use crate::chat::usage::delta::Delta;
 use crate::domain::ids::ModelName;
 use crate::domain::money::Usage;
 
@@ -29,12 +32,31 @@ pub enum NotAnAnswer {
     /// An object without a choice.
     #[error("JSON without `choices`")]
     NoChoices,
-    /// A success that says that the model failed.
-    #[error("a report of a failure that amounts to status {status}")]
+    /// A success that reports an error.
+    #[error("a report of an error")]
     Failed {
-        /// The status that the failure amounts to.
-        status: u16,
+        /// The status that the error amounts to, where that is known.
+        status: Option<u16>,
     },
+}
+
+impl NotAnAnswer {
+    /// The problem, once more with the whole body at hand: what has no answer may report an error instead.
+    #[must_use]
+    pub fn in_body(self, body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            #[serde(borrow)]
+            error: Option<&'a RawValue>,
+        }
+        match self {
+            Self::NotJson | Self::NoEmbeddings | Self::NoChoices => {
+                let error = serde_json::from_slice::<Body<'_>>(body).ok().and_then(|Body { error }| reported(error));
+                error.unwrap_or(self)
+            }
+            Self::Empty | Self::Failed { .. } => self,
+        }
+    }
 }
 
 /// The model name that callers are to read, ready to be written into answers.
@@ -71,6 +93,10 @@ impl Completion {
     /// When the bytes are not an answer.
     pub fn read(body: Bytes, model: &PublicModel) -> Result<Self, NotAnAnswer> {
         let wire: Wire<'_, Given<'_>> = parse(&body)?;
+        let errors = wire.choices.iter().flatten().map(|choice| choice.error);
+        if let Some(failed) = errors.chain([wire.error]).find_map(reported) {
+            return Err(failed);
+        }
         if wire.choices.as_ref().is_none_or(Vec::is_empty) {
             return Err(NotAnAnswer::NoChoices);
         }
@@ -93,6 +119,9 @@ impl Completion {
     /// When the bytes are not such an answer.
     pub fn read_embeddings(body: Bytes, model: &PublicModel) -> Result<Self, NotAnAnswer> {
         let wire: Wire<'_, IgnoredAny> = parse(&body)?;
+        if let Some(failed) = reported(wire.error) {
+            return Err(failed);
+        }
         let data = wire.data.and_then(|data| serde_json::from_str::<Vec<IgnoredAny>>(data.get()).ok());
         if data.is_none_or(|data| data.is_empty()) {
             return Err(NotAnAnswer::NoEmbeddings);
@@ -116,8 +145,8 @@ fn apply(edit: Option<Edit>, body: Bytes) -> Bytes {
 /// What one chunk of a stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// What must change in the chunk so that it names the public model.
-    pub edit: Option<Edit>,
+    /// What must change in the chunk so that it names the public model, and holds no usage where the client wants none; in order.
+    pub edits: [Option<Edit>; 2],
     /// The tokens, if this chunk counts them. The last count of a stream stands.
     pub usage: Option<Usage>,
     /// Whether the chunk carries a choice. One that carries only usage does not.
@@ -149,11 +178,11 @@ impl Chunk {
     ///
     /// # Errors
     /// When the data is not a JSON object, or its fields have not the shape of a chunk.
-    pub fn read(data: &[u8], model: &PublicModel) -> Result<Self, NotAnAnswer> {
-        let wire: Wire<'_, Choice> = parse(data)?;
-        let error = wire.error.filter(|raw| raw.get() != "null").map(error_status);
+    pub fn read(data: &[u8], model: &PublicModel, usage: UsageChunk) -> Result<Self, NotAnAnswer> {
+        let wire: Wire<'_, Choice<'_>> = parse(data)?;
+        let error = wire.error.filter(|raw| is_error(raw)).map(error_status);
         let mut chunk = Self {
-            edit: wire.model_edit(data, model),
+            edits: wire.edits(data, model, usage),
             usage: wire.usage.and_then(read_usage),
             has_choices: false,
             is_semantic: false,
@@ -168,11 +197,12 @@ impl Chunk {
         Ok(chunk)
     }
 
-    fn add(&mut self, choice: Choice) {
+    fn add(&mut self, choice: Choice<'_>) {
         let bit = 1_u64.checked_shl(choice.index).unwrap_or(0);
         let delta = choice.delta.unwrap_or_default();
         let ends = choice.finish_reason.is_some();
         self.has_choices = true;
+        self.error = self.error.or(choice.error.filter(|raw| is_error(raw)).map(error_status));
         self.is_semantic |= delta.is_semantic || ends;
         self.output_bytes += delta.bytes;
         self.choices |= bit;
@@ -195,6 +225,18 @@ pub fn is_error_body(body: &[u8]) -> bool {
     serde_json::from_slice::<Body>(body).is_ok_and(|Body { error: Message { _message } }| true)
 }
 
+/// The error object of a body that has more, where it is in OpenAI's shape.
+#[must_use]
+pub fn error_alone(body: &[u8]) -> Option<Bytes> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        error: &'a RawValue,
+    }
+    let Body { error } = serde_json::from_slice(body).ok()?;
+    Some(Bytes::from(format!(r#"{{"error":{}}}"#, error.get()))).filter(|alone| is_error_body(alone))
+}
+
 /// The top level of an answer or a chunk.
 #[derive(Deserialize)]
 struct Wire<'a, C> {
@@ -205,21 +247,26 @@ struct Wire<'a, C> {
     /// The embeddings of an answer that has some.
     #[serde(borrow)]
     data: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(default, borrow, deserialize_with = "present")]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
 impl<C> Wire<'_, C> {
+    /// The model first: it is named at the start where it is missing.
+    fn edits(&self, source: &[u8], model: &PublicModel, usage: UsageChunk) -> [Option<Edit>; 2] {
+        let unwanted = self.usage.filter(|_| usage == UsageChunk::Left).and_then(|raw| without_field(source, raw));
+        match (self.model_edit(source, model), unwanted) {
+            (Some(model), Some(usage)) if usage.range.start < model.range.start => [Some(usage), Some(model)],
+            edits => edits.into(),
+        }
+    }
+
     fn model_edit(&self, source: &[u8], model: &PublicModel) -> Option<Edit> {
         match self.model {
             Some(raw) if raw.get().as_bytes() == model.value => None,
-            Some(raw) => {
-                // The raw value is a part of `source`, so the distance of their addresses is its place.
-                let start = raw.get().as_ptr().addr() - source.as_ptr().addr();
-                Some(Edit { range: start..start + raw.get().len(), with: model.value.clone() })
-            }
+            Some(raw) => Some(Edit { range: place(source, raw), with: model.value.clone() }),
             None if self.choices.is_some() || self.data.is_some() => {
                 let start = source.iter().position(|byte| *byte == b'{')? + 1;
                 Some(Edit { range: start..start, with: model.field.clone() })
@@ -229,61 +276,47 @@ impl<C> Wire<'_, C> {
     }
 }
 
+/// Where a value stands. It is a part of `source`, so the distance of their addresses is its place.
+fn place(source: &[u8], raw: &RawValue) -> Range<usize> {
+    let start = raw.get().as_ptr().addr() - source.as_ptr().addr();
+    start..start + raw.get().len()
+}
+
+/// Takes the field `usage` out of its object, with a comma beside it. `None` where its name is written in a way that nobody writes it.
+fn without_field(source: &[u8], raw: &RawValue) -> Option<Edit> {
+    let value = place(source, raw);
+    let name = source.get(..value.start)?.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
+    let before = name.strip_suffix(br#""usage""#)?.trim_ascii_end();
+    let range = match before.strip_suffix(b",") {
+        Some(before) => before.len()..value.end,
+        None => {
+            let after = source.get(value.end..)?.trim_ascii_start();
+            let after = after.strip_prefix(b",").unwrap_or(after);
+            before.len()..source.len() - after.len()
+        }
+    };
+    Some(Edit { range, with: Bytes::new() })
+}
+
 /// A choice of a whole answer.
 #[derive(Deserialize)]
 struct Given<'a> {
     #[serde(borrow)]
     message: Option<&'a RawValue>,
+    /// OpenRouter reports here what failed while the model wrote.
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
+struct Choice<'a> {
     #[serde(default)]
     index: u32,
     delta: Option<Delta>,
     finish_reason: Option<IgnoredAny>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
-
-#[derive(Default)]
-struct Delta {
-    is_semantic: bool,
-    bytes: usize,
-}
-
-impl<'de> Deserialize<'de> for Delta {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Delta;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a delta object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Delta, A::Error> {
-                let mut delta = Delta::default();
-                while let Some(Key(key)) = map.next_key()? {
-                    let value: &RawValue = map.next_value()?;
-                    let is_empty = matches!(value.get(), "null" | "\"\"" | "[]" | "{}");
-                    if !is_empty && key != "role" {
-                        delta.is_semantic = true;
-                        delta.bytes += match key.as_ref() {
-                            "tool_calls" => tool_bytes(value),
-                            // What was thought, once more, with its signature.
-                            "thinking_blocks" => 0,
-                            _ => text_bytes(value),
-                        };
-                    }
-                }
-                Ok(delta)
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
 
 /// Reads JSON, whose every byte must be UTF-8: what is not read here goes to the client as it is.
 fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotAnAnswer> {
@@ -294,30 +327,6 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotAnAnswer> {
 /// A field that is there, `null` or not.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
-}
-
-fn text_bytes(value: &RawValue) -> usize {
-    let text = value.get();
-    if text.starts_with('"') { text.len() - 2 } else { text.len() }
-}
-
-/// The bytes that a model wrote of tool calls: names and arguments, not the frame around them.
-fn tool_bytes(value: &RawValue) -> usize {
-    #[derive(Deserialize)]
-    struct Call<'a> {
-        #[serde(borrow)]
-        function: Option<Function<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Function<'a> {
-        #[serde(borrow)]
-        name: Option<&'a RawValue>,
-        #[serde(borrow)]
-        arguments: Option<&'a RawValue>,
-    }
-    let calls: Vec<Call<'_>> = serde_json::from_str(value.get()).unwrap_or_default();
-    let functions = calls.into_iter().filter_map(|call| call.function);
-    functions.flat_map(|function| [function.name, function.arguments]).flatten().map(text_bytes).sum()
 }
 
 /// Lenient: a count that is missing or strange is no reason to lose an answer.
@@ -347,13 +356,25 @@ fn read_usage(raw: &RawValue) -> Option<Usage> {
     })
 }
 
+/// The error that stands in place of an answer, if one does.
+fn reported(error: Option<&RawValue>) -> Option<NotAnAnswer> {
+    error.filter(|raw| is_error(raw)).map(|raw| NotAnAnswer::Failed { status: error_status(raw) })
+}
+
+/// Some send an empty `error` with every answer.
+fn is_error(raw: &RawValue) -> bool {
+    !matches!(raw.get(), "null" | "false" | "\"\"" | "{}" | "[]")
+}
+
+/// The status that an error gives as its `code`, a number or the text of one.
 fn error_status(raw: &RawValue) -> Option<u16> {
     #[derive(Deserialize)]
-    struct WireError {
-        code: u16,
+    struct WireError<'a> {
+        #[serde(borrow)]
+        code: &'a RawValue,
     }
-    let status = serde_json::from_str::<WireError>(raw.get()).ok()?.code;
-    (400..600).contains(&status).then_some(status)
+    let code = serde_json::from_str::<WireError<'_>>(raw.get()).ok()?.code.get();
+    code.trim_matches('"').parse().ok().filter(|status| (400..600).contains(status))
 }
 
 #[cfg(test)]

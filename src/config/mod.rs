@@ -139,6 +139,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Where administration connects. A loopback address where `admin_key` is `None`.
     pub admin_listen: SocketAddr,
+    /// How many threads serve callers. Zero: as many as the machine runs at once.
+    pub threads: usize,
     /// Bytes of the largest request body.
     pub max_body_bytes: usize,
     /// Most requests in flight.
@@ -147,6 +149,8 @@ pub struct Server {
     pub request_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub client_timeout: Duration,
+    /// After how much silence of a stream its client gets a sign of life.
+    pub keep_alive: Duration,
     /// How long a stopping server waits for requests in flight.
     pub drain_timeout: Duration,
     /// Who may call. Empty means everyone.

@@ -144,10 +144,12 @@ impl Keys<'_> {
 fn server(mut section: Section<'_>, keys: &Keys<'_>) -> Option<Server> {
     let listen = address(&mut section, "listen");
     let admin_listen = address(&mut section, "admin_listen");
+    let threads = section.count("threads", 0..=1024);
     let max_body_bytes = section.bytes("max_body_bytes", 1 << 10..=1 << 30);
     let max_concurrent_requests = section.count("max_concurrent_requests", 1..=100_000);
     let request_timeout = section.duration("request_timeout", Duration::from_secs(1)..=DAY);
     let client_timeout = section.duration("client_timeout", Duration::from_secs(1)..=DAY);
+    let keep_alive = section.duration("keep_alive", Duration::from_millis(100)..=HOUR);
     let drain_timeout = section.duration("drain_timeout", Duration::ZERO..=HOUR);
     let has_admin_key = section.has("admin_key");
     let admin_key = if has_admin_key { keys.secret(&mut section, "admin_key") } else { None };
@@ -176,10 +178,12 @@ fn server(mut section: Section<'_>, keys: &Keys<'_>) -> Option<Server> {
     Some(Server {
         listen: listen?,
         admin_listen: admin_listen?,
+        threads: threads?,
         max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
         max_concurrent_requests: max_concurrent_requests?,
         request_timeout: request_timeout?,
         client_timeout: client_timeout?,
+        keep_alive: keep_alive?,
         drain_timeout: drain_timeout?,
         keys: callers,
         admin_key,

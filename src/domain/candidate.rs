@@ -109,6 +109,22 @@ impl Exclusion {
     }
 }
 
+impl Exclusion {
+    /// The field of a request that asks for what the model lacks; `None` where it may be one of several.
+    #[must_use]
+    pub const fn field(self) -> Option<&'static str> {
+        match self {
+            Self::NeedsTools => Some("tools"),
+            Self::NeedsForcedTools => Some("tool_choice"),
+            Self::NeedsImages | Self::NeedsImageUrls | Self::ContextTooSmall => Some("messages"),
+            Self::NeedsJsonSchema => Some("response_format"),
+            Self::NotInCandidates => Some("trimtab.candidates"),
+            Self::AboveMaxCost => Some("trimtab.max_cost_usd"),
+            Self::NoPrice => None,
+        }
+    }
+}
+
 /// What a call to a model is expected to cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ExpectedCost {

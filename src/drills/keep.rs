@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{ModelName, UpstreamId};
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::Class;
+use crate::drills::table::Way;
 use crate::upstream::dispatch::Target;
 
 /// The version of the file.
@@ -34,8 +35,13 @@ pub(super) struct Kept {
 pub(super) struct KeptRow {
     upstream: UpstreamId,
     model: ModelName,
+    /// Absent in files of before there were several deployments of a model at one upstream.
+    #[serde(default)]
+    upstream_model: Option<String>,
     key: Option<u32>,
     pub(super) class: Class,
+    #[serde(default)]
+    pub(super) way: Way,
     pub(super) age_ms: u64,
     pub(super) ok_age_ms: Option<u64>,
     pub(super) took_ms: u64,
@@ -47,6 +53,7 @@ pub(super) struct KeptRow {
 /// What a row says of its drill, without the target.
 pub(super) struct Found {
     pub(super) class: Class,
+    pub(super) way: Way,
     pub(super) age: Duration,
     pub(super) ok_age: Option<Duration>,
     pub(super) took: Duration,
@@ -71,8 +78,10 @@ impl KeptRow {
         Self {
             upstream: target.upstream.id().clone(),
             model: target.model.clone(),
+            upstream_model: Some(target.upstream_model.clone()),
             key: target.key,
             class: found.class,
+            way: found.way,
             age_ms: millis(found.age),
             ok_age_ms: found.ok_age.map(millis),
             took_ms: millis(found.took),
@@ -83,7 +92,9 @@ impl KeptRow {
     }
 
     pub(super) fn is_of(&self, target: &Target) -> bool {
-        self.upstream == *target.upstream.id() && self.model == target.model && self.key == target.key
+        let is_deployment = self.upstream_model.as_ref().is_none_or(|name| *name == target.upstream_model);
+        let is_place = self.upstream == *target.upstream.id() && self.key == target.key;
+        is_place && is_deployment && self.model == target.model
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::domain::money::NanoUsd;
@@ -36,11 +37,24 @@ impl PathState {
     }
 }
 
+/// How a target is asked for its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// In one piece.
+    #[default]
+    Whole,
+    /// As a stream.
+    Stream,
+}
+
 /// What drills know of one target.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DrillView {
     /// Whether it works.
     pub state: PathState,
+    /// How it was asked the last time.
+    pub way: Way,
     at: Option<Instant>,
     ok_at: Option<Instant>,
     /// How long the last drill took.
@@ -58,6 +72,15 @@ pub struct DrillView {
 }
 
 impl DrillView {
+    /// How it is asked the next time: both ways in turn, and a way that failed once more until it works, so that it is not hidden by the other.
+    pub(super) const fn next_way(&self) -> Way {
+        match (self.state, self.way) {
+            (PathState::Ok, Way::Whole) => Way::Stream,
+            (PathState::Ok, Way::Stream) => Way::Whole,
+            (PathState::Untried | PathState::Broken, way) => way,
+        }
+    }
+
     /// How long ago the last drill ended.
     #[must_use]
     pub fn age(&self, now: Instant) -> Option<Duration> {
@@ -123,7 +146,7 @@ impl Table {
     }
 
     /// Notes how a drill ended. Gives the state after it and the one before.
-    pub(super) fn note(&mut self, at: usize, outcome: &Outcome, now: Instant) -> (PathState, PathState) {
+    pub(super) fn note(&mut self, at: usize, (outcome, way): (&Outcome, Way), now: Instant) -> (PathState, PathState) {
         let works = outcome.class == Class::Success;
         let state = if works { PathState::Ok } else { PathState::Broken };
         let Some(row) = self.rows.get_mut(at) else { return (state, state) };
@@ -131,6 +154,7 @@ impl Table {
         let error = outcome.attempts.last().filter(|_| !works).map_or_else(String::new, |last| last.detail.clone());
         *row = DrillView {
             state,
+            way,
             at: Some(now),
             ok_at: if works { Some(now) } else { row.ok_at },
             took: outcome.total,
@@ -151,6 +175,7 @@ impl Table {
             let (class, at) = row.class.zip(row.at)?;
             let found = Found {
                 class,
+                way: row.way,
                 age: since(at),
                 ok_age: row.ok_at.map(since),
                 took: row.took,
@@ -177,6 +202,7 @@ impl Table {
             let is_ok = found.class == Class::Success;
             *row = DrillView {
                 state: if is_ok { PathState::Ok } else { PathState::Broken },
+                way: found.way,
                 at: now.checked_sub(ago(found.age_ms)),
                 ok_at: found.ok_age_ms.and_then(|age| now.checked_sub(ago(age))),
                 took: Duration::from_millis(found.took_ms),
@@ -187,6 +213,10 @@ impl Table {
                 over_budget: false,
             };
         }
+    }
+
+    pub(super) fn next_way(&self, at: usize) -> Way {
+        self.rows.get(at).map_or(Way::Whole, DrillView::next_way)
     }
 
     pub(super) fn views(&self) -> Vec<DrillView> {

@@ -1,10 +1,10 @@
 //! Drills against scripted upstreams.
 
 use super::*;
-use crate::domain::ids::{ModelName, TierId, UpstreamId};
+use crate::domain::ids::{ModelName, PolicyName, TierId, UpstreamId};
 use crate::domain::money::Price;
 use crate::upstream::client::{Upstream, UpstreamSettings};
-use crate::upstream::fake::{FakeUpstream, hang};
+use crate::upstream::fake::{FakeUpstream, hang, json as whole, sse, status};
 use crate::upstream::health::Health;
 
 fn settings(schedule: Schedule, cap: f64) -> DrillSettings {
@@ -31,8 +31,8 @@ fn target(base_url: &str) -> Target {
 }
 
 fn drills(settings: DrillSettings, targets: Vec<Target>) -> Drills {
-    let targets = targets.into_iter().map(Arc::new).collect();
-    Drills::new(settings, targets, Arc::new(Metrics::new([])))
+    let chat = targets.into_iter().map(Arc::new).collect();
+    Drills::new(settings, Paths { chat, ..Paths::default() }, Arc::new(Metrics::new([])))
 }
 
 #[test]
@@ -136,4 +136,117 @@ async fn a_restart_forgets_neither_what_was_found_nor_what_it_cost() {
 
     std::fs::write(&file, "no JSON").unwrap();
     assert_eq!(start(1.0).view().spent, NanoUsd::ZERO, "what cannot be read is left out");
+}
+
+const WORD: &str = r#"{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"OK"},"finish_reason":"stop"}]}"#;
+
+#[tokio::test]
+async fn both_ways_are_drilled_in_turn_and_one_that_failed_until_it_works() {
+    let fake = FakeUpstream::script([whole(WORD), status(503), sse(&["OK"]), whole(WORD)]).await;
+    let drills = drills(settings(Schedule::Off, 1.0), vec![target(&fake.base_url())]);
+
+    let mut found = Vec::new();
+    for _ in 0..4 {
+        drills.round().await.unwrap();
+        let view = drills.view().targets.remove(0);
+        found.push((view.way, view.state));
+    }
+
+    let (ok, broken) = (PathState::Ok, PathState::Broken);
+    assert_eq!(found, [(Way::Whole, ok), (Way::Stream, broken), (Way::Stream, ok), (Way::Whole, ok)]);
+    let asked = fake.requests();
+    let streams: Vec<bool> =
+        asked.iter().map(|request| String::from_utf8_lossy(&request.body).contains(r#""stream":true"#)).collect();
+    assert_eq!(streams, [false, true, true, false]);
+}
+
+#[tokio::test]
+async fn embedding_models_are_drilled_in_their_own_way() {
+    let fake = FakeUpstream::script([whole(r#"{"data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":1}}"#)]).await;
+    let embeddings = vec![Arc::new(target(&fake.base_url()))];
+    let paths = Paths { embeddings, ..Paths::default() };
+    let drills = Drills::new(settings(Schedule::Off, 1.0), paths, Arc::new(Metrics::new([])));
+
+    for _ in 0..2 {
+        drills.round().await.unwrap();
+    }
+
+    assert_eq!(drills.view().targets[0].state, PathState::Ok);
+    let asked = fake.requests();
+    assert!(asked.len() == 2 && asked.iter().all(|request| request.path == "/v1/embeddings"), "{asked:?}");
+}
+
+/// A policy whose chain has one model that works at one place of two, and one that works nowhere.
+async fn chain(file: &std::path::Path) -> (Drills, Arc<Metrics>) {
+    let good = FakeUpstream::script([whole(WORD)]).await;
+    let at = |model: &str, name: &str, base_url: &str| {
+        Arc::new(Target { model: ModelName::from(model), upstream_model: name.to_owned(), ..target(base_url) })
+    };
+    let nowhere = "http://127.0.0.1:9/v1";
+    let chat = vec![at("cheap", "one", nowhere), at("cheap", "two", &good.base_url()), at("dear", "vendor", nowhere)];
+    let steps = ["cheap", "dear"].map(ModelName::from).to_vec();
+    let chains = vec![Chain { policy: PolicyName::from("picky"), steps }];
+    let metrics = Arc::new(Metrics::new([]));
+    let paths = Paths { chat, chains, ..Paths::default() };
+    let drills = Drills::new(settings(Schedule::Off, 1.0), paths, Arc::clone(&metrics)).kept_in(file.to_owned());
+    drills.round().await.unwrap();
+    (drills, metrics)
+}
+
+#[tokio::test]
+async fn a_broken_step_of_a_policys_chain_is_shown_and_stays_shown_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("trimtab.drills.json");
+    let (before, metrics) = chain(&file).await;
+    let steps: Vec<(String, PathState)> =
+        before.view().steps.into_iter().map(|step| (step.step.to_string(), step.state)).collect();
+    assert_eq!(steps, [("cheap".to_owned(), PathState::Ok), ("dear".to_owned(), PathState::Broken)]);
+
+    let restarted = Arc::new(Metrics::new([]));
+    let paths = Paths { chat: before.targets.clone(), chains: before.chains.clone(), ..Paths::default() };
+    let after = Drills::new(settings(Schedule::Off, 1.0), paths, Arc::clone(&restarted)).kept_in(file);
+
+    assert_eq!(after.view().steps, before.view().steps);
+    for metrics in [metrics, restarted] {
+        let text = metrics.render();
+        for line in [
+            r#"trimtab_drill_path_broken{policy="picky",step="cheap"} 0"#,
+            r#"trimtab_drill_path_broken{policy="picky",step="dear"} 1"#,
+            r#"trimtab_drill_broken{upstream="first",model="dear",upstream_model="vendor",key="1"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_first_failure_is_a_warning_and_that_it_works_again_is_told() {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (log, fake) = (Log::default(), FakeUpstream::script([status(503), status(503), whole(WORD)]).await);
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let drills = drills(settings(Schedule::Off, 1.0), vec![target(&fake.base_url())]);
+
+    {
+        let _logging = tracing::subscriber::set_default(subscriber);
+        for _ in 0..3 {
+            drills.round().await.unwrap();
+        }
+    }
+
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines = |what: &str| text.lines().filter(|line| line.contains(what)).collect::<Vec<_>>();
+    let warned = lines("WARN");
+    assert_eq!(warned.len(), 1, "once: {text}");
+    assert!(warned[0].contains("does not work") && warned[0].contains("cheap") && warned[0].contains("503"), "{text}");
+    assert_eq!(lines("works again").len(), 1, "{text}");
 }

@@ -14,6 +14,7 @@ use crate::domain::api::Api;
 use crate::domain::ids::DecisionId;
 use crate::domain::money::NanoUsd;
 use crate::http::admission::Admitted;
+use crate::http::alive::{Alive, Sign};
 use crate::http::body::read_json;
 use crate::http::error::ApiError;
 use crate::http::headers::{
@@ -22,6 +23,9 @@ use crate::http::headers::{
 use crate::http::state::Server;
 use crate::pipeline::{Call, Routed, complete};
 use crate::upstream::dispatch::Answer;
+
+/// What clients of server-sent events skip.
+const COMMENT: &[u8] = b": still here\n\n";
 
 /// Decides, calls the chosen model, and answers as it answers.
 ///
@@ -36,7 +40,7 @@ pub async fn create(
     let call = Call::now(admitted.to(Api::Chat), chat);
     let id = call.admission.id;
     match complete(&server.app, call, admitted.guard).await {
-        Ok((routed, answer)) => Ok(respond(id, &routed, answer)),
+        Ok((routed, answer)) => Ok(respond(&server, (id, &routed), answer)),
         Err(failed) => Err(explain_failure(id, failed.routed.as_ref(), failed.error.into())),
     }
 }
@@ -68,9 +72,11 @@ pub fn read(mut chat: ChatRequest, headers: &HeaderMap) -> Result<ChatRequest, A
 }
 
 /// The answer to a client: the decision's headers, and the body as it comes.
-pub(crate) fn respond(id: DecisionId, routed: &Routed, answer: Answer) -> Response {
+pub(crate) fn respond(server: &Server, (id, routed): (DecisionId, &Routed), answer: Answer) -> Response {
     let headers = answer_headers(id, routed, &answer);
-    let mut response = Response::new(Body::new(answer.body));
+    let sign = Sign { bytes: COMMENT, after: server.keep_alive };
+    let body = if answer.stream { Body::new(Alive::new(answer.body, sign)) } else { Body::new(answer.body) };
+    let mut response = Response::new(body);
     *response.headers_mut() = headers;
     response.into_response()
 }

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::Request;
@@ -12,13 +11,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use tokio::time::{Instant, Sleep, sleep};
 
 use crate::chat::dialect::{Dialect, Naming, StreamTranslator, Teller};
 use crate::chat::error::ChatError;
 use crate::chat::openai::ChatRequest;
 use crate::domain::api::Api;
 use crate::http::admission::Admitted;
+use crate::http::alive::{Alive, Sign};
 use crate::http::body::read_json;
 use crate::http::chat_completions::{answer_headers, explain_failure, read as with_headers};
 use crate::http::error::{ApiError, Kind};
@@ -26,9 +25,6 @@ use crate::http::state::Server;
 use crate::pipeline::{Call, complete};
 use crate::upstream::heavy::heavy;
 use crate::upstream::relay::Relay;
-
-/// After how much silence of a stream a sign of life is sent.
-const SILENCE: Duration = Duration::from_secs(15);
 
 /// A request that was let in.
 #[derive(Debug)]
@@ -67,8 +63,9 @@ where
         .await
         .map_err(|failed| explain_failure(id, failed.routed.as_ref(), failed.error.into()))?;
     let headers = answer_headers(id, &routed, &answer);
+    let sign = Sign { bytes: D::SIGN_OF_LIFE, after: server.keep_alive };
     let body = if answer.stream {
-        Body::new(Translated::new(answer.body, writer))
+        Body::new(Alive::new(Translated::new(answer.body, writer), sign))
     } else {
         let whole = whole(answer.body, writer).await;
         Body::new(whole.map_err(|error| explain_failure(id, Some(&routed), error))?)
@@ -126,8 +123,6 @@ struct Translated<D, B = Relay> {
     relay: Option<B>,
     translator: StreamTranslator<D>,
     is_over: bool,
-    timer: Pin<Box<Sleep>>,
-    is_waiting: bool,
 }
 
 impl<D, B: fmt::Debug> fmt::Debug for Translated<D, B> {
@@ -138,21 +133,7 @@ impl<D, B: fmt::Debug> fmt::Debug for Translated<D, B> {
 
 impl<D: Dialect, B> Translated<D, B> {
     fn new(relay: B, dialect: D) -> Self {
-        let translator = StreamTranslator::new(dialect);
-        Self { relay: Some(relay), translator, is_over: false, timer: Box::pin(sleep(SILENCE)), is_waiting: false }
-    }
-
-    /// What to say in the silence.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if self.translator.is_over() {
-            return Poll::Pending;
-        }
-        if !std::mem::replace(&mut self.is_waiting, true) {
-            self.timer.as_mut().reset(Instant::now() + SILENCE);
-        }
-        ready!(self.timer.as_mut().poll(cx));
-        self.is_waiting = false;
-        Poll::Ready(Bytes::from_static(D::SIGN_OF_LIFE))
+        Self { relay: Some(relay), translator: StreamTranslator::new(dialect), is_over: false }
     }
 }
 
@@ -179,9 +160,8 @@ where
         let this = &mut *self;
         while !this.is_over {
             let Some(relay) = &mut this.relay else { break };
-            let bytes = match Pin::new(&mut *relay).poll_frame(cx) {
-                Poll::Pending => ready!(this.poll_silence(cx)),
-                Poll::Ready(Some(Ok(frame))) => {
+            let bytes = match ready!(Pin::new(&mut *relay).poll_frame(cx)) {
+                Some(Ok(frame)) => {
                     let bytes = frame.into_data().map_or(Bytes::new(), |data| this.translator.push(data));
                     // Whoever leaves the last bytes unread need not be waited for.
                     this.is_over = this.translator.is_over() && relay.is_end_stream();
@@ -193,14 +173,13 @@ where
                     }
                     bytes
                 }
-                Poll::Ready(Some(Err(never))) => match never {},
-                Poll::Ready(None) => {
+                Some(Err(never)) => match never {},
+                None => {
                     this.is_over = true;
                     this.translator.finish()
                 }
             };
             if !bytes.is_empty() {
-                this.is_waiting = false;
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
         }
@@ -243,20 +222,6 @@ mod tests {
     async fn next(body: &mut (impl HttpBody<Data = Bytes, Error = Infallible> + Unpin)) -> Option<String> {
         let data = body.frame().await?.unwrap().into_data().unwrap();
         Some(String::from_utf8(data.to_vec()).unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_stream_gives_signs_of_life() {
-        let (feed, mut body) = translated();
-        feed.send(chunk("a")).unwrap();
-        let began = Instant::now();
-
-        assert!(next(&mut body).await.unwrap().contains("text_delta"));
-        assert_eq!(next(&mut body).await.unwrap(), "event: ping\ndata: {\"type\":\"ping\"}\n\n");
-        assert_eq!(next(&mut body).await.unwrap(), "event: ping\ndata: {\"type\":\"ping\"}\n\n");
-        assert_eq!(began.elapsed(), 2 * SILENCE);
-        feed.send(chunk("b")).unwrap();
-        assert!(next(&mut body).await.unwrap().contains("\"text\":\"b\""));
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::drills::{DrillView, Schedule};
+use crate::drills::{DrillView, PathState, Schedule, StepView};
 use crate::http::admin::body;
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
@@ -40,6 +40,9 @@ fn view(server: &Server) -> Value {
     };
     let targets: Vec<Value> =
         drills.targets().iter().zip(&now.targets).map(|(target, view)| one(target, view)).collect();
+    let broken = now.steps.iter().filter(|step| step.state == PathState::Broken);
+    let broken: Vec<Value> =
+        broken.map(|StepView { policy, step, .. }| json!({ "policy": policy, "step": step })).collect();
     json!({
         "object": "list",
         "enabled": every_s.is_some(),
@@ -48,6 +51,7 @@ fn view(server: &Server) -> Value {
         "spent_usd": now.spent.as_usd(),
         "max_usd_per_day": settings.daily_cap.as_usd(),
         "data": targets,
+        "broken_steps": broken,
     })
 }
 
@@ -61,6 +65,7 @@ fn one(target: &Target, view: &DrillView) -> Value {
         "upstream_model": target.upstream_model,
         "tier": target.tier,
         "state": view.state.as_str(),
+        "way": age.map(|_| view.way),
         "age_s": age.map(|age| age.as_secs_f64()),
         "last_ok_s": view.last_ok(now).map(|age| age.as_secs_f64()),
         "took_ms": age.map(|_| view.took.as_secs_f64() * 1e3),

@@ -30,7 +30,7 @@ pub async fn create(
     let call = EmbeddingsCall { admission: admitted.to(Api::Embeddings), request };
     let id = call.admission.id;
     match embed(&server.app, call, admitted.guard).await {
-        Ok((routed, answer)) => Ok(respond(id, &routed, answer)),
+        Ok((routed, answer)) => Ok(respond(&server, (id, &routed), answer)),
         Err(failed) => Err(explain_failure(id, failed.routed.as_ref(), failed.error.into())),
     }
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::catalog::UnknownName;
 use crate::chat::error::ChatError;
+use crate::domain::candidate::Exclusion;
 use crate::domain::decide::NoCandidate;
 use crate::pipeline::RouteError;
 use crate::store::FeedbackError;
@@ -316,7 +317,14 @@ impl From<NoCandidate> for ApiError {
             .iter()
             .filter_map(|one| one.excluded.map(|exclusion| format!("`{}` {}", one.model, exclusion.words())))
             .collect();
-        Self::new(Kind::NoEligibleModel, format!("no configured model can serve this request: {}", reasons.join("; ")))
+        let message = format!("no configured model can serve this request: {}", reasons.join("; "));
+        let mut fields = error.considered.iter().filter_map(|one| one.excluded).map(Exclusion::field);
+        let field = fields.next().filter(|first| fields.all(|other| other == *first)).flatten();
+        let api = Self::new(Kind::NoEligibleModel, message);
+        match field {
+            Some(field) => api.at(field),
+            None => api,
+        }
     }
 }
 
@@ -326,7 +334,8 @@ impl From<DispatchError> for ApiError {
         match error {
             DispatchError::Rejected { status, body, .. } => Self::rejected(status, body),
             DispatchError::Exhausted { retry_after, .. } if throttled => {
-                let seconds = retry_after.map_or(5, |wait| wait.as_secs().max(1));
+                // Whoever comes back a moment too early is refused again.
+                let seconds = retry_after.map_or(5, |wait| wait.as_millis().div_ceil(1000).max(1) as u64);
                 Self::new(Kind::UpstreamThrottled, message).retry_after(seconds)
             }
             DispatchError::Exhausted { .. } => Self::new(Kind::UpstreamFailed, message),

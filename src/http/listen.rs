@@ -9,9 +9,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::http::impatient::Impatient;
+use crate::http::threads::Threads;
 
 /// A client that has not sent its headers by then is hung up on.
 const HEADERS_WITHIN: Duration = Duration::from_secs(15);
@@ -35,30 +35,35 @@ impl Waits {
     }
 }
 
-/// Serves connections until `stop`, then lets those that are open finish for a while. A connection whose client takes nothing for long is cut,
-/// whatever is being sent.
+/// Serves connections on these threads until `stop`, then lets those that are open finish for a while. A connection whose client takes nothing for
+/// long is cut, whatever is being sent.
 ///
-/// Returns whether every connection finished by itself; those that did not are cut.
-pub async fn serve(listener: TcpListener, router: Router, (stop, waits): (CancellationToken, Waits)) -> bool {
-    let tasks = TaskTracker::new();
+/// Returns whether every connection finished by itself; those that did not go on until their threads end.
+pub async fn serve(
+    listener: TcpListener,
+    (router, threads): (Router, &Threads),
+    (stop, waits): (CancellationToken, Waits),
+) -> bool {
     let graceful = GracefulShutdown::new();
     while let Some(stream) = accept(&listener, &stop).await {
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-        builder.http2().timer(TokioTimer::new());
-        let service = TowerToHyperService::new(router.clone());
-        let connection =
-            builder.serve_connection(TokioIo::new(Impatient::new(stream, waits.of_connection())), service).into_owned();
-        let watched = graceful.watch(connection);
-        tasks.spawn(async move {
+        // The thread that serves the connection is the one that hears of its events.
+        let (Ok(stream), Some(seat)) = (stream.into_std(), threads.seat()) else { continue };
+        let (router, watcher) = (router.clone(), graceful.watcher());
+        seat.runtime.clone().spawn(async move {
+            let _seat = seat;
+            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            let mut builder = Builder::new(TokioExecutor::new());
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+            builder.http2().timer(TokioTimer::new());
+            let stream = TokioIo::new(Impatient::new(stream, waits.of_connection()));
+            let connection = builder.serve_connection(stream, TowerToHyperService::new(router)).into_owned();
             // A connection that breaks is the client's affair; what it asked for is recorded by the pipeline.
-            if let Err(error) = watched.await {
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "connection ended early");
             }
         });
     }
     drop(listener);
-    tasks.close();
     tokio::time::timeout(waits.drain, graceful.shutdown()).await.is_ok()
 }
 

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod admission;
+mod alive;
 pub mod auth;
 pub mod body;
 pub mod cache;
@@ -26,6 +27,7 @@ pub mod responses;
 pub mod route;
 pub mod speak;
 pub mod state;
+pub mod threads;
 pub mod upstreams;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -33,6 +34,8 @@ pub struct Server {
     pub drills: Drills,
     /// Limits of request bodies.
     pub body_limits: BodyLimits,
+    /// After how much silence of a stream its client gets a sign of life.
+    pub keep_alive: Duration,
     /// Whether new requests should go elsewhere.
     pub draining: AtomicBool,
     /// Seconds since 1970 at which the server started, for lists that want a creation time.

@@ -6,11 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::deferred::{Queue, QueueSettings};
-use crate::http::admission::now_unix_ms;
+use crate::http::admission::{new_decision_id, now_unix_ms};
 use crate::http::deferred::explain;
 use crate::http::state::Server;
 use crate::pipeline::deferred::{Deferred, Edge, keep_on};
-use crate::serve::new_decision_id;
 
 /// The queue, where a policy has requests wait.
 pub(super) fn queue(config: &Config) -> Option<Arc<Deferred>> {

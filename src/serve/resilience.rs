@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use crate::catalog::{EMBEDDINGS, Place};
+use crate::catalog::{Catalog, EMBEDDINGS, Place};
 use crate::config::{self, Config, Deployment};
 use crate::domain::ids::{ModelName, TierId};
+use crate::domain::policy::Policy;
 use crate::domain::resilience::{Balance, BreakerSettings};
-use crate::drills::{DrillSettings, Drills, Schedule};
+use crate::drills::{Chain, DrillSettings, Drills, Paths, Schedule};
 use crate::serve::providers;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::balance::Pool;
@@ -34,8 +35,15 @@ const fn drills(drills: &config::Drills) -> DrillSettings {
 }
 
 /// The drills of a server. What they find is kept beside the database, where there is one.
-pub(super) fn hold(config: &Config, targets: Vec<Arc<Target>>, metrics: Arc<Metrics>) -> Drills {
-    let drills = Drills::new(drills(&config.drills), targets, metrics);
+pub(super) fn hold(config: &Config, catalog: &Catalog, metrics: Arc<Metrics>) -> Drills {
+    let embeddings = catalog.embedding_models().iter().flat_map(|place| place.pool.targets());
+    let chain = |policy: &Policy| Chain { policy: policy.name.clone(), steps: policy.recovery.chain.clone() };
+    let paths = Paths {
+        chat: catalog.chat_targets().cloned().collect(),
+        embeddings: embeddings.cloned().collect(),
+        chains: config.policies.iter().map(chain).filter(|chain| !chain.steps.is_empty()).collect(),
+    };
+    let drills = Drills::new(drills(&config.drills), paths, metrics);
     if config.store.enabled { drills.kept_in(config.store.path.with_extension("drills.json")) } else { drills }
 }
 
@@ -54,12 +62,13 @@ pub(super) struct Places {
     pub(super) embeddings: Vec<Place>,
 }
 
-/// Where each model answers: every deployment, with every key of its upstream.
-pub(super) fn places(config: &Config) -> Result<Places, UpstreamError> {
+/// Where each model answers: every deployment, with every key of its upstream. So many threads serve callers.
+pub(super) fn places(config: &Config, threads: usize) -> Result<Places, UpstreamError> {
     let breaker = config.breaker;
     let mut lanes: Vec<Lane> = Vec::new();
     for upstream in &config.upstreams {
         for (key, settings) in upstream_settings(upstream) {
+            let settings = UpstreamSettings { threads, ..settings };
             let (upstream, breaker) = (Arc::new(Upstream::new(settings)?), Arc::new(Breaker::new(breaker)));
             lanes.push(Lane { upstream, key, breaker });
         }

@@ -21,6 +21,12 @@ use crate::serve::{ServeError, resilience};
 use crate::sessions::SessionSettings;
 use crate::store::{PromptRetention, Store, StoreSettings};
 
+/// How many threads serve callers: as many as the machine runs at once, where the configuration does not say.
+pub(super) fn threads(config: &Config) -> NonZeroUsize {
+    let as_many = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    NonZeroUsize::new(config.server.threads).unwrap_or_else(as_many)
+}
+
 pub(super) fn store(config: &Config) -> StoreSettings {
     let prompts = match config.store.prompts {
         KeptPrompts::Full => PromptRetention::Full,
@@ -123,14 +129,14 @@ pub(super) fn retrainer(config: &Config, bundles: Bundles, store: Option<&Store>
 /// # Errors
 /// An upstream that cannot be set up.
 pub fn check(config: &Config) -> Result<(), ServeError> {
-    catalog(config)?;
+    catalog(config, 0)?;
     resilience::traffic(config)?;
     Ok(())
 }
 
-pub(super) fn catalog(config: &Config) -> Result<Catalog, ServeError> {
+pub(super) fn catalog(config: &Config, threads: usize) -> Result<Catalog, ServeError> {
     let candidates: Vec<Candidate> = config.candidates();
-    let resilience::Places { places, embeddings } = resilience::places(config)?;
+    let resilience::Places { places, embeddings } = resilience::places(config, threads)?;
     let (default, policies): (Vec<_>, Vec<_>) =
         config.policies.iter().cloned().partition(|policy| policy.name == config.default_policy);
     let default_policy = default.into_iter().next().or_else(|| policies.first().cloned());

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -74,7 +73,7 @@ impl StoreSettings {
     }
 
     pub(super) fn writer_options(&self) -> WriterOptions {
-        WriterOptions { busy: self.busy, max_bytes: self.max_bytes }
+        WriterOptions { busy: self.busy, max_bytes: self.max_bytes, creates: true }
     }
 }
 
@@ -229,7 +228,7 @@ async fn prepare(settings: &StoreSettings) -> Result<(SqliteConnection, StoreLoc
     };
     let failed = |source| StoreError::from_sql(path.clone(), source);
     check_writable(path)?;
-    let mut connection = schema::writing(path, &settings.writer_options()).connect().await.map_err(failed)?;
+    let mut connection = schema::connect(path, &settings.writer_options()).await.map_err(failed)?;
     schema::migrate(&mut connection, from).await.map_err(failed)?;
     Ok((connection, lock))
 }

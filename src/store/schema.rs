@@ -28,8 +28,9 @@ const LOG_BYTES: i64 = 64 << 20;
 /// The longest wait for another process that writes.
 const MOST_BUSY: Duration = Duration::from_secs(60);
 
-/// The page size of SQLite, fixed when a store is made.
-const PAGE_BYTES: u64 = 4096;
+/// The page size of a store, fixed when it is made: one of an older version keeps its 4,096 bytes. A decision has about 2,700 with its prompt, so
+/// that a page of the usual size would hold one of them and be a third empty.
+const PAGE_BYTES: u32 = 16_384;
 
 /// How the writer's connection behaves.
 #[derive(Clone, Debug)]
@@ -38,13 +39,19 @@ pub(super) struct WriterOptions {
     pub(super) busy: Duration,
     /// The most bytes the database may grow to.
     pub(super) max_bytes: Option<u64>,
+    /// Whether a file that is not there is made.
+    pub(super) creates: bool,
 }
 
-/// Options of the one connection that writes.
-pub(super) fn writing(path: &Path, options: &WriterOptions) -> SqliteConnectOptions {
+/// Opens the one connection that writes.
+///
+/// # Errors
+/// What SQLite says of the file.
+pub(super) async fn connect(path: &Path, options: &WriterOptions) -> Result<SqliteConnection, sqlx::Error> {
     let connect = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
+        .create_if_missing(options.creates)
+        .page_size(PAGE_BYTES)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(false)
@@ -52,10 +59,13 @@ pub(super) fn writing(path: &Path, options: &WriterOptions) -> SqliteConnectOpti
         .pragma("journal_size_limit", LOG_BYTES.to_string())
         .thread_name(|_| "trimtab-sqlite".to_owned())
         .disable_statement_logging();
-    match options.max_bytes {
-        Some(most) => connect.pragma("max_page_count", (most / PAGE_BYTES).max(1).to_string()),
-        None => connect,
+    let mut connection = connect.connect().await?;
+    if let Some(most) = options.max_bytes {
+        let page: u32 = sqlx::query_scalar("PRAGMA page_size").fetch_one(&mut connection).await?;
+        let pages = format!("PRAGMA max_page_count = {}", (most / u64::from(page.max(1))).max(1));
+        sqlx::raw_sql(AssertSqlSafe(pages)).execute(&mut connection).await?;
     }
+    Ok(connection)
 }
 
 /// Options of connections that only read.

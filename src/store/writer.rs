@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::{error, info};
@@ -21,7 +21,8 @@ use crate::store::lock::StoreLock;
 use crate::store::open::{RetrySettings, StoreSettings};
 use crate::store::record::{DecisionRecord, OutcomeRecord};
 use crate::store::redact::PromptRetention;
-use crate::store::{schema, sql};
+use crate::store::schema::{self, WriterOptions};
+use crate::store::sql;
 
 /// Most entries of one transaction. Beyond a few hundred a larger batch is no faster, and a failed one loses more.
 const BATCH: usize = 512;
@@ -176,8 +177,8 @@ impl Writer {
         let open = match &mut self.connection {
             Some(open) => open,
             gone @ None => {
-                let options = schema::writing(&self.settings.path, &self.settings.writer_options());
-                gone.insert(Open::new(options.create_if_missing(false).connect().await?))
+                let options = WriterOptions { creates: false, ..self.settings.writer_options() };
+                gone.insert(Open::new(schema::connect(&self.settings.path, &options).await?))
             }
         };
         let is_durable = !batch.reports.is_empty();

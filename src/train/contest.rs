@@ -14,7 +14,7 @@ use crate::train::influence::Voices;
 use crate::train::outcomes::digest;
 use crate::train::progress::{Phase, Progress, step};
 use crate::train::scorer::{Scorer, apply, neighbours};
-use crate::train::tiers::key;
+use crate::train::tiers::{by_rank, key};
 
 /// One prompt in so many is held out.
 const HELD_OUT_PART: u64 = 5;
@@ -186,8 +186,8 @@ impl Places {
         }
         let mut ranked: Vec<(f64, &str)> = sums.iter().map(|(name, (sum, count))| (sum / count, *name)).collect();
         ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (tiers, models) = (space.tiers().len(), ranked.len().max(1));
-        let place = |(rank, (_, name)): (usize, &(f64, &str))| ((*name).to_owned(), rank * tiers / models);
+        let tier = |rank| by_rank(rank, ranked.len(), space.tiers().len());
+        let place = |(rank, (_, name)): (usize, &(f64, &str))| ((*name).to_owned(), tier(rank));
         Self {
             tiers: space.tiers().iter().map(ToString::to_string).collect(),
             by_rank: ranked.iter().enumerate().map(place).collect(),

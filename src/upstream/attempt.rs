@@ -12,7 +12,7 @@ use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout_at};
 
 use crate::chat::dialect::translatable;
-use crate::chat::usage::{Completion, PublicModel};
+use crate::chat::usage::{Completion, NotAnAnswer, PublicModel, error_alone};
 use crate::domain::check::Evidence;
 use crate::domain::money::Usage;
 use crate::domain::outcome::Class;
@@ -22,7 +22,7 @@ use crate::upstream::dispatch::{Expects, Outgoing, Target};
 use crate::upstream::headroom::Headroom;
 use crate::upstream::heavy::heavy;
 use crate::upstream::relay::Streaming;
-use crate::upstream::said::Said;
+use crate::upstream::said::{self, Said};
 use crate::upstream::source::EventSource;
 use crate::upstream::tap::{Passage, Tap};
 use crate::upstream::wait::{Limits, SHORTEST_STEP, STEPS, Watch};
@@ -109,7 +109,7 @@ pub(crate) async fn run(target: &Target, outgoing: &Outgoing<'_>, patience: Pati
     let (reached, answer) = if outgoing.stream {
         let tap = Tap::new(model, outgoing.wants_usage, upstream.scrubber().clone());
         if let Some(media_type) = foreign_media_type(&response) {
-            return Err(Trouble::NotAStream(media_type).into());
+            return Err(attempt.no_stream(response, media_type).await);
         }
         let decoder = upstream.dialect().decoder(upstream.sizes().event, outgoing.request_id);
         let source = EventSource::new(reqwest::Body::from(response), decoder);
@@ -175,8 +175,8 @@ impl Attempt<'_> {
         &self,
         body: Bytes,
         (outgoing, model): (&Outgoing<'_>, PublicModel),
-    ) -> Result<Completion, Trouble> {
-        let (dialect, expects) = (self.upstream.dialect().clone(), outgoing.expects);
+    ) -> Result<Completion, Failure> {
+        let (dialect, expects, given) = (self.upstream.dialect().clone(), outgoing.expects, body.clone());
         let request_id = outgoing.request_id.to_owned();
         let read = heavy(body.len(), move || match expects {
             Expects::Completion => {
@@ -190,27 +190,58 @@ impl Attempt<'_> {
             Expects::Embeddings => Completion::read_embeddings(body, &model),
         });
         let lost = || Trouble::Broken("the program is ending".to_owned());
-        Ok(read.await.ok_or_else(lost)??)
+        read.await.ok_or_else(lost)?.map_err(|problem| self.no_answer(problem, &given))
     }
 
-    /// What the upstream said about a request it refused. What cannot be read soon is not worth waiting for.
-    async fn refusal(&self, response: Response) -> Failure {
-        let mut trouble = status_trouble(&response);
+    /// What a success means that is no answer: the error that it reports, where it reports one.
+    fn no_answer(&self, problem: NotAnAnswer, body: &[u8]) -> Failure {
+        match problem.in_body(body) {
+            NotAnAnswer::Failed { status } => {
+                let trouble = Trouble::reported(status, said::read(body, SystemTime::now()));
+                let words = error_alone(body).filter(|_| is_for_client(&trouble));
+                Failure { trouble, words: words.map(|words| self.upstream.scrubber().bytes(words)) }
+            }
+            problem @ (NotAnAnswer::Empty
+            | NotAnAnswer::NotJson
+            | NotAnAnswer::NoEmbeddings
+            | NotAnAnswer::NoChoices) => Trouble::from(problem).into(),
+        }
+    }
+
+    /// What a success means that is no stream where one was asked for.
+    async fn no_stream(&self, response: Response, media_type: &'static str) -> Failure {
+        let body = self.few_bytes(response).await.unwrap_or_default();
+        match NotAnAnswer::NoChoices.in_body(&body) {
+            reported @ NotAnAnswer::Failed { .. } => self.no_answer(reported, &body),
+            NotAnAnswer::Empty | NotAnAnswer::NotJson | NotAnAnswer::NoEmbeddings | NotAnAnswer::NoChoices => {
+                Trouble::NotAStream(media_type).into()
+            }
+        }
+    }
+
+    /// A body that is no answer. What cannot be read soon is not worth waiting for.
+    async fn few_bytes(&self, response: Response) -> Option<Bytes> {
         let until = self.limits.until.min(Instant::now() + REFUSAL_PATIENCE);
         let read = async {
             let mut body = LimitedBody::new(response, REFUSAL_BYTES)?;
             while poll_fn(|cx| body.poll_read(cx)).await?.is_some() {}
             Ok::<_, Trouble>(body.into_bytes())
         };
+        timeout_at(until, read).await.ok().and_then(Result::ok)
+    }
+
+    /// What the upstream said about a request it refused.
+    async fn refusal(&self, response: Response) -> Failure {
+        let mut trouble = status_trouble(&response);
         // Every body is read, so that its connection can serve again; only a refusal is for the client.
-        let body = timeout_at(until, read).await.ok().and_then(Result::ok);
+        let body = self.few_bytes(response).await;
         let mut words = None;
         if let (Some(body), Some(status)) = (body, trouble.status()) {
             trouble = with_words(trouble, &body);
-            let said = Said { clue: trouble.clue(), hint: trouble.hint() };
+            let said = Said { clue: trouble.clue(), hint: trouble.hint(), status: None };
             let refused = self.upstream.dialect().refused((status, said.clue), body);
             trouble = Trouble::Status { status: refused.status, said };
-            words = refused.words.filter(|_| matches!(trouble.class(), Class::Rejected | Class::TooLong));
+            words = refused.words.filter(|_| is_for_client(&trouble));
         }
         Failure { trouble, words: words.map(|words| self.upstream.scrubber().bytes(words)) }
     }
@@ -245,6 +276,11 @@ impl Attempt<'_> {
         self.within(self.begun + patience, Trouble::SilentStart(patience), search).await??;
         Ok(Streaming::new(source, tap, held, self.limits))
     }
+}
+
+/// Whether an upstream's words are of use to the caller: it can mend what they are about.
+fn is_for_client(trouble: &Trouble) -> bool {
+    matches!(trouble.class(), Class::Rejected | Class::TooLong)
 }
 
 /// A media type that no stream has. Others are let through: what counts is whether events come.

@@ -227,9 +227,13 @@ impl Books {
         self.first_byte.get_or_insert_with(|| self.admitted.elapsed());
     }
 
-    /// Whose failure it is that the answer breaks off.
-    pub(crate) const fn blame(&mut self, blame: Blame) {
-        self.blame = blame;
+    /// For this the answer breaks off. A target that says when to come back is left alone until then, as before the first byte.
+    pub(crate) fn broke(&mut self, trouble: &Trouble) {
+        self.blame = trouble.blame();
+        let pass = self.serving.as_ref().and_then(|serving| serving.pass.as_ref());
+        if let (Class::Throttled, Some(wait), Some(pass)) = (trouble.class(), trouble.hint(), pass) {
+            pass.rest(wait);
+        }
     }
 
     /// Closes the books of an answer; later closings do nothing.

@@ -126,6 +126,15 @@ impl Breaker {
         }
     }
 
+    /// Whether it would let a call in.
+    pub(crate) fn lets_in(&self, now: Instant) -> bool {
+        match self.lock().state {
+            State::Closed => true,
+            State::Open { until } => now >= until,
+            State::Probing => false,
+        }
+    }
+
     /// How a call gets in that has nowhere else to go.
     pub(crate) fn force(&self, now: Instant) -> Entry {
         self.enter(now).unwrap_or(Entry::Forced)

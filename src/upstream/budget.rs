@@ -38,22 +38,53 @@ impl Bucket {
         level.0 = (level.0 + self.allowance.share).min(self.allowance.burst);
     }
 
-    /// Whether one more call may be made now. If so, it is paid for.
-    pub(crate) fn take(&self, now: Instant) -> bool {
+    /// Leave to make one more call now. `None` where there is none left, which is counted.
+    pub(crate) fn take(&self, now: Instant) -> Option<Leave<'_>> {
         let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
         let quiet = now.saturating_duration_since(level.1).as_secs_f64();
         let full = (level.0 + quiet * self.allowance.burst / 60.0).min(self.allowance.burst);
         let may = full >= 1.0;
         *level = (if may { full - 1.0 } else { full }, now);
-        let count = if may { &self.taken } else { &self.refused };
-        count.fetch_add(1, Ordering::Relaxed);
-        may
+        drop(level);
+        if !may {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        may.then(|| Leave { bucket: self, is_used: false })
     }
 
-    /// How many were taken so far, and how many refused.
+    fn give_back(&self) {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        level.0 = (level.0 + 1.0).min(self.allowance.burst);
+    }
+
+    /// How many were used so far, and how many refused.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
         (self.taken.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+    }
+}
+
+/// Leave to make one more call. It goes back where it came from when it is dropped without having been used.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Leave<'a> {
+    bucket: &'a Bucket,
+    is_used: bool,
+}
+
+impl Leave<'_> {
+    /// The call is made.
+    pub(crate) fn used(mut self) {
+        self.is_used = true;
+        self.bucket.taken.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if !self.is_used {
+            self.bucket.give_back();
+        }
     }
 }
 
@@ -97,15 +128,20 @@ impl Default for Traffic {
 mod tests {
     use super::*;
 
+    /// One more call is made, if that may be.
+    fn takes(bucket: &Bucket, now: Instant) -> bool {
+        bucket.take(now).map(Leave::used).is_some()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn extra_calls_stay_within_their_share_of_traffic() {
         let bucket = Bucket::new(Allowance { share: 0.2, burst: 3.0 });
         let now = Instant::now();
-        let at_first = (0..10).filter(|_| bucket.take(now)).count();
+        let at_first = (0..10).filter(|_| takes(&bucket, now)).count();
 
         let later = (0..100).filter(|_| {
             bucket.earn();
-            bucket.take(now)
+            takes(&bucket, now)
         });
 
         assert_eq!(at_first, 3, "the burst");
@@ -117,10 +153,23 @@ mod tests {
     async fn quiet_time_gives_a_burst_back_and_no_more() {
         let bucket = Bucket::new(Allowance { share: 0.0, burst: 3.0 });
         let now = Instant::now();
-        while bucket.take(now) {}
+        while takes(&bucket, now) {}
 
-        assert!(!bucket.take(now + Duration::from_secs(19)));
-        assert!(bucket.take(now + Duration::from_secs(21)));
-        assert_eq!((0..10).filter(|_| bucket.take(now + Duration::from_secs(3600))).count(), 3);
+        assert!(!takes(&bucket, now + Duration::from_secs(19)));
+        assert!(takes(&bucket, now + Duration::from_secs(21)));
+        assert_eq!((0..10).filter(|_| takes(&bucket, now + Duration::from_secs(3600))).count(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leave_that_is_not_used_is_not_lost() {
+        let bucket = Bucket::new(Allowance { share: 0.0, burst: 1.0 });
+        let now = Instant::now();
+
+        for _ in 0..3 {
+            drop(bucket.take(now).unwrap());
+        }
+
+        assert!(takes(&bucket, now) && !takes(&bucket, now));
+        assert_eq!(bucket.counts(), (1, 1));
     }
 }

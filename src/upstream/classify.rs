@@ -1,9 +1,8 @@
 //! What went wrong with an attempt, and what that means. The only place that reads a status of an upstream.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use thiserror::Error;
 
 use crate::chat::native::Untranslatable;
@@ -13,10 +12,6 @@ use crate::domain::outcome::Class;
 use crate::domain::resilience::Kind;
 use crate::domain::timeouts::Throughput;
 use crate::upstream::said::{Clue, Said};
-
-/// The longest hint that is believed.
-pub(crate) const LONGEST_HINT: Duration = Duration::from_secs(3600);
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// What went wrong with an attempt. The messages are for people and hold neither a body nor an address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -74,16 +69,21 @@ pub enum Trouble {
     /// The request cannot be put into the provider's words, so that nothing was sent.
     #[error("was not asked: {0}")]
     Untranslatable(#[from] Untranslatable),
-    /// The stream reported an error, with its status if it gave one.
-    #[error("reported an error inside its stream")]
-    Reported(Option<u16>),
+    /// An error came where an answer was to come, under a status of success.
+    #[error("reported an error under a status of success")]
+    Reported {
+        /// The status that it gave, if it gave one.
+        status: Option<u16>,
+        /// When to come back.
+        hint: Option<Duration>,
+    },
 }
 
 impl From<NotAnAnswer> for Trouble {
     /// A failure that comes as a success counts as what it says it is.
     fn from(problem: NotAnAnswer) -> Self {
         match problem {
-            NotAnAnswer::Failed { status } => Self::Status { status, said: Said::default() },
+            NotAnAnswer::Failed { status } => Self::reported(status, Said::default()),
             NotAnAnswer::Empty | NotAnAnswer::NotJson | NotAnAnswer::NoEmbeddings | NotAnAnswer::NoChoices => {
                 Self::NotAnAnswer(problem)
             }
@@ -120,6 +120,19 @@ pub enum Blame {
 }
 
 impl Trouble {
+    /// What an upstream reports under a status of success, be it in place of an answer or inside a stream. It counts as the status that it
+    /// gives, or that its words amount to.
+    #[must_use]
+    pub fn reported(status: Option<u16>, said: Said) -> Self {
+        let status = status.or(said.status);
+        match said.clue {
+            // A limit of a whole minute is none of the request's own.
+            Some(Clue::NeverFits) => Self::Status { status: status.unwrap_or(429), said },
+            Some(_) => Self::Status { status: status.unwrap_or(400), said },
+            None => Self::Reported { status, hint: said.hint },
+        }
+    }
+
     /// Whose failure it was. A request to come back later that names a time is none: the target rests until then.
     #[must_use]
     pub fn blame(&self) -> Blame {
@@ -131,7 +144,7 @@ impl Trouble {
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) | Self::Ended => {
                 Blame::Target
             }
-            Self::Status { .. } | Self::Reported(_) => match (self.class(), self.status(), self.hint()) {
+            Self::Status { .. } | Self::Reported { .. } => match (self.class(), self.status(), self.hint()) {
                 (Class::Rejected | Class::TooLong, _, _) => Blame::Caller,
                 (Class::Unauthorised, Some(401 | 402), _) => Blame::Lane,
                 // Whoever wrote the request may have written the words too: messages of 400 echo values.
@@ -154,7 +167,7 @@ impl Trouble {
             Self::Trickle(_) | Self::Slow(_) | Self::Deadline => Kind::Timeout,
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => Kind::Garbage,
             Self::Untranslatable(_) => Kind::Final,
-            Self::Status { .. } | Self::Reported(_) => match (self.class(), self.status()) {
+            Self::Status { .. } | Self::Reported { .. } => match (self.class(), self.status()) {
                 (Class::Throttled, _) => Kind::Throttled,
                 (Class::Transient, Some(408 | 409 | 425)) => Kind::TryAgain,
                 (Class::Transient, _) => Kind::ServerError,
@@ -172,7 +185,7 @@ impl Trouble {
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
             Self::Trickle(_) | Self::Slow(_) | Self::Deadline => None,
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
-            Self::Stream(_) | Self::Ended | Self::Reported(_) | Self::Untranslatable(_) => None,
+            Self::Stream(_) | Self::Ended | Self::Reported { .. } | Self::Untranslatable(_) => None,
         }
     }
 
@@ -189,9 +202,9 @@ impl Trouble {
             | Self::Slow(_)
             | Self::Deadline
             | Self::Ended
-            | Self::Reported(None) => Class::Transient,
+            | Self::Reported { status: None, .. } => Class::Transient,
             Self::Status { status, said } => said_class(*status, said.clue),
-            Self::Reported(Some(status)) => status_class(*status),
+            Self::Reported { status: Some(status), .. } => status_class(*status),
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => Class::Garbage,
             Self::Untranslatable(_) => Class::Rejected,
         }
@@ -209,7 +222,7 @@ impl Trouble {
             Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => true,
             Self::Trickle(_) | Self::Slow(_) | Self::Deadline => true,
             Self::TooLarge { .. } | Self::Stream(SseError::EventTooLarge { .. }) => true,
-            Self::Connect(_) | Self::Broken(_) | Self::Ended | Self::Reported(_) => false,
+            Self::Connect(_) | Self::Broken(_) | Self::Ended | Self::Reported { .. } => false,
             Self::Status { .. } | Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::Untranslatable(_) => false,
             Self::Stream(SseError::Foreign) => false,
         };
@@ -237,7 +250,7 @@ impl Trouble {
     pub const fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),
-            Self::Reported(status) => *status,
+            Self::Reported { status, .. } => *status,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
             Self::Trickle(_) | Self::Slow(_) | Self::Deadline => None,
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
@@ -250,10 +263,11 @@ impl Trouble {
     pub const fn hint(&self) -> Option<Duration> {
         match self {
             Self::Status { said, .. } => said.hint,
+            Self::Reported { hint, .. } => *hint,
             Self::Connect(_) | Self::Broken(_) | Self::SilentHeaders(_) | Self::SilentStart(_) | Self::Idle(_) => None,
             Self::Trickle(_) | Self::Slow(_) | Self::Deadline => None,
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } => None,
-            Self::Stream(_) | Self::Ended | Self::Reported(_) | Self::Untranslatable(_) => None,
+            Self::Stream(_) | Self::Ended | Self::Untranslatable(_) => None,
         }
     }
 
@@ -266,7 +280,7 @@ impl Trouble {
             Self::Slow(_) | Self::Deadline => "deadline_exceeded",
             Self::NotAnAnswer(_) | Self::NotAStream(_) | Self::TooLarge { .. } | Self::Stream(_) => "upstream_garbage",
             Self::Connect(_) | Self::Broken(_) | Self::Ended => "upstream_cut",
-            Self::Status { .. } | Self::Reported(_) | Self::Untranslatable(_) => "upstream_error",
+            Self::Status { .. } | Self::Reported { .. } | Self::Untranslatable(_) => "upstream_error",
         }
     }
 }
@@ -318,23 +332,6 @@ const fn remedy(status: u16, clue: Option<Clue>) -> &'static str {
         (Class::Success | Class::Throttled | Class::Transient | Class::Rejected, _) => "",
         (Class::Garbage | Class::Truncated | Class::Cancelled | Class::Unfit | Class::Skipped, _) => "",
     }
-}
-
-/// When the upstream asked to come back: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date. At most an hour; zero for a date
-/// that has passed; `None` for anything that is not a time.
-#[must_use]
-pub fn retry_hint(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let number = |text: &str, unit: f64| {
-        let seconds = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0)? * unit;
-        Some(Duration::from_secs_f64(seconds.min(LONGEST_HINT.as_secs_f64())))
-    };
-    let date = |text: &str| {
-        let date = httpdate::parse_http_date(text).ok()?;
-        Some(date.duration_since(now).unwrap_or(Duration::ZERO).min(LONGEST_HINT))
-    };
-    let in_ms = text(&RETRY_AFTER_MS).and_then(|text| number(text, 0.001));
-    in_ms.or_else(|| text(&RETRY_AFTER).and_then(|text| number(text, 1.0).or_else(|| date(text))))
 }
 
 #[cfg(test)]

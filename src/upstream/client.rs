@@ -17,16 +17,22 @@ use crate::chat::native::quirks::Quirks;
 use crate::domain::ids::UpstreamId;
 use crate::domain::provider::Thoughts;
 use crate::domain::timeouts::Timeouts;
-use crate::upstream::classify::{Trouble, retry_hint};
+use crate::upstream::classify::Trouble;
 use crate::upstream::dialect::{Asking, Dialect, Spoken};
 use crate::upstream::dispatch::{Outgoing, Reader};
+use crate::upstream::hint;
 use crate::upstream::said::{self, Said};
 use crate::upstream::scrub::Scrubber;
 use crate::upstream::sign::{Signer, Signing};
+use crate::upstream::threads::PerThread;
 use crate::upstream::transport::{self, Transport};
 
 const USER_AGENT: &str = concat!("trimtab/", env!("CARGO_PKG_VERSION"));
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How often an HTTP/2 connection is asked whether it is still there, in use or not, and how long it may take to say so. One that died
+/// without a word would cost the next call its whole limit for headers.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_PATIENCE: Duration = Duration::from_secs(10);
 /// Headers that frame a request or choose its host: never an operator's to set.
 const RESERVED: [HeaderName; 5] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
 
@@ -53,6 +59,8 @@ pub struct UpstreamSettings {
     pub signing: Option<Signing>,
     /// How its host is reached.
     pub transport: Transport,
+    /// How many threads serve callers. Each of them has connections of its own.
+    pub threads: usize,
 }
 
 impl UpstreamSettings {
@@ -70,6 +78,7 @@ impl UpstreamSettings {
             quirks: Quirks::default(),
             signing: None,
             transport: Transport::default(),
+            threads: 0,
         }
     }
 }
@@ -139,7 +148,7 @@ pub enum UpstreamError {
 pub struct Upstream {
     id: UpstreamId,
     base: Url,
-    client: Client,
+    clients: PerThread<Client>,
     scrubber: Scrubber,
     timeouts: Timeouts,
     sizes: Sizes,
@@ -165,25 +174,14 @@ impl Upstream {
         let headers = default_headers(&settings)?;
         // Fails when a provider is installed already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .default_headers(headers)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(settings.timeouts.connect)
-            .tcp_keepalive(Duration::from_secs(30));
-        let wrong = |problem| UpstreamError::Transport { id: settings.id.clone(), problem };
-        let builder = transport::apply(builder, &settings.transport, &base).map_err(wrong)?;
-        let client = builder
-            .build()
-            .map_err(|error| UpstreamError::Tls { id: settings.id.clone(), problem: innermost(&error) })?;
+        let clients = PerThread::new(settings.threads, || client(&settings, &base, headers.clone()))?;
         let signer = settings.signing.as_ref().map(Signer::new);
         let values = settings.headers.into_iter().map(|(_, value)| value);
         let aws = settings.signing.into_iter().flat_map(|signing| signing.credentials.into_secrets());
         let proxy = settings.transport.proxy;
         let scrubber = Scrubber::new(settings.api_key.into_iter().chain(values).chain(aws).chain(proxy));
         let UpstreamSettings { id, timeouts, sizes, dialect, quirks, .. } = settings;
-        Ok(Self { id, base, client, scrubber, timeouts, sizes, dialect, quirks, signer })
+        Ok(Self { id, base, clients, scrubber, timeouts, sizes, dialect, quirks, signer })
     }
 
     /// The name of the upstream.
@@ -225,7 +223,7 @@ impl Upstream {
                 signer.headers(url.as_str(), (&body, SystemTime::now())).ok_or_else(unsigned)?
             }
         };
-        let mut call = self.client.post(url).header(ACCEPT, self.dialect.accepts(delivery)).headers(signature);
+        let mut call = self.clients.own().post(url).header(ACCEPT, self.dialect.accepts(delivery)).headers(signature);
         if let Ok(id) = HeaderValue::from_str(outgoing.request_id) {
             call = call.header(REQUEST_ID, id);
         }
@@ -250,16 +248,33 @@ impl Upstream {
     }
 }
 
+/// A client with connections of its own.
+fn client(settings: &UpstreamSettings, base: &Url, headers: HeaderMap) -> Result<Client, UpstreamError> {
+    let builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .default_headers(headers)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(settings.timeouts.connect)
+        .tcp_keepalive(Duration::from_secs(30))
+        .http2_keep_alive_interval(PING_EVERY)
+        .http2_keep_alive_timeout(PING_PATIENCE)
+        .http2_keep_alive_while_idle(true);
+    let wrong = |problem| UpstreamError::Transport { id: settings.id.clone(), problem };
+    let builder = transport::apply(builder, &settings.transport, base).map_err(wrong)?;
+    builder.build().map_err(|error| UpstreamError::Tls { id: settings.id.clone(), problem: innermost(&error) })
+}
+
 /// The trouble that a status means, with the hint of its headers. Only for a status that is no success.
 pub(crate) fn status_trouble(response: &Response) -> Trouble {
-    let hint = retry_hint(response.headers(), SystemTime::now());
-    Trouble::Status { status: response.status().as_u16(), said: Said { clue: None, hint } }
+    let hint = hint::in_headers(response.headers(), SystemTime::now());
+    Trouble::Status { status: response.status().as_u16(), said: Said { hint, ..Said::default() } }
 }
 
 /// The same trouble once its body is read. A hint of the headers beats one of the body.
 pub(crate) fn with_words(trouble: Trouble, body: &[u8]) -> Trouble {
     let Trouble::Status { status, said: Said { hint, .. } } = trouble else { return trouble };
-    let words = said::read(body);
+    let words = said::read(body, SystemTime::now());
     Trouble::Status { status, said: Said { hint: hint.or(words.hint), ..words } }
 }
 

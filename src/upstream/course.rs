@@ -13,6 +13,7 @@ use crate::domain::outcome::Class;
 use crate::domain::recovery::Unfit;
 use crate::upstream::attempt::{Failure, Patience, Started, StartedAnswer};
 use crate::upstream::books::{Aside, Books, Slot};
+use crate::upstream::budget::Leave;
 use crate::upstream::classify::{Advice, Trouble};
 use crate::upstream::dispatch::{Answer, DispatchError, Outgoing, Plan, Target};
 use crate::upstream::escalate::Checks;
@@ -68,9 +69,9 @@ enum Again {
 }
 
 /// What an attempt leads to.
-enum Step {
+enum Step<'a> {
     /// The same target, after this pause.
-    Retry(Duration),
+    Retry(Duration, Leave<'a>),
     /// The next target.
     Next,
     /// The end: no other target will do better, or it is too late.
@@ -113,10 +114,13 @@ impl<'a> Course<'a> {
         pass: Pass,
         again: Again,
     ) -> Result<Option<(&'a Target, Slot, Started)>, End> {
-        let (mut target, mut pass) = (target, pass);
+        let (mut target, mut pass, mut leave) = (target, pass, None::<Leave<'a>>);
         loop {
             if self.is_late() {
                 return Err(End);
+            }
+            if let Some(leave) = leave.take() {
+                leave.used();
             }
             let slot = self.books.begin(target, pass);
             let asked = self.ask(target, slot).await;
@@ -145,7 +149,10 @@ impl<'a> Course<'a> {
                 match self.step(target, failure, again) {
                     Step::Next => return Ok(None),
                     Step::End => return Err(End),
-                    Step::Retry(pause) => sleep(pause).await,
+                    Step::Retry(pause, one_more) => {
+                        leave = Some(one_more);
+                        sleep(pause).await;
+                    }
                 }
             }
             pass = match target.health.enter(Instant::now()) {
@@ -201,8 +208,15 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// Those among the waiting targets that may be asked as things stand: neither too small nor kept from calls by a breaker or a rest. For
+    /// the others no target is given up that may yet answer.
+    pub(super) fn ready(&self) -> impl Iterator<Item = &'a Target> {
+        let now = Instant::now();
+        self.waiting.iter().copied().filter(move |target| self.is_large_enough(target) && target.health.lets_in(now))
+    }
+
     pub(super) fn patience(&self) -> Patience {
-        let others = !self.waiting.is_empty();
+        let others = self.ready().next().is_some();
         Patience { deadline: self.plan.deadline, first_token: self.plan.care.first_token.filter(|_| others) }
     }
 
@@ -242,7 +256,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    fn step(&mut self, target: &Target, failure: Failure, again: Again) -> Step {
+    fn step(&mut self, target: &Target, failure: Failure, again: Again) -> Step<'a> {
         let trouble = &failure.trouble;
         let may_repeat = again == Again::Allowed && self.plan.retry.on.has(trouble.kind());
         let advice = match self.advice(trouble) {
@@ -251,20 +265,23 @@ impl<'a> Course<'a> {
         };
         let left = Left {
             time: self.plan.deadline.saturating_duration_since(Instant::now()),
-            targets: self.waiting.len(),
+            targets: self.ready().count(),
             spent: self.begun.elapsed(),
-            twin: self.waiting.iter().any(|other| other.model == target.model),
+            twin: self.ready().any(|other| other.model == target.model),
         };
         let next = self.retries.after(advice, left);
         self.refusal = matches!(trouble.class(), Class::Rejected | Class::TooLong).then_some(failure);
+        let plan = self.plan;
         match next {
-            Next::Retry(pause) if self.plan.traffic.retries.take(Instant::now()) => Step::Retry(pause),
-            Next::Retry(_) => {
-                self.retries.move_on();
-                Step::Next
-            }
+            Next::Retry(pause) => match plan.traffic.retries.take(Instant::now()) {
+                Some(leave) => Step::Retry(pause, leave),
+                None => {
+                    self.retries.move_on();
+                    Step::Next
+                }
+            },
             Next::NextTarget => Step::Next,
-            Next::Stop if self.waiting.is_empty() && advice != Advice::GiveUp => Step::Next,
+            Next::Stop if advice != Advice::GiveUp => Step::Next,
             Next::Stop => Step::End,
         }
     }

@@ -1,7 +1,8 @@
 //! Answers that are checked before the client has them: a stronger model is asked where one fails.
 //!
 //! An answer is checked while the policy allows one more escalation and a stronger tier is left; only then is it asked for whole and read to
-//! its end. The answer that is given in the end is the last one, good or not.
+//! its end. The answer that is given in the end is the last one, good or not. Answers whose form counts are read to their end likewise while
+//! another target is left.
 
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ enum Logprobs {
 pub(super) enum Manner<'a> {
     /// As the client asked.
     Plain,
+    /// For a whole answer, whose form can be seen.
+    Whole,
     /// For a whole answer that can be checked.
     Checked(&'a Fitness, Extras),
 }
@@ -60,16 +63,22 @@ pub(super) async fn run<'a>(
     outgoing: &Outgoing<'_>,
     (manner, patience): (Manner<'_>, Patience),
 ) -> course::Asked<'a> {
-    let Manner::Checked(fitness, wanted) = manner else {
-        let result = attempt::run(target, outgoing, patience).await;
-        return course::Asked { target, slot, result, added: Extras::default() };
+    let (fitness, wanted) = match manner {
+        Manner::Plain => {
+            let result = attempt::run(target, outgoing, patience).await;
+            return course::Asked { target, slot, result, added: Extras::default() };
+        }
+        Manner::Whole => (None, Extras::default()),
+        Manner::Checked(fitness, wanted) => (Some(fitness), wanted),
     };
     let plain = (outgoing.body)(&target.upstream_model, target.upstream.dialect().reader());
     let (asked, added) = prepare(plain, wanted);
     let body = |_: &str, _: Reader| asked.clone();
     let whole = Outgoing { stream: false, body: &body, ..*outgoing };
     let mut result = attempt::run(target, &whole, patience).await;
-    if let Ok(Started { answer: StartedAnswer::Whole(completion), evidence, .. }) = &mut result {
+    if let (Some(fitness), Ok(Started { answer: StartedAnswer::Whole(completion), evidence, .. })) =
+        (fitness, &mut result)
+    {
         let (body, found) = read(std::mem::take(&mut completion.body), added, fitness);
         completion.body = body;
         *evidence = Some(found);
@@ -80,14 +89,18 @@ pub(super) async fn run<'a>(
 impl<'a> Course<'a> {
     /// How a target is asked that was taken out of those that wait.
     pub(super) fn manner(&self, target: &Target) -> Manner<'a> {
-        let Some(checking) = &self.plan.care.checking else { return Manner::Plain };
-        if !self.may_escalate(target, checking) {
-            return Manner::Plain;
-        }
+        let checking = self.plan.care.checking.as_ref().filter(|checking| self.may_escalate(target, checking));
+        let Some(checking) = checking else { return self.unchecked_manner() };
         let logprobs = checking.rules.wants_logprobs() && self.checks.logprobs == Logprobs::Asked;
         let confidence = checking.rules.confidence.is_some();
         let extras = Extras { logprobs: logprobs.then_some(Added), confidence: confidence.then_some(Added) };
         Manner::Checked(&checking.fitness, extras)
+    }
+
+    fn unchecked_manner(&self) -> Manner<'a> {
+        let mut left = self.waiting.iter().copied().chain(self.aside.iter().map(|(_, _, other)| *other));
+        let wants_whole = self.outgoing.stream && self.plan.care.fitness.wants_whole();
+        if wants_whole && left.any(|other| self.is_large_enough(other)) { Manner::Whole } else { Manner::Plain }
     }
 
     /// Whether a refusal may be for the log probabilities that the client did not ask for: some models give none and say so. They are asked

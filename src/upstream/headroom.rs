@@ -10,8 +10,13 @@ const USUAL_RESET: Duration = Duration::from_secs(60);
 /// The longest that one is believed.
 const LONGEST_RESET: Duration = Duration::from_secs(600);
 
-/// Limit, what is left of it, and when it is whole again: requests and tokens as OpenAI and those like it name them, and as Anthropic does.
-const NAMES: [[&str; 3]; 6] = [
+/// Seconds and milliseconds since 1970 are larger than these; numbers below are so many seconds from now.
+const A_MOMENT: f64 = 1e9;
+const A_MOMENT_IN_MS: f64 = 1e12;
+
+/// Limit, what is left of it, and when it is whole again: requests and tokens as OpenAI and those like it name them, as Anthropic does, as
+/// Mistral does, by the minute, and as Together and OpenRouter do.
+const NAMES: [[&str; 3]; 11] = [
     ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
     ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
     [
@@ -30,6 +35,11 @@ const NAMES: [[&str; 3]; 6] = [
         "anthropic-ratelimit-output-tokens-remaining",
         "anthropic-ratelimit-output-tokens-reset",
     ],
+    ["x-ratelimitbysize-limit-minute", "x-ratelimitbysize-remaining-minute", "ratelimitbysize-reset"],
+    ["x-ratelimit-limit-req-minute", "x-ratelimit-remaining-req-minute", "x-ratelimit-reset-req-minute"],
+    ["x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute", "x-ratelimit-reset-tokens-minute"],
+    ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"],
+    ["x-tokenlimit-limit", "x-tokenlimit-remaining", "x-tokenlimit-reset"],
 ];
 
 /// The share of a target's limits that is left, for a while.
@@ -58,12 +68,19 @@ impl Headroom {
     }
 }
 
-/// A time as `6m0s`, `1.5s`, `20ms`, seconds, or a moment such as `2026-11-21T16:00:00Z`.
+/// A time as `6m0s`, `1.5s`, `20ms`, seconds, or a moment such as `2026-11-21T16:00:00Z`, or in seconds or milliseconds since 1970.
 pub(crate) fn time_until(text: &str, clock: SystemTime) -> Option<Duration> {
-    if let Some(moment) = moment(text) {
+    if let Some(moment) = moment(text).or_else(|| epoch(text)) {
         return Some(moment.duration_since(clock).unwrap_or(Duration::ZERO));
     }
     duration(text)
+}
+
+/// A moment as seconds or milliseconds since 1970.
+fn epoch(text: &str) -> Option<SystemTime> {
+    let number = text.parse::<f64>().ok().filter(|number| *number >= A_MOMENT)?;
+    let seconds = if number >= A_MOMENT_IN_MS { number / 1e3 } else { number };
+    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
 /// A duration as Go prints it, or a plain number of seconds.
@@ -151,6 +168,28 @@ mod tests {
 
         assert_eq!(headroom.share_at(now + Duration::from_secs(29)), 0.0);
         assert_eq!(headroom.share_at(now + Duration::from_secs(30)), 1.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_mistrals_togethers_and_openrouters_names() {
+        let now = Instant::now();
+        let clock = UNIX_EPOCH + Duration::from_secs(1_741_305_570);
+        for (limit, remaining, reset, seconds) in [
+            ("x-ratelimitbysize-limit-minute", "x-ratelimitbysize-remaining-minute", None, 60),
+            ("x-ratelimit-limit-req-minute", "x-ratelimit-remaining-req-minute", None, 60),
+            ("x-ratelimit-limit", "x-ratelimit-remaining", Some("1741305600000"), 30),
+            ("x-ratelimit-limit", "x-ratelimit-remaining", Some("1741305600"), 30),
+            ("x-ratelimit-limit", "x-ratelimit-remaining", Some("30"), 30),
+        ] {
+            let given =
+                [(limit, "200"), (remaining, "50")].into_iter().chain(reset.map(|at| ("x-ratelimit-reset", at)));
+            let headers = headers(&given.collect::<Vec<_>>());
+
+            let headroom = Headroom::read(&headers, now, clock).unwrap();
+
+            assert_eq!(headroom.share_at(now + Duration::from_secs(seconds - 1)), 0.25, "{headers:?}");
+            assert_eq!(headroom.share_at(now + Duration::from_secs(seconds)), 1.0, "{headers:?}");
+        }
     }
 
     #[test]

@@ -138,6 +138,12 @@ impl Health {
         Ok(self.pass(own, lane))
     }
 
+    /// Whether it would let a call in.
+    pub(crate) fn lets_in(&self, now: Instant) -> bool {
+        let rests = self.seen().rests_until.is_some_and(|until| until > now);
+        !rests && self.lane.lets_in(now) && self.breaker.lets_in(now)
+    }
+
     /// Lets a call in that has nowhere else to go.
     pub(crate) fn force(self: &Arc<Self>, now: Instant) -> Pass {
         self.pass(self.breaker.force(now), self.lane.force(now))
@@ -208,6 +214,11 @@ impl Pass {
         self.health.breaker.proved(self.own);
         self.health.lane.proved(self.lane);
         (self.own, self.lane) = (Entry::Free, Entry::Free);
+    }
+
+    /// The target asked to be left alone while it was answering.
+    pub(crate) fn rest(&self, wait: Duration) {
+        self.health.rest(wait, Instant::now());
     }
 
     /// Another target was faster; this one took at least so long.

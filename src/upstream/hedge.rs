@@ -19,7 +19,7 @@ impl<'a> Course<'a> {
         let is_first = self.books.attempts().iter().all(|attempt| attempt.class == Class::Skipped);
         let how = (self.manner(target), self.patience());
         let mut first = Box::pin(escalate::run((target, slot), self.outgoing, how));
-        let Some(delay) = self.plan.care.hedge_after.filter(|_| is_first && !self.waiting.is_empty()) else {
+        let Some(delay) = self.plan.care.hedge_after.filter(|_| is_first && self.ready().next().is_some()) else {
             return first.await;
         };
         self.plan.traffic.hedges.earn();
@@ -57,10 +57,12 @@ impl<'a> Course<'a> {
     /// The target that is asked too, where one is ready and the allowance is not used up.
     fn rival(&mut self) -> Option<(&'a Target, Slot)> {
         let now = Instant::now();
-        if self.is_late() || !self.plan.traffic.hedges.take(now) {
+        if self.is_late() || self.ready().next().is_none() {
             return None;
         }
+        let leave = self.plan.traffic.hedges.take(now)?;
         let (rival, pass) = self.next_ready(now)?;
+        leave.used();
         Some((rival, self.books.begin(rival, pass)))
     }
 }

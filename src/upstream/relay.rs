@@ -267,7 +267,7 @@ where
             }
             Step::Broken(trouble, words) => {
                 self.is_over = true;
-                ledger.books.blame(trouble.blame());
+                ledger.books.broke(&trouble);
                 ledger.close(Class::Truncated, &trouble.to_string());
                 Some(error_event(&trouble, words))
             }

@@ -10,7 +10,7 @@ use crate::upstream::classify::Advice;
 pub struct Left {
     /// The time before the deadline.
     pub time: Duration,
-    /// How many targets have not been tried.
+    /// How many targets have not been tried and may be asked.
     pub targets: usize,
     /// The time since the first attempt.
     pub spent: Duration,

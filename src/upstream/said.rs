@@ -2,12 +2,11 @@
 //!
 //! Only codes and the message are looked at, not what a provider may echo of the request.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::upstream::classify::LONGEST_HINT;
-use crate::upstream::headroom::duration;
+use crate::upstream::hint;
 
 /// What was said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +15,8 @@ pub struct Said {
     pub clue: Option<Clue>,
     /// When to come back.
     pub hint: Option<Duration>,
+    /// The status that its codes amount to, where they amount to one. An error under a status of success may have no other.
+    pub status: Option<u16>,
 }
 
 /// What an error is about that its status alone does not tell.
@@ -51,6 +52,18 @@ const CODES: [(&str, Clue); 16] = [
     ("model_not_found", Clue::NoModel),
     ("deploymentnotfound", Clue::NoModel),
     ("model_not_available", Clue::NoModel),
+];
+
+/// Codes, types and statuses that stand for an HTTP status, in small letters. Only such as nobody uses for a mistake of the caller's.
+const STATUSES: [(&str, u16); 8] = [
+    ("rate_limit_exceeded", 429),
+    ("rate_limit_error", 429),
+    ("rate_limited", 429),
+    ("too_many_requests", 429),
+    ("resource_exhausted", 429),
+    ("throttlingexception", 429),
+    ("overloaded_error", 529),
+    ("engine_overloaded", 529),
 ];
 
 /// Parts of messages, in small letters. All parts of an entry must be there.
@@ -96,42 +109,46 @@ const PHRASES: [(&[&str], Clue); 24] = [
     (&["model", "has been deprecated"], Clue::NoModel),
 ];
 
-/// Reads the body of an error.
+/// Reads the body of an error, whose dates are held against `now`.
 #[must_use]
-pub fn read(body: &[u8]) -> Said {
+pub fn read(body: &[u8], now: SystemTime) -> Said {
     let Ok(body) = serde_json::from_slice::<Value>(body) else { return Said::default() };
-    // Gemini wraps errors of streams in a list.
-    let body = body.get(0).unwrap_or(&body);
-    let error = body.get("error").unwrap_or(body);
+    let error = error_of(&body);
+    let metadata = error.get("metadata").unwrap_or(&Value::Null);
+    let outer = of_error(&body, (metadata, now));
+    // OpenRouter has the words of whom it asked in a text.
+    let raw = metadata.get("raw").and_then(Value::as_str).and_then(|raw| serde_json::from_str::<Value>(raw).ok());
+    let inner = raw.map_or_else(Said::default, |raw| of_error(&raw, (&Value::Null, now)));
+    Said { clue: outer.clue.or(inner.clue), hint: outer.hint.or(inner.hint), status: outer.status.or(inner.status) }
+}
+
+/// The error object of a body. Gemini wraps errors of streams in a list, OpenRouter may have them in a choice.
+fn error_of(body: &Value) -> &Value {
+    let body = body.get(0).unwrap_or(body);
+    let errors = [body.get("error"), body.pointer("/choices/0/error")];
+    errors.into_iter().flatten().find(|error| !error.is_null()).unwrap_or(body)
+}
+
+fn of_error(body: &Value, (metadata, now): (&Value, SystemTime)) -> Said {
+    let error = error_of(body);
+    let body = body.get(0).unwrap_or(body);
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_lowercase);
     let codes = ["code", "type", "status", "__type"].map(|key| text(error.get(key)));
     let inner = text(error.pointer("/innererror/code"));
-    let by_code = codes
-        .iter()
-        .chain([&inner])
-        .flatten()
-        .find_map(|code| CODES.iter().find(|(known, _)| known == code).map(|(_, clue)| *clue));
+    let codes = || codes.iter().chain([&inner]).flatten();
+    let by_code = codes().find_map(|code| CODES.iter().find(|(known, _)| known == code).map(|(_, clue)| *clue));
     let messages = [error.get("message"), body.get("message"), body.get("detail"), body.get("error")];
     let message = messages.into_iter().find_map(text).unwrap_or_default();
     let by_phrase = || {
         let found = PHRASES.iter().find(|(parts, _)| parts.iter().all(|part| message.contains(part)));
         found.map(|(_, clue)| *clue)
     };
-    let hint = delay(error).or_else(|| spoken(&message)).map(|hint| hint.min(LONGEST_HINT));
-    Said { clue: by_code.or_else(by_phrase), hint }
-}
-
-/// The delay of Google's `RetryInfo`.
-fn delay(error: &Value) -> Option<Duration> {
-    let details = error.get("details")?.as_array()?;
-    details.iter().find_map(|detail| duration(detail.get("retryDelay")?.as_str()?))
-}
-
-/// `Please try again in 1.5s.`, as OpenAI and Groq write it.
-fn spoken(message: &str) -> Option<Duration> {
-    let (_, after) = message.split_once("try again in ")?;
-    let word = after.split_whitespace().next()?;
-    word.ends_with(|c: char| c.is_ascii_alphabetic() || c == '.').then(|| duration(word.trim_end_matches('.')))?
+    let headers = metadata.get("headers").unwrap_or(&Value::Null);
+    Said {
+        clue: by_code.or_else(by_phrase),
+        hint: hint::in_body(&message, (&[error, metadata, headers, body], now)),
+        status: codes().find_map(|code| STATUSES.iter().find(|(known, _)| known == code).map(|(_, status)| *status)),
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +156,7 @@ mod tests {
     use super::*;
 
     fn clue(body: &str) -> Option<Clue> {
-        read(body.as_bytes()).clue
+        read(body.as_bytes(), SystemTime::UNIX_EPOCH).clue
     }
 
     #[test]
@@ -201,23 +218,55 @@ mod tests {
     fn what_a_provider_echoes_of_the_request_is_no_clue() {
         let body = r#"{"detail":[{"msg":"bad","input":"prompt is too long"}],"error":{"message":"bad field","prompt":"maximum context length"}}"#;
 
-        assert_eq!(read(body.as_bytes()), Said::default());
+        assert_eq!(read(body.as_bytes(), SystemTime::UNIX_EPOCH), Said::default());
         for body in ["", "<html>", "[]", "null", "7", r#"{"error":7}"#] {
-            assert_eq!(read(body.as_bytes()), Said::default(), "{body}");
+            assert_eq!(read(body.as_bytes(), SystemTime::UNIX_EPOCH), Said::default(), "{body}");
         }
     }
 
     #[test]
     fn reads_when_to_come_back() {
-        let hint = |body: &str| read(body.as_bytes()).hint.map(|hint| hint.as_millis());
+        let hint = |body: &str| read(body.as_bytes(), SystemTime::UNIX_EPOCH).hint.map(|hint| hint.as_millis());
         let gemini = r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"quota","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure"},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.5s"}]}}"#;
 
         assert_eq!(hint(gemini), Some(34_500));
         assert_eq!(hint(&format!("[{gemini}]")), Some(34_500));
         assert_eq!(hint(&gemini.replace("34.5s", "31536000s")), Some(3_600_000), "no longer than a header is believed");
         assert_eq!(hint(r#"{"error":{"message":"Rate limit reached. Please try again in 1.5s. Visit"}}"#), Some(1_500));
-        assert_eq!(hint(r#"{"error":{"message":"Please try again in 20ms."}}"#), Some(20));
-        assert_eq!(hint(r#"{"error":{"message":"Please try again in a while."}}"#), None);
-        assert_eq!(hint(r#"{"error":{"message":"Please try again in 5 minutes"}}"#), None);
+        assert_eq!(hint(r#"{"error":{"message":"Please retry after 7 seconds."}}"#), Some(7_000));
+        for body in [
+            r#"{"error":{"message":"m"},"retry_after":7}"#,
+            r#"{"error":{"message":"m","retry_after_ms":7000}}"#,
+            r#"{"error":{"message":"m","metadata":{"retry_after":7}}}"#,
+            r#"{"error":{"message":"m","metadata":{"headers":{"Retry-After":"7"}}}}"#,
+            r#"{"error":{"message":"m","metadata":{"headers":{"X-RateLimit-Remaining":"0","X-RateLimit-Reset":"7"}}}}"#,
+            r#"{"choices":[{"message":{"content":""},"error":{"message":"m","metadata":{"headers":{"retry-after":"7"}}}}]}"#,
+            r#"{"error":{"message":"m","metadata":{"headers":{"Retry-After":"Thu, 01 Jan 1970 00:00:07 GMT"}}}}"#,
+        ] {
+            assert_eq!(hint(body), Some(7_000), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_go_between_quotes_of_whom_it_asked_is_read_too() {
+        let body = |raw: &str| {
+            let metadata = serde_json::json!({ "raw": raw, "provider_name": "P" });
+            let error = serde_json::json!({ "code": 400, "message": "Provider returned error", "metadata": metadata });
+            serde_json::json!({ "error": error }).to_string()
+        };
+        let quoted = r#"{"error":{"message":"This model's maximum context length is 8192 tokens."}}"#;
+
+        assert_eq!(clue(&body(quoted)), Some(Clue::ContextTooLong));
+        assert_eq!(clue(&body("busy")), None);
+        assert_eq!(clue(&body(&body(quoted))), None, "once");
+    }
+
+    #[test]
+    fn some_codes_stand_for_a_status() {
+        let status = |body: &str| read(body.as_bytes(), SystemTime::UNIX_EPOCH).status;
+
+        assert_eq!(status(r#"{"error":{"message":"m","type":"tokens","code":"rate_limit_exceeded"}}"#), Some(429));
+        assert_eq!(status(r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#), Some(529));
+        assert_eq!(status(r#"{"error":{"message":"m","type":"invalid_request_error"}}"#), None);
     }
 }

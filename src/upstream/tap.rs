@@ -1,15 +1,18 @@
-//! What passes from an upstream's stream to the client, event by event. Pure.
+//! What passes from an upstream's stream to the client, event by event. The clock is read only where the upstream says when to come back.
+
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use crate::chat::replay::UsageChunk;
 use crate::chat::sse::SseEvent;
 use crate::chat::usage::{Chunk, PublicModel, is_error_body};
 use crate::domain::money::Usage;
 use crate::upstream::classify::Trouble;
-use crate::upstream::said::{self, Clue};
+use crate::upstream::said;
 use crate::upstream::scrub::Scrubber;
 
-/// Watches one stream: names the public model, counts, and keeps back the usage chunk that only we asked for.
+/// Watches one stream: names the public model, counts, and keeps back the usage that only we asked for, wherever it stands.
 #[derive(Debug)]
 pub(crate) struct Tap {
     pub(crate) model: PublicModel,
@@ -56,16 +59,11 @@ impl Tap {
         if event.data.as_ref() == b"[DONE]" {
             return Ok(Passage::Done);
         }
-        let chunk = Chunk::read(&event.data, &self.model)?;
+        let wish = if self.wants_usage { UsageChunk::Sent } else { UsageChunk::Left };
+        let chunk = Chunk::read(&event.data, &self.model, wish)?;
         let is_error = event.name.as_deref() == Some(b"error".as_slice());
         if let Some(status) = chunk.error.or(is_error.then_some(None)) {
-            let said = said::read(&event.data);
-            let trouble = match (status, said.clue) {
-                // A limit of a whole minute is none of the request's own.
-                (status, Some(Clue::NeverFits)) => Trouble::Status { status: status.unwrap_or(429), said },
-                (status, Some(_)) => Trouble::Status { status: status.unwrap_or(400), said },
-                (status, None) => Trouble::Reported(status),
-            };
+            let trouble = Trouble::reported(status, said::read(&event.data, SystemTime::now()));
             let words = is_error_body(&event.data).then(|| self.scrubber.bytes(event.data));
             return Ok(Passage::Failed(trouble, words));
         }
@@ -77,10 +75,8 @@ impl Tap {
         if is_usage_alone && !self.wants_usage {
             return Ok(Passage::Nothing);
         }
-        let bytes = match chunk.edit {
-            Some(edit) => event.splice(edit.range, &edit.with),
-            None => event.raw,
-        };
+        let edits = chunk.edits.iter().flatten().map(|edit| (edit.range.clone(), edit.with.as_ref()));
+        let bytes = if chunk.edits.iter().any(Option::is_some) { event.splice(edits) } else { event.raw };
         Ok(if chunk.is_semantic { Passage::Token(bytes) } else { Passage::Frame(bytes) })
     }
 }

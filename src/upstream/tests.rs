@@ -2,8 +2,11 @@
 
 mod failover;
 mod hedging;
+mod pings;
+mod readiness;
 mod recovery;
 mod relaying;
+mod reported;
 mod streams;
 mod waiting;
 

@@ -93,7 +93,7 @@ async fn a_prompt_beyond_every_context_is_refused_with_the_reason() {
     for path in PATHS {
         let reply = app.post(path, &chat("auto", &"long words ".repeat(950_000))).await;
 
-        assert_eq!(reply.error(), (400, "no_eligible_model".to_owned(), None));
+        assert_eq!(reply.error(), (400, "no_eligible_model".to_owned(), Some("messages".to_owned())));
         assert!(reply.text.contains("has too small a context"), "{}", reply.text);
     }
 }

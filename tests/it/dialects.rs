@@ -350,3 +350,27 @@ async fn turns_in_any_dialect_are_turns_of_a_session() {
         assert_eq!((reply.status, told), (200, event), "{}", reply.text);
     }
 }
+
+#[tokio::test]
+async fn a_silent_stream_gives_signs_of_life_in_every_dialect() {
+    let upstream = FakeUpstream::script([sse(&["Oslo", "."]).stall_after(1)]).await;
+    let setup = Setup::tiers(&[upstream.base_url()]);
+    let app =
+        TestApp::start(Setup { toml: format!("[server]\nkeep_alive = \"100ms\"\n{}", setup.toml), ..setup }).await;
+    let ask = json!([{ "role": "user", "content": "Hi" }]);
+    let cases = [
+        ("/v1/chat/completions", json!({ "model": "cheap", "messages": ask }), ": still here\n\n"),
+        ("/v1/completions", json!({ "model": "cheap", "prompt": "Hi" }), ":\n\n"),
+        ("/v1/messages", json!({ "model": "cheap", "max_tokens": 9, "messages": ask }), "event: ping\n"),
+        ("/v1/responses", json!({ "model": "cheap", "input": "Hi" }), ": still here\n\n"),
+    ];
+    for (path, mut body, sign) in cases {
+        body["stream"] = json!(true);
+
+        let text = app.post(path, &body).await.text;
+
+        let (word, signs, end) = (text.find("Oslo"), text.matches(sign).count(), text.find("cut short"));
+        assert!(word < text.find(sign) && text.rfind(sign) < end, "{path}: {text}");
+        assert!(signs >= 3, "{path}: a second of silence has several: {text}");
+    }
+}

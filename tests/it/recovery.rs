@@ -101,6 +101,85 @@ async fn one_model_may_answer_at_several_upstreams() {
 }
 
 #[tokio::test]
+async fn keys_with_less_left_get_less() {
+    let upstream = FakeUpstream::answering(|request| {
+        let is_first = request.header("authorization").is_some_and(|bearer| bearer.ends_with(KEYS[0]));
+        let left = if is_first { "10" } else { "90" };
+        whole(ANSWER).header("x-ratelimit-limit", "100").header("x-ratelimit-remaining", left)
+    })
+    .await;
+    let app = TestApp::start(two_keys(&[upstream.base_url()])).await;
+
+    for _ in 0..40 {
+        assert_eq!(app.post("/v1/chat/completions", &chat("cheap", "hello")).await.status, 200);
+    }
+
+    let bearer = format!("Bearer {}", KEYS[0]);
+    let made = upstream.requests().iter().filter(|one| one.header("authorization") == Some(&bearer)).count();
+    assert!((3..=7).contains(&made), "{made} of 40 where a tenth is left");
+    let headroom = target(&app, "first", json!(1)).await["headroom"].as_f64().unwrap();
+    assert!((headroom - 0.1).abs() < 1e-9, "{headroom}");
+}
+
+/// One model at two upstreams, balanced in this way, without haste.
+fn balanced(balance: &str, upstreams: &[String]) -> Setup {
+    let mut setup = Setup::tiers(upstreams);
+    setup.toml = setup.toml.replace(
+        "upstream = \"first\"\n            upstream_model = \"vendor/cheap-1\"",
+        &format!("balance = \"{balance}\"\ntargets = [{{ upstream = \"first\" }}, {{ upstream = \"last\" }}]"),
+    );
+    setup.toml =
+        setup.toml.replace("headers = \"1s\"", "headers = \"20s\"").replace("total = \"5s\"", "total = \"30s\"");
+    setup
+}
+
+#[tokio::test]
+async fn a_busy_place_is_spared_where_the_least_busy_one_is_asked() {
+    let (busy, idle) = (FakeUpstream::script([hang()]).await, FakeUpstream::script([whole(ANSWER)]).await);
+    let app = TestApp::start(balanced("least_busy", &[busy.base_url(), idle.base_url()])).await;
+    let body = chat("cheap", "hello");
+
+    let others = async {
+        busy.asked().await;
+        for _ in 0..6 {
+            assert_eq!(app.post("/v1/chat/completions", &body).await.status, 200);
+        }
+    };
+    tokio::select! {
+        reply = app.post("/v1/chat/completions", &body) => panic!("nobody answers: {}", reply.text),
+        () = others => {}
+    }
+
+    assert_eq!((busy.requests().len(), idle.requests().len()), (1, 6));
+}
+
+#[tokio::test]
+async fn a_slow_place_is_spared_where_the_fastest_one_is_asked() {
+    let gate = FakeUpstream::script([whole(ANSWER)]).await;
+    let slow = FakeUpstream::script([whole(ANSWER).when_asked(&gate)]).await;
+    let fast = FakeUpstream::script([whole(ANSWER)]).await;
+    let app = TestApp::start(balanced("latency", &[slow.base_url(), fast.base_url()])).await;
+    let body = chat("cheap", "hello");
+
+    // The first call takes as long as all that happens before the gate opens.
+    let others = async {
+        slow.asked().await;
+        assert_eq!(app.post("/v1/chat/completions", &body).await.status, 200);
+        for _ in 0..30 {
+            assert_eq!(app.get("/metrics").await.status, 200);
+        }
+        app.client.post(gate.base_url()).body("{}").send().await.unwrap();
+    };
+    let (first, ()) = tokio::join!(app.post("/v1/chat/completions", &body), others);
+    assert_eq!(first.status, 200, "{}", first.text);
+    for _ in 0..3 {
+        assert_eq!(app.post("/v1/chat/completions", &body).await.status, 200);
+    }
+
+    assert_eq!((slow.requests().len(), fast.requests().len()), (1, 4));
+}
+
+#[tokio::test]
 async fn a_policy_may_fall_back_on_refusals_along_its_own_chain() {
     let (first, last) = (FakeUpstream::script([whole(REFUSAL)]).await, FakeUpstream::script([whole(ANSWER)]).await);
     let policies = "\n[policies.picky]\nquality = 0.5\nfallback = [\"dear\"]\nfallback_on = [\"refusal\"]\n";

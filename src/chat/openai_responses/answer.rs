@@ -126,7 +126,7 @@ pub fn completion(body: &[u8], stamp: &Stamp) -> Result<Bytes, NotAnAnswer> {
     let is_over = matches!(response.status.as_deref(), Some("completed" | "incomplete") | None);
     if response.error.is_some() || !is_over {
         let code = response.error.and_then(|error| error.code).unwrap_or_default();
-        return Err(NotAnAnswer::Failed { status: error_status(&code) });
+        return Err(NotAnAnswer::Failed { status: Some(error_status(&code)) });
     }
     let mut said = ChoiceSaid::default();
     for item in response.output.as_ref().ok_or(NotAnAnswer::NoChoices)? {

@@ -213,12 +213,12 @@ fn a_response_that_failed_is_no_answer_and_says_what_it_amounts_to() {
         completion(body.to_string().as_bytes(), &stamp()).unwrap_err()
     };
 
-    assert_eq!(failed("rate_limit_exceeded"), NotAnAnswer::Failed { status: 429 });
-    assert_eq!(failed("server_error"), NotAnAnswer::Failed { status: 500 });
-    assert_eq!(failed("invalid_image_format"), NotAnAnswer::Failed { status: 400 });
+    assert_eq!(failed("rate_limit_exceeded"), NotAnAnswer::Failed { status: Some(429) });
+    assert_eq!(failed("server_error"), NotAnAnswer::Failed { status: Some(500) });
+    assert_eq!(failed("invalid_image_format"), NotAnAnswer::Failed { status: Some(400) });
     assert_eq!(
         completion(br#"{"status":"cancelled","output":[]}"#, &stamp()),
-        Err(NotAnAnswer::Failed { status: 500 })
+        Err(NotAnAnswer::Failed { status: Some(500) })
     );
     assert_eq!(completion(b"", &stamp()), Err(NotAnAnswer::Empty));
     assert_eq!(completion(b"<html>", &stamp()), Err(NotAnAnswer::NotJson));

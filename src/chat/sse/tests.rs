@@ -120,8 +120,8 @@ fn completes_a_last_event_without_its_blank_line() {
 fn splices_data_and_keeps_everything_else() {
     let events = decode(&[b"id: 1\r\ndata: {\"a\":1}\r\n\r\n", b"data: {\"a\":\ndata: 1}\n\n"]).unwrap();
 
-    assert_eq!(events[0].splice(5..6, b"22"), "id: 1\r\ndata: {\"a\":22}\r\n\r\n");
-    assert_eq!(events[1].splice(6..7, b"22"), "data: {\"a\":\ndata: 22}\n\n");
+    assert_eq!(events[0].splice([(5..6, b"22".as_slice())].into_iter()), "id: 1\r\ndata: {\"a\":22}\r\n\r\n");
+    assert_eq!(events[1].splice([(6..7, b"22".as_slice())].into_iter()), "data: {\"a\":\ndata: 22}\n\n");
 }
 
 fn piece() -> impl Strategy<Value = &'static str> {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::chat::sse::SseEvent;
 
 fn public() -> PublicModel {
     PublicModel::from(&ModelName::from("public-name"))
@@ -11,7 +12,7 @@ fn completion(body: &str) -> Result<Completion, NotAnAnswer> {
 }
 
 fn chunk(data: &str) -> Chunk {
-    Chunk::read(data.as_bytes(), &public()).unwrap()
+    Chunk::read(data.as_bytes(), &public(), UsageChunk::Sent).unwrap()
 }
 
 #[test]
@@ -73,9 +74,33 @@ fn tells_what_is_not_an_answer() {
     {
         assert_eq!(completion(body), Err(NotAnAnswer::NotJson), "{body}");
     }
-    for body in ["{}", r#"{"choices":null}"#, r#"{"choices":[]}"#, r#"{"error":{"message":"m"}}"#] {
+    for body in ["{}", r#"{"choices":null}"#, r#"{"choices":[]}"#, r#"{"error":{}}"#] {
         assert_eq!(completion(body), Err(NotAnAnswer::NoChoices), "{body}");
     }
+}
+
+#[test]
+fn an_error_in_place_of_an_answer_is_none_and_says_its_status() {
+    for (body, status) in [
+        (r#"{"error":{"message":"m","code":429}}"#, Some(429)),
+        (r#"{"error":{"message":"m","code":"429"}}"#, Some(429)),
+        (r#"{"error":{"message":"m","code":"busy"}}"#, None),
+        (r#"{"error":{"message":"m"}}"#, None),
+        (r#"{"error":"m"}"#, None),
+        (r#"{"choices":[{"message":{"content":"a"}}],"error":{"message":"m","code":502}}"#, Some(502)),
+        (r#"{"error":null,"choices":[{"message":{"content":"a"},"error":{"message":"m","code":502}}]}"#, Some(502)),
+    ] {
+        assert_eq!(completion(body), Err(NotAnAnswer::Failed { status }), "{body}");
+        assert_eq!(chunk(body).error, Some(status), "{body}");
+    }
+    for nothing in ["null", "{}", "\"\"", "false", "[]"] {
+        assert!(completion(&format!(r#"{{"choices":[{{}}],"error":{nothing}}}"#)).is_ok(), "{nothing}");
+    }
+    let embeddings = Completion::read_embeddings(Bytes::from(r#"{"data":[{}],"error":{"code":429}}"#), &public());
+    assert_eq!(embeddings, Err(NotAnAnswer::Failed { status: Some(429) }));
+    let elsewhere = br#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#;
+    assert_eq!(NotAnAnswer::NoChoices.in_body(elsewhere), NotAnAnswer::Failed { status: None });
+    assert_eq!(NotAnAnswer::NoChoices.in_body(b"{}"), NotAnAnswer::NoChoices);
 }
 
 #[test]
@@ -84,7 +109,7 @@ fn what_is_no_utf8_is_no_answer() {
     let model = PublicModel::from(&ModelName::from("m"));
 
     assert_eq!(Completion::read(Bytes::from_static(answer), &model), Err(NotAnAnswer::NotJson));
-    assert_eq!(Chunk::read(b"{\"id\":\"\xff\",\"choices\":[]}", &model), Err(NotAnAnswer::NotJson));
+    assert_eq!(Chunk::read(b"{\"id\":\"\xff\",\"choices\":[]}", &model, UsageChunk::Sent), Err(NotAnAnswer::NotJson));
 }
 
 #[test]
@@ -122,6 +147,35 @@ fn a_usage_chunk_has_no_choices() {
 }
 
 #[test]
+fn usage_is_taken_out_wherever_it_stands_and_nothing_else_is() {
+    let without = |data: &'static str| {
+        let event = SseEvent::of(data.as_bytes());
+        let read = Chunk::read(&event.data, &public(), UsageChunk::Left).unwrap();
+        let bytes = event.splice(read.edits.iter().flatten().map(|edit| (edit.range.clone(), edit.with.as_ref())));
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        text.strip_prefix("data: ").and_then(|text| text.strip_suffix("\n\n")).unwrap().to_owned()
+    };
+
+    for (given, left) in [
+        (r#"{"model":"m","choices":[{}],"usage":null}"#, r#"{"model":"public-name","choices":[{}]}"#),
+        (r#"{"model":"m","usage":{"prompt_tokens":1},"choices":[{}]}"#, r#"{"model":"public-name","choices":[{}]}"#),
+        (r#"{"usage":null,"model":"m","choices":[{}]}"#, r#"{"model":"public-name","choices":[{}]}"#),
+        (r#"{"usage":null,"choices":[{}]}"#, r#"{"model":"public-name","choices":[{}]}"#),
+        (r#"{ "usage" : {} , "choices":[{}]}"#, r#"{"model":"public-name", "choices":[{}]}"#),
+        (r#"{"choices":[{}] , "usage" : {"a":[1]} }"#, r#"{"model":"public-name","choices":[{}]  }"#),
+        (r#"{"usage":null}"#, "{}"),
+        (
+            r#"{"choices":[{"usage":1}],"x":{"usage":2}}"#,
+            r#"{"model":"public-name","choices":[{"usage":1}],"x":{"usage":2}}"#,
+        ),
+    ] {
+        assert_eq!(without(given), left, "{given}");
+    }
+    let kept = Chunk::read(br#"{"choices":[{}],"usage":null}"#, &public(), UsageChunk::Sent).unwrap();
+    assert_eq!(kept.edits.iter().flatten().count(), 1, "the model's alone");
+}
+
+#[test]
 fn counts_the_bytes_of_answer() {
     let text = chunk(r#"{"choices":[{"delta":{"role":"assistant","content":"four","reasoning_content":"12"}}]}"#);
     let tool = chunk(
@@ -144,8 +198,8 @@ fn sees_an_error_in_a_stream_and_its_status() {
 fn a_foreign_object_is_a_chunk_without_anything() {
     let read = chunk(r#"{"type":"ping"}"#);
 
-    assert_eq!((read.edit, read.is_semantic, read.has_choices), (None, false, false));
-    assert_eq!(Chunk::read(b"ping", &public()), Err(NotAnAnswer::NotJson));
+    assert_eq!((read.edits, read.is_semantic, read.has_choices), ([None, None], false, false));
+    assert_eq!(Chunk::read(b"ping", &public(), UsageChunk::Sent), Err(NotAnAnswer::NotJson));
 }
 
 #[test]
@@ -159,7 +213,7 @@ fn knows_the_shape_of_an_error_body() {
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let read = Chunk::read(&bytes, &public());
+        let read = Chunk::read(&bytes, &public(), UsageChunk::Left);
         prop_assert!(read.is_ok() || read.is_err());
     }
 

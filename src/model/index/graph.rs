@@ -7,6 +7,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
+use pulp::Arch;
+
 use crate::domain::embedding::dot;
 use crate::model::index::coarse::{self, Coarse, encode};
 use crate::model::index::vectors::Vectors;
@@ -105,9 +107,8 @@ pub(super) fn keep_best(hits: &mut Vec<Hit>, k: usize) {
 /// Room for a search, used again by the next one. Belongs to one thread at a time.
 #[derive(Debug, Default)]
 pub struct SearchScratch {
-    /// The number of the search that saw a row last.
-    seen: Vec<u32>,
-    search: u32,
+    /// A bit for each row that this search has met. Bits stay in the nearest cache, where a number for each row would not.
+    seen: Vec<u64>,
     waiting: BinaryHeap<Hit>,
     best: BinaryHeap<Reverse<Hit>>,
     pub(super) hits: Vec<Hit>,
@@ -121,21 +122,19 @@ impl SearchScratch {
     fn start(&mut self, rows: usize) {
         self.waiting.clear();
         self.best.clear();
-        if self.seen.len() != rows || self.search == u32::MAX {
-            self.seen.clear();
-            self.seen.resize(rows, 0);
-            self.search = 0;
-        }
-        self.search += 1;
+        self.seen.clear();
+        self.seen.resize(rows.div_ceil(64), 0);
     }
 
     /// Whether this search meets a row for the first time.
+    #[inline(always)]
     fn first_time(&mut self, row: u32) -> bool {
-        let search = self.search;
-        self.seen.get_mut(row as usize).is_some_and(|seen| std::mem::replace(seen, search) != search)
+        let bit = 1 << (row % 64);
+        self.seen.get_mut(row as usize / 64).is_some_and(|seen| std::mem::replace(seen, *seen | bit) & bit == 0)
     }
 
     /// Notes which of some rows this search meets for the first time.
+    #[inline(always)]
     fn meet(&mut self, rows: &[u32]) {
         let mut met = std::mem::take(&mut self.met);
         met.clear();
@@ -170,7 +169,8 @@ impl Graph {
         scratch.start(vectors.len());
         let mut codes = std::mem::take(&mut scratch.codes);
         encode(vector, &mut codes);
-        self.walk((coarse, &codes), width, scratch);
+        // Compiled for the processor's widest instructions for integers, whose sums are the same on every machine.
+        Arch::new().dispatch(|| self.walk((coarse, &codes), width, scratch));
         scratch.codes = codes;
         scratch.hits.clear();
         let exact = |row: u32| Hit { similarity: dot(vector, vectors.row(row as usize)), row };
@@ -179,6 +179,7 @@ impl Graph {
     }
 
     /// Gathers about the nearest rows into `scratch.best`.
+    #[inline(always)]
     fn walk(&self, (coarse, query): (&Coarse, &coarse::Query), width: usize, scratch: &mut SearchScratch) {
         let similarity = |row: u32| coarse.similarity(query, row as usize);
         let mut entry = Hit { similarity: similarity(self.entry), row: self.entry };

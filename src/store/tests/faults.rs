@@ -1,15 +1,15 @@
 //! Slow, full and locked disks: serving goes on, and the store comes back by itself.
 
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions, Connection};
 
 use super::*;
 use crate::store::schema::{self, WriterOptions};
 
 /// A second process at the same file, such as an operator's shell.
 async fn shell(home: &Home) -> SqliteConnection {
-    let options = WriterOptions { busy: DEADLINE, max_bytes: None };
-    schema::writing(&home.path(), &options).connect().await.unwrap()
+    let options = WriterOptions { busy: DEADLINE, max_bytes: None, creates: true };
+    schema::connect(&home.path(), &options).await.unwrap()
 }
 
 async fn run(shell: &mut SqliteConnection, sql: &'static str) {
@@ -62,7 +62,7 @@ async fn a_journal_full_of_bytes_drops_and_counts() {
 #[tokio::test]
 async fn a_full_disk_loses_records_keeps_serving_and_recovers() {
     let home = Home::new();
-    let store = Store::open(StoreSettings { max_bytes: Some(400_000), ..home.settings() }).await.unwrap();
+    let store = Store::open(StoreSettings { max_bytes: Some(1_600_000), ..home.settings() }).await.unwrap();
     let long = |number| DecisionRecord { prompt: Some("long ".repeat(2_000)), ..decision(number) };
     let mut offered = 0;
 

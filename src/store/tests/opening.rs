@@ -180,7 +180,7 @@ async fn filled() -> Home {
 async fn damaged_files_are_refused_and_left_as_they_are() {
     let sound = std::fs::read(filled().await.path()).unwrap();
     let mut flipped = sound.clone();
-    flipped[8_192..12_288].fill(0xff);
+    flipped[16_384..32_768].fill(0xff);
     let damaged = [
         ("text", b"this is not a database, whatever its name says".to_vec()),
         ("a few bytes", sound[..40].to_vec()),

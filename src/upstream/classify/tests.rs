@@ -1,35 +1,5 @@
 use super::*;
 
-fn hint(name: &'static str, value: &'static str) -> Option<Duration> {
-    let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-    retry_hint(&HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())]), now)
-}
-
-#[test]
-fn reads_hints_in_every_spelling() {
-    assert_eq!(hint("retry-after", "2"), Some(Duration::from_secs(2)));
-    assert_eq!(hint("retry-after", "0.5"), Some(Duration::from_millis(500)));
-    assert_eq!(hint("retry-after-ms", "1500"), Some(Duration::from_millis(1500)));
-    assert_eq!(hint("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), Some(Duration::from_secs(30)));
-    assert_eq!(hint("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
-}
-
-#[test]
-fn caps_long_hints_and_ignores_nonsense() {
-    assert_eq!(hint("retry-after", "1e300"), Some(LONGEST_HINT));
-    assert_eq!(hint("retry-after", "Sat, 06 Nov 2094 08:00:00 GMT"), Some(LONGEST_HINT));
-    for value in ["", "-1", "NaN", "inf", "soon"] {
-        assert_eq!(hint("retry-after", value), None, "{value}");
-    }
-}
-
-#[test]
-fn prefers_milliseconds() {
-    let headers = HeaderMap::from_iter([(RETRY_AFTER, "9".parse().unwrap()), (RETRY_AFTER_MS, "20".parse().unwrap())]);
-
-    assert_eq!(retry_hint(&headers, SystemTime::UNIX_EPOCH), Some(Duration::from_millis(20)));
-}
-
 #[test]
 fn every_status_has_its_class_and_advice() {
     let cases = [
@@ -58,7 +28,7 @@ fn every_status_has_its_class_and_advice() {
 
 #[test]
 fn a_hint_is_the_advice_only_where_asking_again_helps() {
-    let said = Said { hint: Some(Duration::from_secs(1)), clue: None };
+    let said = Said { hint: Some(Duration::from_secs(1)), ..Said::default() };
 
     assert_eq!(Trouble::Status { status: 429, said }.advice(), Advice::Wait(Duration::from_secs(1)));
     assert_eq!(Trouble::Status { status: 400, said }.advice(), Advice::GiveUp);
@@ -72,6 +42,29 @@ fn silence_and_size_are_not_asked_for_twice() {
     }
     for trouble in [Trouble::Connect(String::new()), Trouble::Ended, Trouble::NotAnAnswer(NotAnAnswer::Empty)] {
         assert_eq!(trouble.advice(), Advice::Backoff, "{trouble}");
+    }
+}
+
+#[test]
+fn what_is_reported_under_a_success_counts_as_what_it_says_it_is() {
+    let said = |clue| Said { clue, ..Said::default() };
+    let hint = Some(Duration::from_secs(1));
+    let cases = [
+        (Some(429), said(None), Class::Throttled, Advice::Backoff),
+        (Some(429), Said { hint, ..said(None) }, Class::Throttled, Advice::Wait(Duration::from_secs(1))),
+        (None, Said { status: Some(429), ..said(None) }, Class::Throttled, Advice::Backoff),
+        (Some(502), Said { status: Some(429), ..said(None) }, Class::Transient, Advice::Backoff),
+        (Some(401), said(None), Class::Unauthorised, Advice::MoveOn),
+        (Some(400), said(None), Class::Rejected, Advice::GiveUp),
+        (None, said(None), Class::Transient, Advice::Backoff),
+        (None, said(Some(Clue::ContextTooLong)), Class::TooLong, Advice::Larger),
+        (Some(429), said(Some(Clue::NoMoney)), Class::Unauthorised, Advice::MoveOn),
+        (None, said(Some(Clue::NeverFits)), Class::Throttled, Advice::MoveOn),
+    ];
+    for (status, said, class, advice) in cases {
+        let trouble = Trouble::reported(status, said);
+
+        assert_eq!((trouble.class(), trouble.advice()), (class, advice), "{status:?} {said:?}");
     }
 }
 
@@ -90,7 +83,7 @@ fn what_an_upstream_says_changes_what_its_status_means() {
         (503, Clue::NoModel, Class::Transient, Advice::Backoff, Blame::Target),
     ];
     for (status, clue, class, advice, blame) in cases {
-        let trouble = Trouble::Status { status, said: Said { clue: Some(clue), hint: None } };
+        let trouble = Trouble::Status { status, said: Said { clue: Some(clue), ..Said::default() } };
 
         assert_eq!((trouble.class(), trouble.advice(), trouble.blame()), (class, advice, blame), "{status} {clue:?}");
     }
@@ -98,7 +91,7 @@ fn what_an_upstream_says_changes_what_its_status_means() {
 
 #[test]
 fn blame_falls_on_whoever_failed() {
-    let status = |status, hint: Option<Duration>| Trouble::Status { status, said: Said { clue: None, hint } };
+    let status = |status, hint: Option<Duration>| Trouble::Status { status, said: Said { hint, ..Said::default() } };
     let second = Duration::from_secs(1);
     let cases = [
         (Trouble::Deadline, Blame::Nobody),
@@ -111,7 +104,9 @@ fn blame_falls_on_whoever_failed() {
         (status(429, None), Blame::Target),
         (status(429, Some(second)), Blame::Nobody),
         (status(500, None), Blame::Target),
-        (Trouble::Reported(None), Blame::Target),
+        (Trouble::Reported { status: None, hint: None }, Blame::Target),
+        (Trouble::Reported { status: Some(429), hint: None }, Blame::Target),
+        (Trouble::Reported { status: Some(429), hint: Some(second) }, Blame::Nobody),
     ];
     for (trouble, blame) in cases {
         assert_eq!(trouble.blame(), blame, "{trouble}");

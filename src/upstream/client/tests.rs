@@ -54,5 +54,5 @@ fn shows_no_key_in_debug() {
     let shown = format!("{settings:?}");
     let upstream = Upstream::new(settings).unwrap();
 
-    assert!(!format!("{shown}{upstream:?}{:?}{:?}", upstream.client, upstream.scrubber).contains("canary"));
+    assert!(!format!("{shown}{upstream:?}{:?}{:?}", upstream.clients, upstream.scrubber).contains("canary"));
 }

@@ -118,8 +118,9 @@ async fn a_stream_that_begins_with_a_refusal_falls_back() {
     let refusal = events_reply(&[r#"{"choices":[{"index":0,"delta":{"refusal":"no"}}]}"#]);
     let (bad, good) = (FakeUpstream::script([refusal]).await, FakeUpstream::script([sse(&["yes"])]).await);
 
-    let (text, outcome) =
-        call(particular(plan(vec![target("a", &bad), target("b", &good)])), STREAM).await.read().await;
+    let fitness = Fitness { unfit: Unfit::ALL.into_iter().collect(), form: Form::Free };
+    let plan = Plan { care: Care { fitness, ..Care::NONE }, ..plan(vec![target("a", &bad), target("b", &good)]) };
+    let (text, outcome) = call(plan, STREAM).await.read().await;
 
     assert_eq!(classes(&outcome), [Class::Unfit, Class::Success]);
     assert!(text.contains("yes") && !text.contains("refusal"), "{text}");

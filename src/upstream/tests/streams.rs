@@ -7,7 +7,10 @@ use super::*;
 use crate::upstream::fake::{Reply, events_reply, garbage, raw_stream, sse, status};
 
 const ROLE: &str = r#"{"model":"upstream-model","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#;
-const WORD: &str = r#"{"model":"upstream-model","choices":[{"index":0,"delta":{"content":"Hello"}}],"usage":null}"#;
+const WORD: &str = r#"{"model":"upstream-model","choices":[{"index":0,"delta":{"content":"Hello"}}]}"#;
+/// The same as it comes where usage was asked for.
+const COUNTED_WORD: &str =
+    r#"{"model":"upstream-model","choices":[{"index":0,"delta":{"content":"Hello"}}],"usage":null}"#;
 const STOP: &str = r#"{"model":"upstream-model","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 const USAGE: &str = r#"{"model":"upstream-model","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4}}}"#;
 
@@ -49,13 +52,18 @@ async fn keeps_the_usage_chunk_back_unless_the_client_asked() {
 }
 
 #[tokio::test]
-async fn accepts_usage_beside_choices() {
+async fn usage_beside_choices_counts_and_is_for_clients_that_asked() {
     let last = STOP.replace(r#""choices""#, r#""usage":{"prompt_tokens":3,"completion_tokens":2},"choices""#);
+    let asking = Ask { stream: true, wants_usage: true };
 
-    let (text, outcome) = streamed(events_reply(&[WORD, &last, "[DONE]"]), STREAM).await;
+    let (kept_back, silent) = streamed(events_reply(&[COUNTED_WORD, &last, "[DONE]"]), STREAM).await;
+    let (given, asked) = streamed(events_reply(&[COUNTED_WORD, &last, "[DONE]"]), asking).await;
 
-    assert_eq!(text, passed(&[WORD, &last, "[DONE]"]));
-    assert_eq!(outcome.usage.map(|usage| usage.output_tokens), Some(2));
+    assert_eq!(kept_back, passed(&[WORD, STOP, "[DONE]"]));
+    assert_eq!(given, passed(&[COUNTED_WORD, &last, "[DONE]"]));
+    for outcome in [silent, asked] {
+        assert_eq!(outcome.usage.map(|usage| usage.output_tokens), Some(2));
+    }
 }
 
 #[tokio::test]

@@ -243,8 +243,8 @@ fn of(speaks: Speaks) -> Vec<Fault> {
         stream: Some(cell),
     };
     let (begin, first, rest) = (speaks.begin(), speaks.text(FIRST), speaks.text("llo"));
-    let pieces = |more: &[Vec<u8>]| [&[begin.clone()], more].concat();
-    let begun = |more: &[Vec<u8>]| speaks.stream(&pieces(&[&[first.clone()], more].concat()));
+    let pieces = |more: &[Vec<u8>]| [std::slice::from_ref(&begin), more].concat();
+    let begun = |more: &[Vec<u8>]| speaks.stream(&pieces(&[std::slice::from_ref(&first), more].concat()));
     let told = |count| [vec![rest.clone()], speaks.end(count)].concat();
     let without_end = {
         let mut events = told(Count::Told);
@@ -291,7 +291,7 @@ fn of(speaks: Speaks) -> Vec<Fault> {
             whole: Some(answers(json(&speaks.answer(Count::Missing)), OWN_TEXT).billed(Bill::Estimate)),
             stream: Some(answers(begun(&told(Count::Missing)), OWN_TEXT).billed(Bill::Estimate)),
         },
-        streamed("cut before the first token", fails(speaks.stream(&[begin.clone()]).cut_after(1))),
+        streamed("cut before the first token", fails(speaks.stream(std::slice::from_ref(&begin)).cut_after(1))),
         streamed("error event before the first token", fails(speaks.stream(&pieces(&[speaks.error()])))),
         streamed("cut after the first token", breaks(begun(&[]).cut_after(2), "upstream_cut")),
         streamed(

@@ -165,6 +165,9 @@ fn chat(events: &[(String, String)]) -> Result<Seen, &'static str> {
         if chunk.get("error").is_some() {
             return Err("an error that is not the end");
         }
+        if chunk.get("usage").is_some() {
+            return Err("usage, which nobody asked for");
+        }
         let delta = &chunk["choices"][0]["delta"];
         text += delta["content"].as_str().unwrap_or_default();
         text += delta["tool_calls"][0]["function"]["arguments"].as_str().unwrap_or_default();

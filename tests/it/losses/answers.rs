@@ -79,9 +79,10 @@ fn at(name: &'static str, base: &Value, (place, value): (&str, Value)) -> Probe 
     let mut with = base.clone();
     let (parent, field) = place.rsplit_once('/').unwrap();
     let parent = with.pointer_mut(parent).unwrap();
-    match parent {
-        Value::Array(items) => items.push(value.clone()),
-        object => object[field] = value.clone(),
+    if let Value::Array(items) = parent {
+        items.push(value.clone());
+    } else {
+        parent[field] = value.clone();
     }
     Probe { name, given: value, without: base.clone(), with }
 }

@@ -90,10 +90,7 @@ fn settings() -> Vec<Probe> {
         field("`thinking`", json!({ "type": "enabled", "budget_tokens": 2048 })),
         field("`verbosity`", json!("low")),
         beside("`response_format` `json_object`", json!({}), ("response_format", json!({ "type": "json_object" }))),
-        Probe {
-            given: schema,
-            ..beside("`response_format` `json_schema`", json!({}), ("response_format", format.clone()))
-        },
+        Probe { given: schema, ..beside("`response_format` `json_schema`", json!({}), ("response_format", format)) },
         named,
         field("`user`", json!("u-1")),
         field("`safety_identifier`", json!("s-1")),
@@ -248,7 +245,7 @@ fn conversation() -> Vec<Probe> {
         ),
         said(
             "`reasoning_content`",
-            (turn(answered.clone()), turn(changed(answered.clone(), "reasoning_content", json!("Hm.")))),
+            (turn(answered.clone()), turn(changed(answered, "reasoning_content", json!("Hm.")))),
             json!("Hm."),
         ),
         said(

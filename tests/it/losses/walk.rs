@@ -114,7 +114,7 @@ fn walk(at: &str, (without, with): (Option<&Value>, Option<&Value>), (given, pla
                 walk(&format!("{at}[]"), (before.get(place), Some(item)), (given, places));
             }
         }
-        _ => {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
             let found = places.new.entry(at.to_owned()).or_insert(Is::Else);
             *found = (*found).max(Is::Else);
         }
