@@ -136,6 +136,7 @@ pub(crate) enum Part {
     Text { text: String },
     ImageUrl { image_url: ImageUrl },
     File { file: File },
+    InputAudio { input_audio: Audio },
 }
 
 /// Where an image is; `data:` with the image itself where it was sent along.
@@ -155,6 +156,13 @@ pub(crate) struct File {
     pub(crate) file_data: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) file_id: Option<String>,
+}
+
+/// Sound that was sent along.
+#[derive(Debug, Serialize)]
+pub(crate) struct Audio {
+    pub(crate) data: String,
+    pub(crate) format: &'static str,
 }
 
 /// What shape the answer must have.
@@ -309,7 +317,7 @@ impl Content {
         };
         let texts = parts.into_iter().filter_map(|marked| match marked.part {
             Part::Text { text } => Some(text),
-            Part::ImageUrl { .. } | Part::File { .. } => None,
+            Part::ImageUrl { .. } | Part::File { .. } | Part::InputAudio { .. } => None,
         });
         texts.collect::<Vec<_>>().join("\n")
     }

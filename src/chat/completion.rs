@@ -21,9 +21,14 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    /// The first choice, which is the only one that other dialects can show.
+    /// The first choice, which is the only one that most dialects can show.
     pub(crate) fn into_choice(self) -> Option<Choice> {
         self.choices?.into_iter().find(|choice| choice.index == 0)
+    }
+
+    /// Every choice with its place.
+    pub(crate) fn into_choices(self) -> impl Iterator<Item = (u64, Choice)> {
+        self.choices.into_iter().flatten().map(|choice| (choice.index, choice))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod error;
 pub mod fitness;
 pub mod gather;
 pub mod gemini;
+pub mod generate_content;
 pub mod messages;
 pub mod native;
 mod object;

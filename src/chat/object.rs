@@ -53,6 +53,28 @@ impl<'a> Object<'a> {
         self.fields.into_iter()
     }
 
+    /// The same with every name in camel case, since Google's API takes `topK` and `top_k` alike.
+    ///
+    /// # Errors
+    /// A field that is given in both ways.
+    pub(crate) fn in_camel_case(self) -> Result<Self, ChatError> {
+        let Self { path, fields } = self;
+        let mut told = Self { path, fields: Vec::with_capacity(fields.len()) };
+        for (name, raw) in fields {
+            let name = camel(&name);
+            if told.fields.iter().any(|(key, _)| *key == name) {
+                return Err(ChatError::Duplicate { field: told.path_of(&name) });
+            }
+            told.fields.push((name, raw));
+        }
+        Ok(told)
+    }
+
+    /// An error about the object itself.
+    pub(crate) fn is_not(&self, expected: &'static str) -> ChatError {
+        ChatError::Wrong { field: self.path.clone(), expected }
+    }
+
     /// An error about one of the fields.
     pub(crate) fn wrong(&self, name: &str, expected: &'static str) -> ChatError {
         ChatError::Wrong { field: self.path_of(name), expected }
@@ -125,6 +147,21 @@ pub(crate) fn elements<'a>(path: &str, raw: &'a RawValue) -> Result<Vec<(String,
     let list: Vec<&RawValue> =
         serde_json::from_str(raw.get()).map_err(|_| ChatError::Wrong { field: path.to_owned(), expected: "a list" })?;
     Ok(list.into_iter().enumerate().map(|(at, raw)| (format!("{path}[{at}]"), raw)).collect())
+}
+
+/// A name in camel case: `top_k` is `topK`. One that begins with an underscore, or has none, is left as it is.
+pub(crate) fn camel(name: &str) -> String {
+    if name.starts_with('_') {
+        return name.to_owned();
+    }
+    let mut words = name.split('_');
+    let mut told = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        told.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        told.push_str(letters.as_str());
+    }
+    told
 }
 
 /// What a JSON value is, by its first byte.

@@ -37,6 +37,8 @@ pub(in crate::chat) const MESSAGES: &str = "trimtab.messages";
 pub(in crate::chat) const MESSAGES_MORE: &str = "trimtab.messages.more";
 /// Holds what such a client would have of what Anthropic is still trying out.
 pub(in crate::chat) const MESSAGES_BETAS: &str = "trimtab.messages.betas";
+/// Holds what a client of Google's wants Gemini to filter.
+pub(in crate::chat) const SAFETY: &str = "trimtab.safety";
 
 /// A chat completions request.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use crate::chat::completions::{LegacyWriter, to_chat};
 use crate::chat::dialect::corpus::{ANSWERS, cases, events as told, streams};
 use crate::chat::dialect::{Dialect, Naming};
 use crate::chat::gemini::tests as gemini;
+use crate::chat::generate_content::{Delivery, Framing, GenerateContentRequest};
 use crate::chat::messages::MessagesRequest;
 use crate::chat::native::corpus::{events, pretty, stamp, tell};
 use crate::chat::native::decoder::Decoder;
@@ -84,6 +85,12 @@ fn messages() -> Client {
 
 fn responses() -> Client {
     let ResponsesRequest { chat, reply } = ResponsesRequest::parse(rich("responses")).unwrap();
+    client(chat, move || reply.clone().writer(naming()))
+}
+
+fn generate_content() -> Client {
+    let (body, delivery) = (rich("generate_content"), Delivery::Stream(Framing::Events));
+    let GenerateContentRequest { chat, reply } = GenerateContentRequest::parse(body, "auto", delivery).unwrap();
     client(chat, move || reply.clone().writer(naming()))
 }
 
@@ -189,6 +196,11 @@ fn a_client_of_messages_reads_every_provider() {
 #[test]
 fn a_client_of_responses_reads_every_provider() {
     check("responses", &responses());
+}
+
+#[test]
+fn a_client_of_googles_reads_every_provider() {
+    check("generate_content", &generate_content());
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub enum Api {
     Messages,
     /// OpenAI's Responses.
     Responses,
+    /// Google's `generateContent`.
+    GenerateContent,
     /// A decision without the call, alone or in a batch.
     Route,
     /// Embeddings.
@@ -30,8 +32,15 @@ pub enum Told {
 }
 
 impl Api {
-    const ALL: [Self; 6] =
-        [Self::Chat, Self::Completions, Self::Messages, Self::Responses, Self::Route, Self::Embeddings];
+    const ALL: [Self; 7] = [
+        Self::Chat,
+        Self::Completions,
+        Self::Messages,
+        Self::Responses,
+        Self::GenerateContent,
+        Self::Route,
+        Self::Embeddings,
+    ];
 
     /// The word used in logs, exports and the database.
     #[must_use]
@@ -41,6 +50,7 @@ impl Api {
             Self::Completions => "completions",
             Self::Messages => "messages",
             Self::Responses => "responses",
+            Self::GenerateContent => "generate_content",
             Self::Route => "route",
             Self::Embeddings => "embeddings",
         }
@@ -51,7 +61,7 @@ impl Api {
     pub const fn told(self) -> Told {
         match self {
             Self::Chat | Self::Route | Self::Embeddings => Told::AsItIs,
-            Self::Completions | Self::Messages | Self::Responses => Told::Anew,
+            Self::Completions | Self::Messages | Self::Responses | Self::GenerateContent => Told::Anew,
         }
     }
 

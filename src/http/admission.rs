@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
@@ -62,18 +63,27 @@ pub async fn admit(State(server): State<Arc<Server>>, mut request: Request<Body>
         Ok(admitted) => admitted,
         Err((rejection, error)) => {
             server.app.metrics.rejected(rejection);
-            return error.into_response();
+            return unread(&request, error.into_response());
         }
     };
     request.extensions_mut().insert(admitted);
     next.run(request).await
 }
 
+/// The answer to a request whose body nobody read. Its connection ends with it, and a client that is not told would send its next request
+/// there.
+fn unread(request: &Request<Body>, mut response: Response) -> Response {
+    if request.version() < Version::HTTP_2 && !request.body().is_end_stream() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// Lets an administrator in.
 pub async fn administer(State(keys): State<Arc<Keys>>, request: Request<Body>, next: Next) -> Response {
-    match keys.caller(request.headers()) {
+    match keys.caller(request.headers(), request.uri()) {
         Ok(_) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) => unread(&request, error.into_response()),
     }
 }
 
@@ -82,7 +92,8 @@ fn check(server: &Server, request: &Request<Body>) -> Result<Admitted, (Rejectio
         let error = ApiError::new(Kind::NotReady, "the server is shutting down; try again elsewhere").retry_after(1);
         return Err((Rejection::Draining, error));
     }
-    let caller = server.keys.caller(request.headers()).map_err(|error| (Rejection::Unauthenticated, error))?;
+    let caller =
+        server.keys.caller(request.headers(), request.uri()).map_err(|error| (Rejection::Unauthenticated, error))?;
     let permit = Arc::clone(&server.permits).try_acquire_owned().map_err(|_| {
         let message = "too many requests are in flight; try again shortly, or raise `server.max_concurrent_requests`";
         (Rejection::Busy, ApiError::new(Kind::Overloaded, message).retry_after(1))
@@ -115,7 +126,7 @@ pub async fn observe(State(server): State<Arc<Server>>, mut request: Request<Bod
 
 /// The label of a route, from a list that cannot grow with what clients send.
 fn route_label(path: &str) -> &'static str {
-    const ROUTES: [&str; 14] = [
+    const ROUTES: [&str; 16] = [
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/embeddings",
@@ -128,6 +139,8 @@ fn route_label(path: &str) -> &'static str {
         "/v1/feedback",
         "/v1/models",
         "/v1/models/{*model}",
+        "/v1beta/models",
+        "/v1beta/models/{*model}",
         "/v1/deferred/{id}",
         "/metrics",
     ];

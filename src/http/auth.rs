@@ -1,13 +1,22 @@
 //! Who is calling.
 
-use axum::http::HeaderMap;
+use std::borrow::Cow;
+
+use axum::extract::Query;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Uri};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::domain::ids::CallerId;
 use crate::http::error::{ApiError, Kind};
+
+/// How the paths of Google's API begin.
+pub(super) const GOOGLES: &str = "/v1beta/";
+/// How those of its calls begin in the version that is no beta.
+pub(super) const GOOGLES_STABLE: &str = "/v1/models/";
 
 /// The keys that callers may use. Only digests are kept.
 pub struct Keys {
@@ -29,21 +38,23 @@ impl Keys {
         Self { keys, local: CallerId::from("local") }
     }
 
-    /// Tells the caller by the `authorization: Bearer` or `x-api-key` header.
+    /// Tells the caller by the `authorization: Bearer`, `x-api-key` or `x-goog-api-key` header, and under Google's paths by the `key` of the
+    /// address, where older clients of Google's put it.
     ///
     /// Compares digests in constant time and always compares with every key, so that time tells nothing.
     ///
     /// # Errors
     /// A missing or unknown key. The message never repeats it.
-    pub fn caller(&self, headers: &HeaderMap) -> Result<CallerId, ApiError> {
+    pub fn caller(&self, headers: &HeaderMap, uri: &Uri) -> Result<CallerId, ApiError> {
         if self.keys.is_empty() {
             return Ok(self.local.clone());
         }
-        let Some(given) = presented(headers) else {
-            let message = "no API key was given; send `authorization: Bearer <key>` with a configured key";
+        let Some(given) = presented(headers).map(Cow::Borrowed).or_else(|| in_address(uri).map(Cow::Owned)) else {
+            let message = "no API key was given; send a configured key as `authorization: Bearer <key>`, `x-api-key` or \
+                           `x-goog-api-key`";
             return Err(ApiError::new(Kind::InvalidApiKey, message));
         };
-        let given = digest(given);
+        let given = digest(&given);
         let mut found = 0_u64;
         for (position, (_, key)) in (1_u64..).zip(&self.keys) {
             let same: Choice = key.ct_eq(&given);
@@ -61,7 +72,19 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
         let (scheme, key) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
-    bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()))
+    let named = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    bearer.or_else(|| named("x-api-key")).or_else(|| named("x-goog-api-key"))
+}
+
+/// Anywhere else a key in the address is not read: addresses are written to logs.
+fn in_address(uri: &Uri) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Options {
+        key: Option<String>,
+    }
+    let is_googles = [GOOGLES, GOOGLES_STABLE].iter().any(|begin| uri.path().starts_with(begin));
+    let Query(Options { key }) = Query::try_from_uri(uri).ok().filter(|_| is_googles)?;
+    key
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -76,14 +99,34 @@ mod tests {
         Keys::new([(CallerId::from("alice"), "a-key".into()), (CallerId::from("bob"), "b-key".into())])
     }
 
+    fn caller(headers: &HeaderMap) -> Result<CallerId, ApiError> {
+        keys().caller(headers, &Uri::from_static("/v1/models"))
+    }
+
     fn headers(name: &'static str, value: &str) -> HeaderMap {
         [(axum::http::HeaderName::from_static(name), value.parse().unwrap())].into_iter().collect()
     }
 
     #[test]
     fn tells_callers_apart() {
-        assert_eq!(keys().caller(&headers("authorization", "Bearer b-key")).unwrap().as_str(), "bob");
-        assert_eq!(keys().caller(&headers("x-api-key", "a-key")).unwrap().as_str(), "alice");
+        assert_eq!(caller(&headers("authorization", "Bearer b-key")).unwrap().as_str(), "bob");
+        for name in ["x-api-key", "x-goog-api-key"] {
+            assert_eq!(caller(&headers(name, "a-key")).unwrap().as_str(), "alice");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_address_is_read_under_googles_paths_alone() {
+        let by = |uri: &'static str| keys().caller(&HeaderMap::new(), &Uri::from_static(uri));
+        for uri in ["/v1beta/models/auto:generateContent?alt=sse&key=%61-key", "/v1/models/auto:countTokens?key=a-key"]
+        {
+            assert_eq!(by(uri).unwrap().as_str(), "alice");
+        }
+        for uri in
+            ["/v1/models?key=a-key", "/v1beta/models?key=wrong", "/v1beta/models?alt=a-key", "/v1beta/models?key"]
+        {
+            assert!(by(uri).is_err(), "{uri}");
+        }
     }
 
     #[test]
@@ -91,7 +134,7 @@ mod tests {
         for headers in
             [headers("authorization", "Bearer wrong-canary"), headers("authorization", "Basic a-key"), HeaderMap::new()]
         {
-            let error = keys().caller(&headers).unwrap_err();
+            let error = caller(&headers).unwrap_err();
 
             assert_eq!(error.kind(), Kind::InvalidApiKey);
             assert!(!format!("{error:?}").contains("canary"));
@@ -100,6 +143,6 @@ mod tests {
 
     #[test]
     fn everyone_is_local_without_keys() {
-        assert_eq!(Keys::new([]).caller(&HeaderMap::new()).unwrap().as_str(), "local");
+        assert_eq!(Keys::new([]).caller(&HeaderMap::new(), &Uri::from_static("/")).unwrap().as_str(), "local");
     }
 }

@@ -75,6 +75,7 @@ pub async fn welcome() -> &'static str {
      POST /v1/chat/completions   the decision, and the completion by the chosen model\n\
      POST /v1/messages           the same in Anthropic's words\n\
      POST /v1/responses          the same as OpenAI's Responses\n\
+     POST /v1beta/models/…       the same in Google's words\n\
      POST /v1/completions        the same in the legacy shape\n\
      POST /v1/embeddings         embeddings by the model that is named\n\
      POST /v1/feedback           how well an answer did\n\

@@ -2,33 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
-use axum::middleware::Next;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, Request};
 use axum::response::Response;
 use serde_json::json;
 
 use crate::chat::anthropic::BETAS;
-use crate::chat::messages::{MessagesRequest, error_body};
+use crate::chat::messages::MessagesRequest;
 use crate::domain::api::Api;
-use crate::http::admission::{Admitted, RequestId};
+use crate::http::admission::Admitted;
 use crate::http::body::read_json;
 use crate::http::dialect::{Incoming, serve};
-use crate::http::error::{ApiError, Kind};
+use crate::http::error::ApiError;
 use crate::http::state::Server;
-
-/// The name of a request, as Anthropic's clients read it.
-const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-
-/// The most bytes of an error that are read to be said anew; what an upstream says of a refusal is bounded far below.
-const MOST_ERROR_BYTES: usize = 1 << 20;
 
 /// Decides, calls the chosen model, and answers with a message.
 ///
 /// # Errors
-/// Everything that [`ApiError`] can say, in Anthropic's shape by [`speak`].
+/// Everything that [`ApiError`] can say, in Anthropic's shape by [`speak`](crate::http::speak::speak).
 pub async fn create(
     State(server): State<Arc<Server>>,
     Extension(admitted): Extension<Admitted>,
@@ -63,37 +56,4 @@ pub async fn count_tokens(State(server): State<Arc<Server>>, request: Request<Bo
 fn betas(headers: &HeaderMap) -> Option<String> {
     let all: Vec<&str> = headers.get_all(BETAS).iter().filter_map(|value| value.to_str().ok()).collect();
     (!all.is_empty()).then(|| all.join(","))
-}
-
-/// Whether a request comes from one of Anthropic's clients, which all name the version of the API that they know.
-#[must_use]
-pub fn is_anthropics(headers: &HeaderMap) -> bool {
-    headers.contains_key("anthropic-version")
-}
-
-/// Says errors in Anthropic's shape, whoever made them, to those who ask under `/v1/messages` or name a version of Anthropic's API, and
-/// puts the request's name where Anthropic's clients look for it.
-pub async fn speak(request: Request<Body>, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_messages = path == "/v1/messages" || path.starts_with("/v1/messages/");
-    if !is_messages && !is_anthropics(request.headers()) {
-        return next.run(request).await;
-    }
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let mut response = next.run(request).await;
-    if response.extensions().get::<Kind>().is_some() {
-        response = retell(response, &id).await;
-    }
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id);
-    }
-    response
-}
-
-async fn retell(response: Response, request_id: &str) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let ours = to_bytes(body, MOST_ERROR_BYTES).await.unwrap_or_default();
-    let told = error_body(parts.status.as_u16(), &ours, request_id);
-    parts.headers.remove(CONTENT_LENGTH);
-    Response::from_parts(parts, Body::from(told.to_string()))
 }

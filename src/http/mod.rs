@@ -16,6 +16,7 @@ pub mod embeddings;
 pub mod error;
 pub mod export;
 pub mod feedback;
+pub mod generate_content;
 pub mod headers;
 pub mod health;
 mod impatient;
@@ -24,6 +25,7 @@ pub mod messages;
 pub mod models;
 pub mod responses;
 pub mod route;
+pub mod speak;
 pub mod state;
 pub mod threads;
 pub mod upstreams;
@@ -54,7 +56,9 @@ pub fn public(server: Arc<Server>) -> Router {
         .route("/v1/route/batch", post(route::batch))
         .route("/v1/feedback", post(feedback::create))
         .route("/v1/models", get(models::list))
-        .route("/v1/models/{*model}", get(models::one))
+        .route("/v1/models/{*model}", get(models::one).post(generate_content::create))
+        .route("/v1beta/models", get(models::list))
+        .route("/v1beta/models/{*model}", get(models::one).post(generate_content::create))
         .route("/v1/deferred/{id}", get(deferred::show).delete(deferred::delete))
         .route("/metrics", get(health::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&server), admission::admit));
@@ -62,7 +66,7 @@ pub fn public(server: Arc<Server>) -> Router {
         .merge(open())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn(messages::speak))
+        .layer(from_fn(speak::speak))
         .layer(from_fn_with_state(Arc::clone(&server), admission::observe))
         .with_state(server)
 }
@@ -104,8 +108,8 @@ async fn not_found(uri: Uri) -> ApiError {
     ApiError::new(
         Kind::NotFound,
         format!(
-            "there is nothing at `{}`; the API is at /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions, \
-             /v1/embeddings, /v1/models and /v1/route",
+            "there is nothing at `{}`; the API is at /v1/chat/completions, /v1/messages, /v1/responses, /v1beta/models, \
+             /v1/completions, /v1/embeddings, /v1/models and /v1/route",
             uri.path()
         ),
     )

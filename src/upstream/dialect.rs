@@ -86,6 +86,7 @@ impl Dialect {
         match api {
             Api::Messages => matches!(self, Self::Anthropic),
             Api::Responses => matches!(self, Self::Responses(_)),
+            Api::GenerateContent => matches!(self, Self::Gemini),
             Api::Chat | Api::Completions | Api::Route | Api::Embeddings => {
                 matches!(self, Self::OpenAi | Self::Azure { .. })
             }

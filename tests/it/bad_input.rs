@@ -186,3 +186,18 @@ async fn wrong_keys_are_refused_without_being_repeated() {
     assert_eq!(app.get("/metrics").await.status, 401);
     assert_eq!(app.get("/health/ready").await.status, 200);
 }
+
+/// The server does not read what it turns away, and closes the connection; a client that was not told would ask again there, and fail.
+#[tokio::test]
+async fn whoever_is_turned_away_with_a_body_unread_is_told_that_the_connection_ends() {
+    let mut setup = Setup::default();
+    setup.toml.insert_str(0, "[[server.keys]]\nname = \"alice\"\nkey = { env = \"ALICE_KEY\" }\n");
+    setup.environment.push(("ALICE_KEY".to_owned(), "alice-key".to_owned()));
+    let app = TestApp::start(setup).await;
+
+    let (with_body, without) =
+        (app.post("/v1/chat/completions", &chat("auto", "Hi")).await, app.get("/v1/models").await);
+
+    assert_eq!((with_body.status, without.status), (401, 401));
+    assert_eq!((with_body.header("connection"), without.headers.get("connection")), ("close", None));
+}

@@ -44,7 +44,7 @@ async fn check_tools(interpreter: &str, script: &str) {
 /// A model at a scripted upstream of every dialect. The upstreams live as long as they are held.
 struct Dialects {
     setup: Setup,
-    upstreams: [FakeUpstream; 5],
+    upstreams: [FakeUpstream; 6],
 }
 
 impl Dialects {
@@ -53,14 +53,19 @@ impl Dialects {
             [FakeUpstream::answering(scripts::openai).await, FakeUpstream::answering(scripts::anthropic).await];
         let [gemini, bedrock] =
             [FakeUpstream::answering(clouds::gemini).await, FakeUpstream::answering(clouds::bedrock).await];
-        let responses = FakeUpstream::answering(responses::responses).await;
-        let responses_url = responses.base_url();
+        let [responses, azure] =
+            [FakeUpstream::answering(responses::responses).await, FakeUpstream::answering(scripts::azure).await];
+        let (responses_url, azure_url) = (responses.base_url(), azure.base_url());
         let (openai_url, anthropic_url) = (openai.base_url(), anthropic.base_url());
         let (gemini_url, bedrock_url) = (gemini.base_url(), bedrock.base_url());
         let toml = format!(
             r#"
             [upstreams.openai]
             base_url = "{openai_url}"
+            api_key = {{ env = "UPSTREAM_KEY" }}
+            [upstreams.azure]
+            kind = "azure"
+            base_url = "{azure_url}"
             api_key = {{ env = "UPSTREAM_KEY" }}
             [upstreams.responses]
             kind = "responses"
@@ -84,6 +89,7 @@ impl Dialects {
             id = "small"
             models = [
                 {{ name = "at-openai", upstream = "openai", price = {{ input = 0.1, output = 0.4 }} }},
+                {{ name = "at-azure", upstream = "azure", upstream_model = "my-deployment", price = {{ input = 0.1, output = 0.4 }} }},
                 {{ name = "at-responses", upstream = "responses", price = {{ input = 0.1, output = 0.4 }} }},
                 {{ name = "at-gemini", upstream = "gemini", price = {{ input = 0.2, output = 0.8 }} }},
             ]
@@ -95,7 +101,7 @@ impl Dialects {
             ]
             "#
         );
-        let upstreams = [openai, anthropic, gemini, bedrock, responses];
+        let upstreams = [openai, anthropic, gemini, bedrock, responses, azure];
         let setup = Setup { toml, environment: vec![("UPSTREAM_KEY".to_owned(), "upstream-key".to_owned())] };
         Self { setup, upstreams }
     }
@@ -104,7 +110,7 @@ impl Dialects {
 /// The same with a model at a scripted upstream of every dialect, for one of the clients that the script knows.
 async fn check_dialects(interpreter: &str, client: &str) {
     let Dialects { setup, upstreams } = Dialects::start().await;
-    let [_, _, gemini, _, _] = &upstreams;
+    let [_, _, gemini, _, _, _] = &upstreams;
     let script =
         if interpreter == NODE { "tests/clients/node/dialects.mjs" } else { "tests/clients/python/dialects.py" };
     run(interpreter, script, setup, &[("TRIMTAB_CLIENT", client), ("GEMINI_URL", &gemini.base_url())]).await;
@@ -187,6 +193,11 @@ async fn langchain_works_with_upstreams_of_every_dialect() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn googles_own_client_reads_the_scripted_gemini() {
+    check_dialects(PYTHON, "google-genai-itself").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_python_client_works_with_upstreams_of_every_dialect() {
     check_dialects(PYTHON, "google-genai").await;
 }
 
@@ -215,7 +226,7 @@ async fn a_conversation_of_another_model_is_taken_by_upstreams_of_every_dialect(
         json!({ "id": format!("functions.get_weather:{at}"), "type": "function", "function": function })
     };
     let result = |at: u8, text: &str| json!({ "role": "tool", "tool_call_id": format!("functions.get_weather:{at}"), "content": text });
-    for model in ["at-openai", "at-anthropic", "at-gemini", "at-bedrock"] {
+    for model in ["at-openai", "at-azure", "at-responses", "at-anthropic", "at-gemini", "at-bedrock"] {
         let body = json!({ "model": model, "temperature": 0.5, "top_p": 0.9, "messages": [
             { "role": "user", "content": "Weather?" },
             { "role": "assistant", "content": "\n\n", "tool_calls": [call(0, "Paris"), call(1, "Rome")] },

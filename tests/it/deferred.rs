@@ -78,11 +78,16 @@ async fn delete(app: &TestApp, reference: &str) -> Reply {
 }
 
 /// A request in each dialect, and what tells where the text of its answer is.
-fn dialects(stream: bool) -> [(&'static str, Value, &'static str); 4] {
+fn dialects(stream: bool) -> [(&'static str, Value, &'static str); 5] {
     let mut asked = chat("auto:calm", "hello");
     asked["stream"] = json!(stream);
     let mut messages = asked.clone();
     messages["max_tokens"] = json!(9);
+    let googles = if stream {
+        "/v1beta/models/auto:calm:streamGenerateContent?alt=sse"
+    } else {
+        "/v1beta/models/auto:calm:generateContent"
+    };
     [
         ("/v1/chat/completions", asked, "/choices/0/message/content"),
         ("/v1/messages", messages, "/content/0/text"),
@@ -92,6 +97,7 @@ fn dialects(stream: bool) -> [(&'static str, Value, &'static str); 4] {
             "/output/0/content/0/text",
         ),
         ("/v1/completions", json!({ "model": "auto:calm", "prompt": "hello", "stream": stream }), "/choices/0/text"),
+        (googles, json!({ "contents": [{ "parts": [{ "text": "hello" }] }] }), "/candidates/0/content/parts/0/text"),
     ]
 }
 
@@ -139,20 +145,20 @@ async fn every_dialect_reads_a_reference_and_later_the_answer_which_is_billed_on
     assert!(sent.last().unwrap().get("stream").is_none(), "nobody reads a stream");
     let metrics = app.get("/metrics").await.text;
     for line in [
-        r#"trimtab_degraded_total{policy="calm",kind="queued"} 8"#,
-        r#"trimtab_deferred_entries{status="done"} 8"#,
+        r#"trimtab_degraded_total{policy="calm",kind="queued"} 10"#,
+        r#"trimtab_deferred_entries{status="done"} 10"#,
         r#"trimtab_deferred_entries{status="queued"} 0"#,
-        r#"trimtab_deferred_total{event="done"} 8"#,
+        r#"trimtab_deferred_total{event="done"} 10"#,
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     let directory = app.stop().await;
     let rows = crate::commands::export(directory.path(), &[]);
     let (good, bad): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row["class"] == "success");
-    assert_eq!(good.len(), 8, "each is answered once");
+    assert_eq!(good.len(), 10, "each is answered once");
     let billed: f64 = rows.iter().filter_map(|row| row["cost_usd"].as_f64()).sum();
     assert!((billed - cost).abs() < 1e-12, "{billed} for {cost}");
-    assert!(bad.len() >= 8 && bad.iter().all(|row| row["class"] == "transient"), "{bad:?}");
+    assert!(bad.len() >= 10 && bad.iter().all(|row| row["class"] == "transient"), "{bad:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `/v1/messages` and `/v1/responses` from outside, against a scripted upstream.
+//! `/v1/messages` and `/v1/responses` from outside, against a scripted upstream, and what they have in common with Google's API.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::fake::{FakeUpstream, events_reply, json as whole, sse, status, whole as body};
 use crate::support::{Setup, TestApp};
 
-const CALLS: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"I look.","tool_calls":[{"id":"call_a","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"Paris\"}"}},{"id":"call_b","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"Rome\"}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1100,"prompt_tokens_details":{"cached_tokens":400}}}"#;
+pub(crate) const CALLS: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"I look.","tool_calls":[{"id":"call_a","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"Paris\"}"}},{"id":"call_b","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"Rome\"}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1100,"prompt_tokens_details":{"cached_tokens":400}}}"#;
 
 /// A request that always goes to the cheap model, in both dialects.
 fn asks(extra: &Value) -> [(&'static str, Value); 2] {
@@ -21,6 +21,18 @@ fn asks(extra: &Value) -> [(&'static str, Value); 2] {
         ("/v1/messages", with(json!({ "model": "auto", "max_tokens": 64, "messages": messages, "trimtab": trimtab }))),
         ("/v1/responses", with(json!({ "model": "auto", "input": "Hello there", "trimtab": trimtab }))),
     ]
+}
+
+/// The same, and one in Google's words, whose address says whether to stream.
+fn all(extra: &Value) -> Vec<(&'static str, Value)> {
+    let path = if extra["stream"] == true {
+        "/v1beta/models/auto:streamGenerateContent?alt=sse"
+    } else {
+        "/v1beta/models/auto:generateContent"
+    };
+    let contents = json!([{ "parts": [{ "text": "Hello there" }] }]);
+    let googles = (path, json!({ "contents": contents, "trimtab": { "quality": 0 } }));
+    asks(extra).into_iter().chain([googles]).collect()
 }
 
 /// The data of every event of a stream, whose names must agree with it.
@@ -168,7 +180,7 @@ async fn a_cut_stream_ends_in_the_error_event_of_its_dialect() {
 
 #[tokio::test]
 async fn a_client_that_leaves_cancels_the_upstream_and_is_billed() {
-    for (path, ask) in asks(&json!({ "stream": true })) {
+    for (path, ask) in all(&json!({ "stream": true })) {
         let upstream = FakeUpstream::script([sse(&["a", "b", "c"]).stall_after(2)]).await;
         let app = TestApp::start(Setup::tiers(&[upstream.base_url()])).await;
         let request = app.client.post(format!("{}{path}", app.url)).header("content-type", "application/json");
@@ -238,7 +250,7 @@ async fn failures_keep_their_decision_in_each_dialect() {
     let upstream = FakeUpstream::script([status(503)]).await;
     let app = TestApp::start(Setup::tiers(&[upstream.base_url()])).await;
 
-    for (path, ask) in asks(&json!({})) {
+    for (path, ask) in all(&json!({})) {
         let reply = app.post(path, &ask).await;
 
         assert_eq!((reply.status, reply.header("x-trimtab-cost-usd")), (502, "0.000000000"), "{}", reply.text);
@@ -253,7 +265,7 @@ async fn failures_keep_their_decision_in_each_dialect() {
 #[tokio::test]
 async fn an_answer_that_cannot_be_told_anew_moves_on_to_the_next_model() {
     let strange = r#"{"choices":[{"index":1,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#;
-    for (path, ask) in asks(&json!({})) {
+    for (path, ask) in all(&json!({})) {
         let (first, last) = (FakeUpstream::script([whole(strange)]).await, FakeUpstream::script([whole(CALLS)]).await);
         let app = TestApp::start(Setup::tiers(&[first.base_url(), last.base_url()])).await;
 
@@ -309,7 +321,7 @@ async fn marks_and_thoughts_pass_between_anthropics_clients_and_anthropic() {
 }
 
 #[tokio::test]
-async fn turns_in_either_dialect_are_turns_of_a_session() {
+async fn turns_in_any_dialect_are_turns_of_a_session() {
     let app = TestApp::start(Setup::default()).await;
     let opening = "How do tides work?";
     let turns = [
@@ -322,6 +334,11 @@ async fn turns_in_either_dialect_are_turns_of_a_session() {
         (
             "/v1/responses",
             json!({ "input": [{ "role": "user", "content": opening }, { "role": "assistant", "content": "By the moon." }, { "role": "user", "content": "And twice a day?" }] }),
+            Some("kept"),
+        ),
+        (
+            "/v1beta/models/auto:generateContent",
+            json!({ "contents": [{ "parts": [{ "text": opening }] }, { "role": "model", "parts": [{ "text": "By the moon." }] }, { "parts": [{ "text": "And twice a day?" }] }] }),
             Some("kept"),
         ),
     ];

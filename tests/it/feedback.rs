@@ -116,7 +116,8 @@ async fn an_export_says_by_which_api_a_call_came_and_whether_its_tokens_are_an_e
     let counted = answer(json!({ "prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11 }));
     let uncounted = answer(Value::Null);
     let vectors = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1.0]}],"model":"e","usage":{"prompt_tokens":3,"total_tokens":3}}"#;
-    let script = [counted.clone(), counted.clone(), uncounted.clone(), uncounted, whole_answer(vectors)];
+    let script =
+        [counted.clone(), counted.clone(), uncounted.clone(), uncounted.clone(), uncounted, whole_answer(vectors)];
     let upstream = FakeUpstream::script(script).await;
     let embeddings = "[[embeddings]]\nname = \"embed\"\nupstream = \"first\"\n";
     let app = TestApp::start(Setup::tiers(&[upstream.base_url()]).with(embeddings)).await;
@@ -126,6 +127,7 @@ async fn an_export_says_by_which_api_a_call_came_and_whether_its_tokens_are_an_e
         ("/v1/completions", json!({ "model": "cheap", "prompt": ASK })),
         ("/v1/messages", json!({ "model": "cheap", "max_tokens": 9, "messages": messages })),
         ("/v1/responses", json!({ "model": "cheap", "input": ASK })),
+        ("/v1beta/models/cheap:generateContent", json!({ "contents": [{ "parts": [{ "text": ASK }] }] })),
         ("/v1/embeddings", json!({ "input": ASK })),
         ("/v1/route", json!({ "messages": messages })),
         ("/v1/route/batch", json!({ "requests": [{ "messages": messages }] })),
@@ -145,6 +147,7 @@ async fn an_export_says_by_which_api_a_call_came_and_whether_its_tokens_are_an_e
         ("completions", no),
         ("messages", yes),
         ("responses", yes),
+        ("generate_content", yes),
         ("embeddings", no),
         ("route", unknown),
         ("route", unknown),

@@ -5,6 +5,7 @@
 
 mod answers;
 mod chat;
+mod google;
 mod messages;
 mod responses;
 mod walk;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use serde_json::Value;
+use trimtab::chat::generate_content::{Delivery, GenerateContentRequest};
 use trimtab::chat::messages::MessagesRequest;
 use trimtab::chat::native::Untranslatable;
 use trimtab::chat::native::request::Asked;
@@ -78,7 +80,7 @@ struct Client {
     probes: fn() -> Vec<Probe>,
 }
 
-const CLIENTS: [Client; 3] = [
+const CLIENTS: [Client; 4] = [
     Client {
         title: "Requests of `/v1/chat/completions`",
         read: |body| ChatRequest::parse(body).ok(),
@@ -93,6 +95,11 @@ const CLIENTS: [Client; 3] = [
         title: "Requests of `/v1/responses`",
         read: |body| ResponsesRequest::parse(body).ok().map(|request| request.chat),
         probes: responses::probes,
+    },
+    Client {
+        title: "Requests of `/v1beta/models/…:generateContent`",
+        read: |body| GenerateContentRequest::parse(body, "auto", Delivery::Whole).ok().map(|request| request.chat),
+        probes: google::probes,
     },
 ];
 

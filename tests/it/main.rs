@@ -31,6 +31,7 @@ mod failures;
 mod fault_matrix;
 mod feedback;
 mod feedback_loop;
+mod google;
 mod health;
 mod legacy;
 mod losses;

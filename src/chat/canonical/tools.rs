@@ -34,9 +34,14 @@ impl ToolCall {
     /// A call of a function, whose id may carry a signature.
     pub(crate) fn new(id: &str, function: Called) -> Self {
         let (id, signature) = signed_id::split(id);
+        Self::signed(id.to_owned(), function, signature)
+    }
+
+    /// The same with the signature beside it, as Gemini's own clients send it.
+    pub(crate) fn signed(id: String, function: Called, signature: Option<String>) -> Self {
         let extra_content =
             signature.map(|thought_signature| ExtraContent { google: GoogleContent { thought_signature } });
-        Self::Function { id: id.to_owned(), function, extra_content }
+        Self::Function { id, function, extra_content }
     }
 
     pub(super) const fn is_signed(&self) -> bool {

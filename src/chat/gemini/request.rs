@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::chat::anthropic::claude::is_off;
 use crate::chat::gemini::PROVIDER;
 use crate::chat::native::request::{
     Asked, Called, Choice, Content, Effort, Format, Part, Said, Source, ToolResult, Turn,
@@ -30,6 +31,8 @@ struct Wire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_config: Option<ToolConfig<'a>>,
     generation_config: GenerationConfig<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safety_settings: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -199,8 +202,9 @@ pub fn request(asked: &Asked<'_>) -> Result<Bytes, Untranslatable> {
             stop_sequences: &asked.stop,
             response_mime_type: mime_type,
             response_json_schema: schema,
-            thinking_config: asked.effort.map(|effort| thinking(effort, &asked.model)),
+            thinking_config: asked.effort.map(|effort| thinking(effort, &asked.model)).or_else(|| shown(asked)),
         },
+        safety_settings: asked.safety,
     }))
 }
 
@@ -233,6 +237,14 @@ fn thinking(effort: Effort, model: &str) -> ThinkingConfig {
         Effort::High | Effort::XHigh | Effort::Max => "high",
     };
     ThinkingConfig { include_thoughts, thinking_budget: None, thinking_level: Some(level) }
+}
+
+/// Thoughts that the model makes as it sees fit are told where the client asks to think so. Models that think not at all refuse the question.
+fn shown(asked: &Asked<'_>) -> Option<ThinkingConfig> {
+    let is_old = ["gemini-1", "gemini-2.0"].iter().any(|old| asked.model.contains(old));
+    let thinks = asked.model.contains("gemini") && !is_old;
+    let wanted = asked.thinking.is_some_and(|thinking| !is_off(thinking)) && thinks;
+    wanted.then_some(ThinkingConfig { include_thoughts: true, thinking_budget: None, thinking_level: None })
 }
 
 fn thinks_by_budget(model: &str) -> bool {

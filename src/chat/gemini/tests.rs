@@ -46,6 +46,26 @@ fn older_models_think_within_a_budget_and_need_no_signature() {
 }
 
 #[test]
+fn a_model_that_thinks_as_it_sees_fit_tells_its_thoughts_where_they_are_wanted() {
+    let told = |model: &str, thinking: &str| {
+        let body = format!(
+            r#"{{"model":"{model}","thinking":{{"type":"{thinking}"}},"messages":[{{"role":"user","content":"x"}}]}}"#
+        );
+        let sent: Value = serde_json::from_str(&tell(&body, request)).unwrap();
+        sent["generationConfig"]["thinkingConfig"].clone()
+    };
+
+    for model in ["gemini-3-pro", "gemini-2.5-flash"] {
+        assert_eq!(told(model, "adaptive"), serde_json::json!({ "includeThoughts": true }), "{model}");
+        assert_eq!(told(model, "disabled"), Value::Null, "{model}");
+    }
+    // These do not think, and refuse to be asked about it.
+    for model in ["gemini-2.0-flash", "gemini-1.5-pro", "gemma-3-27b"] {
+        assert_eq!(told(model, "adaptive"), Value::Null, "{model}");
+    }
+}
+
+#[test]
 fn sound_and_addresses_are_sent_and_an_address_it_cannot_fetch_is_refused() {
     let part = |part: &str| format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{part}]}}]}}"#);
 

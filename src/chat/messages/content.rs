@@ -140,7 +140,7 @@ fn tool_result(result: &Object<'_>, others: &mut Vec<Marked>) -> Result<Message,
     for one in parts {
         match one {
             Part::Text { text } => texts.push(text),
-            Part::ImageUrl { .. } | Part::File { .. } => others.push(one.into()),
+            Part::ImageUrl { .. } | Part::File { .. } | Part::InputAudio { .. } => others.push(one.into()),
         }
     }
     let mut content = texts.join("\n");

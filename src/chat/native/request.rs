@@ -57,6 +57,8 @@ pub struct Asked<'a> {
     pub messages: Option<&'a RawValue>,
     /// What such a client would have of what Anthropic is still trying out, as its header says it.
     pub betas: Option<String>,
+    /// What a client of Google's wants Gemini to filter.
+    pub safety: Option<&'a RawValue>,
 }
 
 /// Numbers that shape sampling, as the client wrote them.

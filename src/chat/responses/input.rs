@@ -270,7 +270,9 @@ fn output(item: &Object<'_>, said: &mut Conversation) -> Result<(), ChatError> {
             for piece in &pieces {
                 match part(piece)? {
                     Part::Text { text } => texts.push(text),
-                    other @ (Part::ImageUrl { .. } | Part::File { .. }) => said.shown.push(other),
+                    other @ (Part::ImageUrl { .. } | Part::File { .. } | Part::InputAudio { .. }) => {
+                        said.shown.push(other);
+                    }
                 }
             }
         }

@@ -92,8 +92,21 @@ pub(super) fn arguments(town: &str) -> String {
 
 /// OpenAI's chat completions.
 pub(super) fn openai(received: &Received) -> Reply {
+    let has_key = received.header("authorization").is_some_and(|key| key.starts_with("Bearer "));
+    completions(received, ("/v1/chat/completions", has_key))
+}
+
+/// The same at the paths of Azure, which wants its own header.
+pub(super) fn azure(received: &Received) -> Reply {
+    let path = "/v1/openai/deployments/my-deployment/chat/completions?api-version=2024-10-21";
+    completions(received, (path, received.header("api-key").is_some()))
+}
+
+fn completions(received: &Received, (path, has_key): (&str, bool)) -> Reply {
     let body = body(received);
-    let said = match openai_scene(received, &body) {
+    let addressed = ensure(received.path == path, format!("Invalid URL ({})", received.path));
+    let admitted = addressed.and_then(|()| ensure(has_key, "no key"));
+    let said = match admitted.and_then(|()| openai_scene(&body)) {
         Ok(scene) => scene.said(),
         Err(problem) => {
             let error = json!({ "message": problem, "type": "invalid_request_error", "param": null, "code": null });
@@ -137,9 +150,7 @@ pub(super) fn openai(received: &Received) -> Reply {
     raw_stream(&events)
 }
 
-fn openai_scene(received: &Received, body: &Value) -> Checked<Scene> {
-    ensure(received.path == "/v1/chat/completions", format!("Invalid URL ({})", received.path))?;
-    ensure(received.header("authorization").is_some_and(|key| key.starts_with("Bearer ")), "no key")?;
+fn openai_scene(body: &Value) -> Checked<Scene> {
     let known = "model messages stream stream_options max_tokens max_completion_tokens temperature top_p n stop tools tool_choice \
         parallel_tool_calls response_format reasoning_effort seed user store metadata verbosity";
     only(body, &known.split_whitespace().collect::<Vec<_>>())?;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use trimtab::chat::completions::LegacyWriter;
 use trimtab::chat::dialect::{Dialect, Naming};
+use trimtab::chat::generate_content::{CandidateWriter, Delivery, GenerateContentRequest};
 use trimtab::chat::messages::{MessageWriter, MessagesRequest};
 use trimtab::chat::native::Stamp;
 use trimtab::chat::responses::{ResponseWriter, ResponsesRequest};
@@ -14,7 +15,7 @@ use trimtab::domain::ids::AccountId;
 use crate::losses::walk::{Fate, fate};
 use crate::losses::{Probe, table};
 
-const CLIENTS: [&str; 3] = ["`/v1/messages`", "`/v1/responses`", "`/v1/completions`"];
+const CLIENTS: [&str; 4] = ["`/v1/messages`", "`/v1/responses`", "`generateContent`", "`/v1/completions`"];
 
 /// What reads an answer of a provider.
 type Read = fn(&[u8], &Stamp) -> Result<Bytes, NotAnAnswer>;
@@ -25,7 +26,12 @@ type Column = (&'static str, Read);
 /// Adds the tables of answers.
 pub(super) fn tables(text: &mut String) {
     let rows = told().into_iter().map(|probe| {
-        let fates = [told_by(&probe, messages), told_by(&probe, responses), told_by(&probe, LegacyWriter::default)];
+        let fates = [
+            told_by(&probe, messages),
+            told_by(&probe, responses),
+            told_by(&probe, candidates),
+            told_by(&probe, LegacyWriter::default),
+        ];
         (probe.name, Vec::from(fates))
     });
     table(text, ("Chat completions as other clients read them", &CLIENTS), rows);
@@ -60,6 +66,13 @@ fn messages() -> MessageWriter {
 
 fn responses() -> ResponseWriter {
     ResponsesRequest::parse(br#"{"input": "Hi"}"#).unwrap().reply.writer(Naming::default())
+}
+
+/// For a client that asks for thoughts and for another candidate.
+fn candidates() -> CandidateWriter {
+    let body = br#"{"contents": [{"parts": [{"text": "Hi"}]}], "generationConfig": {"candidateCount": 2, "thinkingConfig": {"includeThoughts": true}}}"#;
+    let request = GenerateContentRequest::parse(body, "auto", Delivery::Whole).unwrap();
+    request.reply.writer(Naming::default())
 }
 
 fn told_by<D: Dialect>(probe: &Probe, writer: fn() -> D) -> Fate {

@@ -59,6 +59,8 @@ struct Wire<'a> {
     own_messages: Option<&'a RawValue>,
     #[serde(rename = "trimtab.messages.betas")]
     betas: Option<&'a RawValue>,
+    #[serde(rename = "trimtab.safety")]
+    safety: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -238,6 +240,7 @@ pub(super) fn request(body: &[u8]) -> Read<Asked<'_>> {
         responses_more: wire.responses_more,
         messages: wire.own_messages,
         betas: read(wire.betas, "anthropic-beta", "a text")?,
+        safety: wire.safety,
     })
 }
 
