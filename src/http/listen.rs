@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::http::impatient::Impatient;
+use crate::http::lingering::Lingering;
 use crate::http::threads::Threads;
 
 /// A client that has not sent its headers by then is hung up on.
@@ -55,7 +56,7 @@ pub async fn serve(
             let mut builder = Builder::new(TokioExecutor::new());
             builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
             builder.http2().timer(TokioTimer::new());
-            let stream = TokioIo::new(Impatient::new(stream, waits.of_connection()));
+            let stream = TokioIo::new(Impatient::new(Lingering::new(stream), waits.of_connection()));
             let connection = builder.serve_connection(stream, TowerToHyperService::new(router)).into_owned();
             // A connection that breaks is the client's affair; what it asked for is recorded by the pipeline.
             if let Err(error) = watcher.watch(connection).await {

@@ -20,6 +20,7 @@ pub mod generate_content;
 pub mod headers;
 pub mod health;
 mod impatient;
+mod lingering;
 pub mod listen;
 pub mod messages;
 pub mod models;

@@ -70,6 +70,7 @@ impl Dialects {
             [upstreams.responses]
             kind = "responses"
             base_url = "{responses_url}"
+            account = "acme"
             api_key = {{ env = "UPSTREAM_KEY" }}
             [upstreams.anthropic]
             kind = "anthropic"

@@ -24,7 +24,7 @@ UNSIGNING = ["at-openai", "at-azure"]
 # Where a client that sends back what it was given is recognised by the provider's signature.
 SIGNING = ["at-anthropic", "at-bedrock"]
 # What the thoughts of a model are signed with, where it shows them.
-SIGNATURES = {"at-anthropic": "c2lnbmVk", "at-bedrock": "c2lnbmVk", "at-responses": "openai:c2lnbmVk"}
+SIGNATURES = {"at-anthropic": "c2lnbmVk", "at-bedrock": "c2lnbmVk", "at-responses": "openai:acme:c2lnbmVk"}
 ASK = "What is the weather in Paris and in Rome?"
 GREETING = "Hello from afar."
 RESULTS = {"Paris": "Rain", "Rome": "Sun"}

@@ -274,7 +274,8 @@ fn anthropic_scene(received: &Received, body: &Value) -> Checked<Scene> {
         ensure(message["role"] != *last_role, "roles must alternate")?;
         last_role = &message["role"];
         let blocks = list(message, "content");
-        ensure(!blocks.is_empty(), "messages: text content blocks must be non-empty")?;
+        let is_text = message["content"].as_str().is_some_and(|text| !text.trim().is_empty());
+        ensure(is_text || !blocks.is_empty(), "messages: text content blocks must be non-empty")?;
         let of = |kind: &'static str| blocks.iter().copied().filter(move |block| block["type"] == kind);
         if !open.is_empty() {
             matched(&open, &of("tool_result").map(|result| &result["tool_use_id"]).collect::<Vec<_>>())?;
@@ -302,7 +303,8 @@ fn anthropic_scene(received: &Received, body: &Value) -> Checked<Scene> {
     }
     list(body, "system").into_iter().try_for_each(|block| spoken(&block["text"]))?;
     for tool in list(body, "tools") {
-        only(tool, &["name", "description", "input_schema", "strict", "type", "cache_control"])?;
+        let known = "name description input_schema strict type cache_control eager_input_streaming";
+        only(tool, &known.split_whitespace().collect::<Vec<_>>())?;
         ensure(tool["input_schema"]["type"] == "object", "tools.0.input_schema.type: Field required")?;
     }
     let format = &body["output_config"]["format"];
