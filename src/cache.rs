@@ -234,8 +234,9 @@ impl Cache {
                 false
             }
         };
-        // What runs at a provider may answer otherwise every time, and what it says has no words in other dialects.
-        if !is_fit || chat.stores() || chat.prompt.shape.hosted.is_some() {
+        // What runs at a provider may answer otherwise every time, and what it says has no words in other dialects, in
+        // which answers are kept; nor may what is asked for in words of the dialect alone.
+        if !is_fit || chat.stores() || chat.prompt.shape.hosted.is_some() || chat.has_words_of_its_own() {
             return None;
         }
         let apart = match self.settings.matching {

@@ -222,12 +222,13 @@ impl Drills {
             self.figures(target, DrillResult::OverBudget, NanoUsd::ZERO);
             return;
         };
-        // The provider bills a call that is cut as well.
         let mut reserved = Reserved { drills: self, money, cost: most };
         let way = self.table().next_way(at);
         let asks = if at < self.chat { Asks::Chat(way) } else { Asks::Embeddings };
         let Some(outcome) = self.call(target, asks).await else { return };
-        reserved.cost = outcome.cost.unwrap_or_default();
+        // The provider bills a call that is cut as well, and so one that did not answer in time.
+        let unanswered = if outcome.total < self.settings.timeout { NanoUsd::ZERO } else { most };
+        reserved.cost = outcome.cost.unwrap_or(unanswered);
         drop(reserved);
         self.note(at, target, (&outcome, asks));
     }

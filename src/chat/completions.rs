@@ -79,7 +79,9 @@ pub struct LegacyWriter {
 }
 
 impl Dialect for LegacyWriter {
-    const SIGN_OF_LIFE: &'static [u8] = b":\n\n";
+    fn sign_of_life(&self) -> &'static [u8] {
+        b":\n\n"
+    }
 
     fn whole(self, completion: &[u8]) -> Result<Vec<u8>, NotAnAnswer> {
         let completion: Map<String, Value> = serde_json::from_slice(completion).map_err(|_| NotAnAnswer::NotJson)?;

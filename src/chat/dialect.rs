@@ -32,7 +32,7 @@ pub struct Naming {
 /// Writes one answer of a dialect, whole or as a stream.
 pub trait Dialect {
     /// Sent now and then while a stream is silent, so that nobody on the way hangs up. A whole event or comment.
-    const SIGN_OF_LIFE: &'static [u8];
+    fn sign_of_life(&self) -> &'static [u8];
 
     /// Translates a whole answer.
     ///
@@ -271,7 +271,7 @@ impl<D: Dialect> StreamTranslator<D> {
 
     fn event(&mut self, event: &SseEvent) {
         if event.data.is_empty() {
-            self.events.put_bytes(D::SIGN_OF_LIFE);
+            self.events.put_bytes(self.dialect.sign_of_life());
         } else if event.data.as_ref() == b"[DONE]" {
             self.standing = Standing::Ended;
             self.dialect.end(&mut self.events);

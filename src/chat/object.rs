@@ -1,5 +1,7 @@
 //! JSON objects that know where they stand in a request, so that every error names its field.
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
 
 use crate::chat::error::ChatError;
@@ -59,15 +61,12 @@ impl<'a> Object<'a> {
     /// A field that is given in both ways.
     pub(crate) fn in_camel_case(self) -> Result<Self, ChatError> {
         let Self { path, fields } = self;
-        let mut told = Self { path, fields: Vec::with_capacity(fields.len()) };
-        for (name, raw) in fields {
-            let name = camel(&name);
-            if told.fields.iter().any(|(key, _)| *key == name) {
-                return Err(ChatError::Duplicate { field: told.path_of(&name) });
-            }
-            told.fields.push((name, raw));
+        let told = Self { path, fields: fields.into_iter().map(|(name, raw)| (camel(&name), raw)).collect() };
+        let mut names = HashSet::with_capacity(told.fields.len());
+        match told.fields.iter().find(|(name, _)| !names.insert(name.as_str())) {
+            Some((name, _)) => Err(ChatError::Duplicate { field: told.path_of(name) }),
+            None => Ok(told),
         }
-        Ok(told)
     }
 
     /// An error about the object itself.

@@ -87,6 +87,16 @@ async fn a_drill_that_is_cut_is_taken_to_have_cost_what_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drill_that_is_not_answered_in_time_is_taken_to_have_cost_what_it_may() {
+    let fake = FakeUpstream::script([hang()]).await;
+    let drills = drills(settings(Schedule::Off, 1.0), vec![target(&fake.base_url())]);
+
+    drills.round().await.unwrap();
+
+    assert_eq!((drills.view().targets[0].state, drills.view().spent), (PathState::Broken, NanoUsd(88_000)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn drills_come_by_themselves_until_they_are_to_stop() {
     let drills =
         drills(settings(Schedule::Every(Duration::from_secs(60), 0.0), 0.0), vec![target("http://127.0.0.1:9/v1")]);

@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 
 use crate::chat::error::ChatError;
 use crate::http::error::{ApiError, Kind};
+use crate::upstream::heavy::heavy;
 
 /// Limits of a request body.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,19 @@ pub async fn read_json(request: Request<Body>, limits: BodyLimits) -> Result<Byt
         Ok(Err(_)) => Err(ApiError::new(Kind::InvalidRequest, "the body ended early; send all of it")),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
     }
+}
+
+/// Reads what a body says; a large one on a thread of its own, so that other calls need not wait.
+///
+/// # Errors
+/// What `parse` has to say of the body.
+pub async fn parse<T, P>(body: Bytes, parse: P) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    P: FnOnce(&[u8]) -> Result<T, ChatError> + Send + 'static,
+{
+    let lost = || ApiError::new(Kind::Overloaded, "the program is ending; ask again");
+    Ok(heavy(body.len(), move || parse(&body)).await.ok_or_else(lost)??)
 }
 
 /// The text of a body that is JSON in UTF-8 from its first byte to its last. What it holds is the caller's to judge.

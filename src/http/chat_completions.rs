@@ -15,7 +15,7 @@ use crate::domain::ids::DecisionId;
 use crate::domain::money::NanoUsd;
 use crate::http::admission::Admitted;
 use crate::http::alive::{Alive, Sign};
-use crate::http::body::read_json;
+use crate::http::body::{parse, read_json};
 use crate::http::error::ApiError;
 use crate::http::headers::{
     ATTEMPTS, DEFERRED, DEGRADED, ESCALATED, Served, attempts_line, decision_headers, escalated_line,
@@ -52,7 +52,7 @@ pub async fn create(
 pub async fn read_chat(server: &Server, request: Request<Body>) -> Result<ChatRequest, ApiError> {
     let headers = request.headers().clone();
     let body = read_json(request, server.body_limits).await?;
-    read(ChatRequest::parse(&body)?, &headers)
+    read(parse(body, ChatRequest::parse).await?, &headers)
 }
 
 /// Fills the gaps of the body's options from the `x-trimtab-*` headers, and from `cache-control`.

@@ -19,7 +19,7 @@ use crate::chat::openai::ChatRequest;
 use crate::domain::api::Api;
 use crate::http::admission::Admitted;
 use crate::http::alive::{Alive, Sign};
-use crate::http::body::{Whole, read_json};
+use crate::http::body::{Whole, parse, read_json};
 use crate::http::chat_completions::{answer_headers, explain_failure, read as with_headers};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
@@ -46,7 +46,7 @@ pub struct Incoming {
 pub async fn serve<D, W>(
     server: &Server,
     incoming: Incoming,
-    read: impl FnOnce(&[u8]) -> Result<(ChatRequest, W), ChatError>,
+    read: impl FnOnce(&[u8]) -> Result<(ChatRequest, W), ChatError> + Send + 'static,
 ) -> Result<Response, ApiError>
 where
     D: Dialect + Send + Unpin + 'static,
@@ -55,7 +55,7 @@ where
     let Incoming { admitted, request, api } = incoming;
     let headers = request.headers().clone();
     let body = read_json(request, server.body_limits).await?;
-    let (chat, writer) = read(&body)?;
+    let (chat, writer) = parse(body, read).await?;
     let writer = Arc::new(writer);
     // An answer that comes when this request is long over is told by the same writer.
     let teller = server.app.deferred.as_ref().map(|_| Teller::new(Arc::clone(&writer)));
@@ -67,7 +67,7 @@ where
     let headers = answer_headers(id, &routed, &answer);
     // Copied only where the request waits and needs it once more.
     let writer = Arc::unwrap_or_clone(writer)(naming);
-    let sign = Sign { bytes: D::SIGN_OF_LIFE, after: server.keep_alive };
+    let sign = Sign { bytes: writer.sign_of_life(), after: server.keep_alive };
     let body = if answer.stream {
         Body::new(Alive::new(Translated::new(answer.body, writer), sign))
     } else {

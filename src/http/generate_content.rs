@@ -38,8 +38,9 @@ pub async fn create(
             return Err(ApiError::new(Kind::NotFound, message));
         }
     };
-    let read = |body: &[u8]| {
-        let GenerateContentRequest { chat, reply } = GenerateContentRequest::parse(body, model, delivery)?;
+    let model = model.to_owned();
+    let read = move |body: &[u8]| {
+        let GenerateContentRequest { chat, reply } = GenerateContentRequest::parse(body, &model, delivery)?;
         Ok((chat, |naming| reply.writer(naming)))
     };
     let mut response = serve(&server, Incoming { admitted, request, api: Api::GenerateContent }, read).await?;

@@ -28,7 +28,7 @@ pub async fn create(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let betas = betas(request.headers());
-    let read = |body: &[u8]| {
+    let read = move |body: &[u8]| {
         let request = MessagesRequest::parse(body)?;
         let MessagesRequest { chat, reply } = match &betas {
             Some(betas) => request.with_betas(betas),

@@ -14,7 +14,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::chat::dialect::translatable;
 use crate::chat::usage::{Completion, NotAnAnswer, PublicModel, error_alone};
 use crate::domain::check::Evidence;
-use crate::domain::outcome::Class;
 use crate::upstream::books::Counts;
 use crate::upstream::classify::Trouble;
 use crate::upstream::client::{Upstream, status_trouble, trouble, with_words};
@@ -200,7 +199,7 @@ impl Attempt<'_> {
         match problem.in_body(body) {
             NotAnAnswer::Failed { status } => {
                 let trouble = Trouble::reported(status, said::read(body, SystemTime::now()));
-                let words = error_alone(body).filter(|_| is_for_client(&trouble));
+                let words = error_alone(body).filter(|_| trouble.is_for_client());
                 Failure { trouble, words: words.map(|words| self.upstream.scrubber().bytes(words)) }
             }
             problem @ (NotAnAnswer::Empty
@@ -243,7 +242,7 @@ impl Attempt<'_> {
             let said = Said { clue: trouble.clue(), hint: trouble.hint(), status: None };
             let refused = self.upstream.dialect().refused((status, said.clue), body);
             trouble = Trouble::Status { status: refused.status, said };
-            words = refused.words.filter(|_| is_for_client(&trouble));
+            words = refused.words.filter(|_| trouble.is_for_client());
         }
         Failure { trouble, words: words.map(|words| self.upstream.scrubber().bytes(words)) }
     }
@@ -278,11 +277,6 @@ impl Attempt<'_> {
         self.within(self.begun + patience, Trouble::SilentStart(patience), search).await??;
         Ok(Streaming::new(source, tap, held, self.limits))
     }
-}
-
-/// Whether an upstream's words are of use to the caller: it can mend what they are about.
-fn is_for_client(trouble: &Trouble) -> bool {
-    matches!(trouble.class(), Class::Rejected | Class::TooLong)
 }
 
 /// A media type that no stream has. Others are let through: what counts is whether events come.

@@ -238,7 +238,7 @@ impl Books {
     pub(crate) fn broke(&mut self, trouble: &Trouble) {
         self.blame = trouble.blame();
         let pass = self.serving.as_ref().and_then(|serving| serving.pass.as_ref());
-        if let (Class::Throttled, Some(wait), Some(pass)) = (trouble.class(), trouble.hint(), pass) {
+        if let (Some(wait), Some(pass)) = (trouble.rest(), pass) {
             pass.rest(wait);
         }
     }

@@ -150,11 +150,30 @@ impl Trouble {
                 // Whoever wrote the request may have written the words too: messages of 400 echo values.
                 (Class::Unauthorised, Some(status), _) if status_class(status) == Class::Rejected => Blame::Nobody,
                 (Class::Unauthorised, _, _) if self.clue() == Some(Clue::NoMoney) => Blame::Lane,
-                (Class::Throttled, _, Some(_)) => Blame::Nobody,
                 (_, _, _) if self.clue() == Some(Clue::NeverFits) => Blame::Caller,
+                (Class::Throttled, _, Some(_)) => Blame::Nobody,
                 (_, _, _) => Blame::Target,
             },
         }
+    }
+
+    /// How long the target asks to be left alone. A request that can never fit says nothing of others.
+    #[must_use]
+    pub fn rest(&self) -> Option<Duration> {
+        let is_asked = self.class() == Class::Throttled && self.clue() != Some(Clue::NeverFits);
+        self.hint().filter(|_| is_asked)
+    }
+
+    /// Whether the upstream's words are of use to the caller: it can mend what they are about.
+    #[must_use]
+    pub fn is_for_client(&self) -> bool {
+        matches!(self.class(), Class::Rejected | Class::TooLong)
+    }
+
+    /// Whether the upstream's words may tell of the operator's account there, which is none of the caller's business.
+    #[must_use]
+    pub fn is_of_our_account(&self) -> bool {
+        matches!(self.class(), Class::Throttled | Class::Unauthorised)
     }
 
     /// What a retry would be for.

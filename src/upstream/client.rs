@@ -26,7 +26,7 @@ use crate::upstream::said::{self, Said};
 use crate::upstream::scrub::Scrubber;
 use crate::upstream::sign::{Signer, Signing};
 use crate::upstream::threads::PerThread;
-use crate::upstream::transport::{self, Transport};
+use crate::upstream::transport::{Prepared, Transport, Unprepared};
 
 const USER_AGENT: &str = concat!("trimtab/", env!("CARGO_PKG_VERSION"));
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -178,7 +178,11 @@ impl Upstream {
         let betas = headers.get(BETAS).cloned();
         // Fails when a provider is installed already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let clients = PerThread::new(settings.threads, || client(&settings, &base, headers.clone()))?;
+        let prepared = settings.transport.prepare(&base).map_err(|wrong| match wrong {
+            Unprepared::Setting(problem) => UpstreamError::Transport { id: settings.id.clone(), problem },
+            Unprepared::Tls(problem) => UpstreamError::Tls { id: settings.id.clone(), problem },
+        })?;
+        let clients = PerThread::new(settings.threads, || client(&settings, &prepared, headers.clone()))?;
         let signer = settings.signing.as_ref().map(Signer::new);
         let values = settings.headers.into_iter().map(|(_, value)| value);
         let aws = settings.signing.into_iter().flat_map(|signing| signing.credentials.into_secrets());
@@ -249,7 +253,7 @@ impl Upstream {
     }
 
     /// Who reads the body of a call.
-    const fn reader(&self) -> Reader {
+    pub(crate) const fn reader(&self) -> Reader {
         match (self.dialect.reader(), self.quirks.thoughts) {
             (Reader::Server, Thoughts::Wanted) => Reader::ThoughtfulServer,
             (reader, Thoughts::AsSent | Thoughts::Refused(_) | Thoughts::Wanted) => reader,
@@ -267,7 +271,7 @@ impl Upstream {
 }
 
 /// A client with connections of its own.
-fn client(settings: &UpstreamSettings, base: &Url, headers: HeaderMap) -> Result<Client, UpstreamError> {
+fn client(settings: &UpstreamSettings, prepared: &Prepared, headers: HeaderMap) -> Result<Client, UpstreamError> {
     let builder = Client::builder()
         .user_agent(USER_AGENT)
         .default_headers(headers)
@@ -278,9 +282,10 @@ fn client(settings: &UpstreamSettings, base: &Url, headers: HeaderMap) -> Result
         .http2_keep_alive_interval(PING_EVERY)
         .http2_keep_alive_timeout(PING_PATIENCE)
         .http2_keep_alive_while_idle(true);
-    let wrong = |problem| UpstreamError::Transport { id: settings.id.clone(), problem };
-    let builder = transport::apply(builder, &settings.transport, base).map_err(wrong)?;
-    builder.build().map_err(|error| UpstreamError::Tls { id: settings.id.clone(), problem: innermost(&error) })
+    prepared
+        .apply(builder)
+        .build()
+        .map_err(|error| UpstreamError::Tls { id: settings.id.clone(), problem: innermost(&error) })
 }
 
 /// The trouble that a status means, with the hint of its headers. Only for a status that is no success.

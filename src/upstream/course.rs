@@ -238,7 +238,7 @@ impl<'a> Course<'a> {
     pub(super) fn note(&mut self, target: &Target, slot: Slot, trouble: &Trouble) {
         self.books.fail(slot, trouble, target.upstream.scrubber().text(trouble.to_string()));
         self.retry_after = self.retry_after.into_iter().chain(trouble.hint()).min();
-        if let (Class::Throttled, Some(wait)) = (trouble.class(), trouble.hint()) {
+        if let Some(wait) = trouble.rest() {
             target.health.rest(wait, Instant::now());
         }
         if trouble.advice() == Advice::Larger {

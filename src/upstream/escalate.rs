@@ -71,7 +71,7 @@ pub(super) async fn run<'a>(
         Manner::Whole => (None, Extras::default()),
         Manner::Checked(fitness, wanted) => (Some(fitness), wanted),
     };
-    let plain = (outgoing.body)(&target.upstream_model, target.upstream.dialect().reader());
+    let plain = (outgoing.body)(&target.upstream_model, target.upstream.reader());
     let (asked, added) = prepare(plain, wanted);
     let body = |_: &str, _: Reader| asked.clone();
     let whole = Outgoing { stream: false, body: &body, ..*outgoing };

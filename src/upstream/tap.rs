@@ -64,7 +64,8 @@ impl Tap {
         let is_error = event.name.as_deref() == Some(b"error".as_slice());
         if let Some(status) = chunk.error.or(is_error.then_some(None)) {
             let trouble = Trouble::reported(status, said::read(&event.data, SystemTime::now()));
-            let words = is_error_body(&event.data).then(|| self.scrubber.bytes(event.data));
+            let is_fit = !trouble.is_of_our_account() && is_error_body(&event.data);
+            let words = is_fit.then(|| self.scrubber.bytes(event.data));
             return Ok(Passage::Failed(trouble, words));
         }
         self.usage = chunk.usage.or(self.usage);

@@ -1,8 +1,13 @@
 //! How the host of a provider is reached: through a proxy, and trusting whom.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use reqwest::{Certificate, ClientBuilder, Proxy, Url};
+use reqwest::{ClientBuilder, Proxy, Url};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
 use secrecy::{ExposeSecret, SecretString};
 
 /// How the host of a provider is reached. Nothing of it comes from the environment.
@@ -14,28 +19,77 @@ pub struct Transport {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Prepares the connections of a client; says what is wrong where that cannot be.
-pub(crate) fn apply(builder: ClientBuilder, transport: &Transport, base: &Url) -> Result<ClientBuilder, String> {
-    let builder = match &transport.proxy {
-        None => builder,
-        Some(address) => builder.proxy(proxy(address.expose_secret()).ok_or_else(|| {
-            "proxy is not the address of one; write it such as `http://proxy.internal:3128`".to_owned()
-        })?),
-    };
-    // Reading the system's certificates takes time and may fail; an upstream without TLS needs none of them.
-    let is_proxied_by_tls = transport.proxy.as_ref().is_some_and(|proxy| proxy.expose_secret().starts_with("https:"));
-    if base.scheme() != "https" && !is_proxied_by_tls {
-        return Ok(builder.tls_certs_only([]));
+/// Why the connections of an upstream cannot be prepared.
+#[derive(Debug)]
+pub(crate) enum Unprepared {
+    /// A setting is wrong; says what.
+    Setting(String),
+    /// The system has no certificates to trust; says why.
+    Tls(String),
+}
+
+/// What the connections of an upstream's clients have in common. Certificates are read once, and sessions of TLS are shared.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    proxy: Option<Proxy>,
+    /// `None` where nothing is encrypted.
+    tls: Option<ClientConfig>,
+}
+
+impl Transport {
+    /// Prepares the connections of clients to a host.
+    ///
+    /// # Errors
+    /// What is wrong where that cannot be.
+    pub(crate) fn prepare(&self, base: &Url) -> Result<Prepared, Unprepared> {
+        let proxy = self.proxy.as_ref().map(|address| proxy(address.expose_secret())).map(|proxy| {
+            let expected = "proxy is not the address of one; write it such as `http://proxy.internal:3128`";
+            proxy.ok_or_else(|| Unprepared::Setting(expected.to_owned()))
+        });
+        let proxy = proxy.transpose()?;
+        // Reading the system's certificates takes time and may fail; an upstream without TLS needs none of them.
+        let is_proxied_by_tls = self.proxy.as_ref().is_some_and(|proxy| proxy.expose_secret().starts_with("https:"));
+        let is_encrypted = base.scheme() == "https" || is_proxied_by_tls;
+        let tls = is_encrypted.then(|| self.tls()).transpose()?;
+        Ok(Prepared { proxy, tls })
     }
-    let Some(file) = &transport.ca_file else { return Ok(builder) };
+
+    fn tls(&self) -> Result<ClientConfig, Unprepared> {
+        let trusted = self.ca_file.as_deref().map(authorities).transpose()?.unwrap_or_default();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let failed = |error: rustls::Error| Unprepared::Tls(error.to_string());
+        let verifier = Verifier::new_with_extra_roots(trusted, Arc::clone(&provider)).map_err(failed)?;
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.map_err(failed)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let mut tls = builder.with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(tls)
+    }
+}
+
+impl Prepared {
+    /// A client with connections of its own.
+    pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+        let builder = match &self.proxy {
+            None => builder,
+            Some(proxy) => builder.proxy(proxy.clone()),
+        };
+        match &self.tls {
+            None => builder.tls_certs_only([]),
+            Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
+        }
+    }
+}
+
+/// The certificates of a file.
+fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, Unprepared> {
     let shown = file.display();
-    let pem = std::fs::read(file).map_err(|error| format!("ca_file `{shown}` cannot be read ({})", error.kind()))?;
-    let certificates = Certificate::from_pem_bundle(&pem)
-        .map_err(|_| format!("ca_file `{shown}` holds no certificates in PEM; export the authority as one"))?;
-    if certificates.is_empty() {
-        return Err(format!("ca_file `{shown}` holds no certificates in PEM; export the authority as one"));
-    }
-    Ok(builder.tls_certs_merge(certificates))
+    let pem = std::fs::read(file)
+        .map_err(|error| Unprepared::Setting(format!("ca_file `{shown}` cannot be read ({})", error.kind())))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
+        Unprepared::Setting(format!("ca_file `{shown}` holds no certificates in PEM; export the authority as one"))
+    })
 }
 
 /// An HTTP proxy; `None` for other protocols and for what is no address.
@@ -50,8 +104,10 @@ mod tests {
     use super::*;
 
     fn refused(transport: &Transport, base: &str) -> Option<String> {
-        drop(rustls::crypto::ring::default_provider().install_default());
-        apply(reqwest::Client::builder(), transport, &Url::parse(base).unwrap()).err()
+        match transport.prepare(&Url::parse(base).unwrap()) {
+            Ok(_) => None,
+            Err(Unprepared::Setting(problem) | Unprepared::Tls(problem)) => Some(problem),
+        }
     }
 
     #[test]

@@ -358,15 +358,21 @@ async fn a_silent_stream_gives_signs_of_life_in_every_dialect() {
     let app =
         TestApp::start(Setup { toml: format!("[server]\nkeep_alive = \"100ms\"\n{}", setup.toml), ..setup }).await;
     let ask = json!([{ "role": "user", "content": "Hi" }]);
+    let google = json!({ "contents": [{ "parts": [{ "text": "Hi" }] }] });
+    let piece =
+        "\n\ndata: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"\"}],\"role\":\"model\"},\"index\":0}]}\n\n";
     let cases = [
-        ("/v1/chat/completions", json!({ "model": "cheap", "messages": ask }), ": still here\n\n"),
-        ("/v1/completions", json!({ "model": "cheap", "prompt": "Hi" }), ":\n\n"),
-        ("/v1/messages", json!({ "model": "cheap", "max_tokens": 9, "messages": ask }), "event: ping\n"),
-        ("/v1/responses", json!({ "model": "cheap", "input": "Hi" }), ": still here\n\n"),
+        ("/v1/chat/completions", json!({ "model": "cheap", "stream": true, "messages": ask }), ": still here\n\n"),
+        ("/v1/completions", json!({ "model": "cheap", "stream": true, "prompt": "Hi" }), ":\n\n"),
+        (
+            "/v1/messages",
+            json!({ "model": "cheap", "stream": true, "max_tokens": 9, "messages": ask }),
+            "event: ping\n",
+        ),
+        ("/v1/responses", json!({ "model": "cheap", "stream": true, "input": "Hi" }), ": still here\n\n"),
+        ("/v1beta/models/cheap:streamGenerateContent?alt=sse", google, piece),
     ];
-    for (path, mut body, sign) in cases {
-        body["stream"] = json!(true);
-
+    for (path, body, sign) in cases {
         let text = app.post(path, &body).await.text;
 
         let (word, signs, end) = (text.find("Oslo"), text.matches(sign).count(), text.find("cut short"));

@@ -684,6 +684,16 @@ async fn thoughts_of_earlier_turns_go_where_they_are_wanted_and_not_where_they_a
         }
     }
     let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+    let mut checked = Setup::tiers(&[first.base_url()])
+        .with("\n[policies.frugal]\nquality = 0\n[policies.frugal.escalate]\nmust_match = ['.']\n");
+    checked.toml = checked.toml.replacen("[upstreams.first]", "[upstreams.first]\npreset = \"deepseek\"", 1);
+    let mut body = asks[1].1.clone();
+    body["model"] = json!("auto:frugal");
+    let reply = TestApp::start(checked).await.post("/v1/messages", &body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let sent: Value = serde_json::from_slice(&first.requests()[0].body).unwrap();
+    assert_eq!(sent["messages"][1]["reasoning_content"], "A clock.", "an answer that is checked first: {sent}");
+    let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
     let app = TestApp::start(Setup::tiers(&[first.base_url()])).await;
     let mut body = asks[1].1.clone();
     body["model"] = json!("cheap");

@@ -185,7 +185,9 @@ async fn a_try_is_no_turn_of_its_session_and_no_traffic_that_drifts() {
 struct Faulty;
 
 impl Dialect for Faulty {
-    const SIGN_OF_LIFE: &'static [u8] = b"";
+    fn sign_of_life(&self) -> &'static [u8] {
+        b""
+    }
 
     fn whole(self, _: &[u8]) -> Result<Vec<u8>, NotAnAnswer> {
         panic!("a fault of the writer")

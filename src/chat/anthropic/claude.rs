@@ -39,11 +39,13 @@ pub(crate) fn thinking<'a>(asked: &Asked<'a>) -> Thinking<'a> {
         let raw = (!is_one_of(&asked.model, &ALWAYS_THINK)).then_some(Cow::Borrowed(raw));
         return Thinking { raw, ..Thinking::default() };
     }
-    // A model that must call a tool cannot think first, and one that has begun to call tools must be shown the thoughts that led there.
-    if must_call(asked) || lacks_thoughts(&asked.turns) {
+    let knows_efforts = generation != Generation::Budgets;
+    // A model that must call a tool cannot think first. One that has begun to call tools must be shown the thought that led there, unless its client
+    // leaves it to the model whether to think: then there need not have been one.
+    let is_free = knows_efforts && matches!(wish, Wish::Freely(_));
+    if must_call(asked) || (!is_free && lacks_thought(&asked.turns)) {
         return Thinking::default();
     }
-    let knows_efforts = generation != Generation::Budgets;
     let as_asked = |raw, effort| Thinking { raw: Some(Cow::Borrowed(raw)), effort, room: 0, thinks: true };
     match wish {
         Wish::Unsaid | Wish::Off(_) => match asked.effort {
@@ -232,13 +234,15 @@ fn must_call(asked: &Asked<'_>) -> bool {
     asked.choice.insists() && !asked.tools.is_empty()
 }
 
-/// Whether the model stands in the middle of calling tools, and the client did not keep the thoughts before the last call.
-fn lacks_thoughts(turns: &[Turn<'_>]) -> bool {
+/// Whether the model stands in the middle of calling tools, and the client did not keep the thought before the first call. Those that follow
+/// need none.
+fn lacks_thought(turns: &[Turn<'_>]) -> bool {
     let last_user = turns.iter().rposition(|turn| matches!(turn, Turn::User(_))).map_or(0, |at| at + 1);
-    turns.iter().skip(last_user).any(|turn| match turn {
-        Turn::Assistant(said) => !said.calls.is_empty() && said.thinking.is_empty(),
-        Turn::User(_) | Turn::Tool(_) => false,
-    })
+    let mut said = turns.iter().skip(last_user).filter_map(|turn| match turn {
+        Turn::Assistant(said) => Some(said),
+        Turn::User(_) | Turn::Tool(_) => None,
+    });
+    said.next().is_some_and(|first| !first.calls.is_empty() && first.thinking.is_empty())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::chat::anthropic::claude::Thinking;
 use crate::chat::anthropic::request::MAX_TOKENS;
 use crate::chat::anthropic::{PROVIDER, claude};
 use crate::chat::native::request::Asked;
@@ -24,7 +25,8 @@ pub(super) fn request(asked: &Asked<'_>, own: &RawValue) -> Result<Bytes, Untran
     claude::may_insist(asked, PROVIDER)?;
     let wrong = |_| Untranslatable::Wrong { field: "body".to_owned(), expected: "a JSON object" };
     let Fields(fields) = serde_json::from_str(own.get()).map_err(wrong)?;
-    let thinking = claude::thinking(asked);
+    // An effort alone makes no model think that was not told to.
+    let thinking = if asked.thinking.is_some() { claude::thinking(asked) } else { Thinking::default() };
     let sampling = claude::sampling(asked, &thinking);
     let may_not_think = !thinking.thinks && asked.thinking.is_some_and(|wish| !claude::is_off(wish));
     let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, raw)| *raw);

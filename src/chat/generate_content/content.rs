@@ -1,5 +1,6 @@
 //! Contents and their parts.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::take;
 
 use serde_json::value::RawValue;
@@ -59,8 +60,10 @@ struct Conversation<'a> {
     messages: Vec<Message>,
     /// What the model has said since the user did.
     model: Vec<Object<'a>>,
-    /// The calls of its last turn that have no result yet: their ids and names.
-    open: Vec<(String, String)>,
+    /// The ids of the calls of its last turn that wait for a result, by name.
+    open: HashMap<String, VecDeque<String>>,
+    /// Those of them that results have named.
+    answered: HashSet<String>,
     /// How many calls there were, from which those without an id get one: the same in every later turn.
     calls: usize,
 }
@@ -88,19 +91,20 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// The first call of this name that waits for a result.
+    fn first_open(&mut self, name: &str) -> Option<String> {
+        let waiting = self.open.get_mut(name)?;
+        std::iter::from_fn(|| waiting.pop_front()).find(|id| !self.answered.contains(id))
+    }
+
     /// A result, as the JSON that it is.
     fn result(&mut self, part: &Object<'_>, others: &mut Vec<Part>) -> Result<Message, ChatError> {
         let result = inner(part, "functionResponse")?;
         let given = result.text("id")?.filter(|id| !id.is_empty());
         let name = result.text("name")?;
-        let is_meant = |(id, called): &(String, String)| match &given {
-            Some(given) => id == given,
-            None => name.as_ref() == Some(called),
-        };
-        let place = self.open.iter().position(is_meant);
-        let found = place.map(|place| self.open.remove(place).0);
         let expected = "the result of a `functionCall` before it; repeat its `id`, or its `name`";
-        let tool_call_id = given.or(found).ok_or_else(|| result.is_not(expected))?;
+        let tool_call_id = given.or_else(|| self.first_open(&name?)).ok_or_else(|| result.is_not(expected))?;
+        self.answered.insert(tool_call_id.clone());
         for (path, raw) in result.list("parts")? {
             others.push(media(&Object::at(path, raw)?.in_camel_case()?)?);
         }
@@ -116,6 +120,7 @@ impl Conversation<'_> {
             return Ok(());
         }
         self.open.clear();
+        self.answered.clear();
         let (mut text, mut thoughts, mut tool_calls) = (None, Thoughts::default(), Vec::new());
         for part in &parts {
             match kind(part)? {
@@ -148,7 +153,7 @@ impl Conversation<'_> {
         let id = call.text("id")?.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("call_{}", self.calls));
         let name = call.needed_text("name", "repeat the name of the function")?;
         let arguments = call.raw("args").map_or_else(|| "{}".to_owned(), |raw| raw.get().to_owned());
-        self.open.push((id.clone(), name.clone()));
+        self.open.entry(name.clone()).or_default().push_back(id.clone());
         let signature = part.text("thoughtSignature")?.filter(|signature| !signature.is_empty());
         Ok(ToolCall::signed(id, Called { name, arguments }, signature.map(|signature| standard(&signature))))
     }

@@ -1,6 +1,8 @@
 //! Schemas as Google writes them, which are OpenAPI's: types in capitals, `nullable`, numbers as texts. As JSON schemas, which every other
 //! provider reads. The order of properties stays.
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
 
 use crate::chat::error::ChatError;
@@ -184,7 +186,7 @@ fn is_known_format(raw: &RawValue) -> bool {
 
 fn requires_all(properties: Option<&RawValue>, required: Option<&RawValue>) -> bool {
     let Some(properties) = properties else { return true };
-    let required: Vec<String> = required.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let required: HashSet<String> = required.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let properties = Object::at(String::new(), properties).map(|object| object.into_fields().collect::<Vec<_>>());
     properties.is_ok_and(|properties| properties.iter().all(|(name, _)| required.contains(name)))
 }

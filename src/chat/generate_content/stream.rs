@@ -57,8 +57,15 @@ impl CandidateWriter {
 }
 
 impl Dialect for CandidateWriter {
-    /// An empty line: in a list it is space, and among events Google's own client takes a comment for a broken answer.
-    const SIGN_OF_LIFE: &'static [u8] = b"\n";
+    /// In a list space, among events a piece that says nothing: Google's own clients take a comment or an empty line for a broken answer.
+    fn sign_of_life(&self) -> &'static [u8] {
+        match self.reply.framing {
+            Framing::List => b"\n",
+            Framing::Events => {
+                b"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"\"}],\"role\":\"model\"},\"index\":0}]}\n\n"
+            }
+        }
+    }
 
     fn whole(mut self, completion: &[u8]) -> Result<Vec<u8>, NotAnAnswer> {
         let answer = read_whole(completion)?;

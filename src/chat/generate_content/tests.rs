@@ -111,7 +111,10 @@ fn a_list_has_the_pieces_that_the_events_have() {
         let list: Vec<Value> =
             serde_json::from_str(&listed).unwrap_or_else(|error| panic!("{name}: {error}: {listed}"));
 
-        assert_eq!(list, data(&events(writer(), &[stream.as_bytes()])), "{name}");
+        // In a list a sign of life is space, among events a piece without a word.
+        let sign = json!({ "candidates": [{ "content": { "parts": [{ "text": "" }], "role": "model" }, "index": 0 }] });
+        let pieces = data(&events(writer(), &[stream.as_bytes()])).into_iter().filter(|piece| *piece != sign);
+        assert_eq!(list, pieces.collect::<Vec<_>>(), "{name}");
         assert!(list.iter().all(|piece| piece.get("error").is_some() || piece["candidates"].is_array()), "{name}");
         let last = list.last().unwrap();
         let is_ended = last["candidates"][0]["finishReason"].is_string() && last["usageMetadata"].is_object();

@@ -1,5 +1,7 @@
 //! Functions on offer, and which of them the model should call.
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
 
 use crate::chat::canonical::{Function, Tool, ToolChoice};
@@ -49,12 +51,13 @@ pub(super) fn offer<'a>(
     declared: &'a [Declared],
     body: &Object<'_>,
 ) -> Result<(Vec<Tool<'a>>, Option<ToolChoice>), ChatError> {
-    let (mut allowed, mut choice) = (Vec::new(), None);
+    let (mut allowed, mut choice) = (HashSet::new(), None);
     if let Some(config) = body.object("toolConfig")?.map(Object::in_camel_case).transpose()?
         && let Some(calling) = config.object("functionCallingConfig")?.map(Object::in_camel_case).transpose()?
     {
-        allowed = names(&calling)?;
-        choice = mode(&calling, &allowed)?;
+        let names = names(&calling)?;
+        choice = mode(&calling, &names)?;
+        allowed.extend(names);
     }
     let is_offered = |tool: &&Declared| allowed.is_empty() || allowed.contains(&tool.name);
     let tools = declared.iter().filter(is_offered).map(|tool| {

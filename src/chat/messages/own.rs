@@ -13,7 +13,7 @@ use crate::chat::signed_id;
 const LEFT: [&str; 3] = ["model", "stream", "trimtab"];
 
 /// What the translation says too, or what changes no answer.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 12] = [
     "system",
     "messages",
     "max_tokens",
@@ -24,7 +24,6 @@ const KNOWN: [&str; 13] = [
     "top_p",
     "top_k",
     "thinking",
-    "output_config",
     "output_format",
     "metadata",
 ];
@@ -92,12 +91,19 @@ pub(super) fn own(body: &Object<'_>) -> Result<Own, ChatError> {
         (_, _) => (name, raw.get()),
     })))?;
     let odd = format!("[{}]", found.odd.join(","));
-    let more = body.fields().filter(|(name, _)| !LEFT.contains(name) && !KNOWN.contains(name));
+    let more = body.fields().filter(|(name, _)| !LEFT.contains(name) && !KNOWN.contains(name) && !is_said(body, name));
     let more = more.map(|(name, raw)| (name, raw.get()));
     let more: Vec<_> = more.chain((!found.odd.is_empty()).then_some(("parts", odd.as_str()))).collect();
     let more = if more.is_empty() { None } else { Some(raw(object(more.into_iter()))?) };
     let plain = found.hosted.is_some().then(|| plain(body)).flatten();
     Ok(Own { words, more, hosted: found.hosted, plain })
+}
+
+/// Whether this field is an `output_config` that the translation says whole: it knows no effort beyond `xhigh`, and nothing to come.
+fn is_said(body: &Object<'_>, name: &str) -> bool {
+    let is_known = |(name, raw): (&str, &RawValue)| name == "format" || (name == "effort" && raw.get() != "\"max\"");
+    let config = || body.object(name).ok().flatten();
+    name == "output_config" && config().is_none_or(|config| config.fields().all(is_known))
 }
 
 /// What was found in a request.
@@ -188,7 +194,14 @@ struct Block<'a> {
     raw: &'a RawValue,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    /// `None` for what is none.
+    fn read(path: String, raw: &'a RawValue) -> Option<Self> {
+        let object = Object::at(path, raw).ok()?;
+        let kind = object.text("type").ok().flatten()?;
+        Some(Self { kind, object, raw })
+    }
+
     /// The field by which it asks for something that Anthropic alone has, if it does.
     fn hosted(&self, role: &str) -> Option<&'static str> {
         let from_elsewhere = |known: &[&str]| {
@@ -232,15 +245,15 @@ fn messages(body: &Object<'_>, tell: &mut Tell<'_>) -> Option<String> {
     })
 }
 
-/// The blocks of a content as they are told, those in the results of tools too.
+/// The blocks of a content as they are told, those in the results of tools too. Results hold no results: what stands deeper is not looked at, so
+/// that no request is too deep to be read.
 fn blocks(path: &str, raw: &RawValue, tell: &mut dyn FnMut(&Block<'_>) -> Told) -> Option<String> {
     list(path, raw, &mut |path, raw| {
-        let Ok(object) = Object::at(path, raw) else { return Told::AsItIs };
-        let Ok(Some(kind)) = object.text("type") else { return Told::AsItIs };
-        let block = Block { kind, object, raw };
+        let Some(block) = Block::read(path, raw) else { return Told::AsItIs };
         let told = tell(&block);
         let content = block.object.raw("content").filter(|_| block.kind == "tool_result");
-        let inner = content.and_then(|raw| blocks(&block.object.path_of("content"), raw, tell));
+        let mut tell = |path, raw: &RawValue| Block::read(path, raw).map_or(Told::AsItIs, |block| tell(&block));
+        let inner = content.and_then(|raw| list(&block.object.path_of("content"), raw, &mut tell));
         match (inner, told) {
             (Some(inner), Told::AsItIs) => block.with("content", &inner).map_or(Told::AsItIs, Told::Anew),
             (_, told) => told,

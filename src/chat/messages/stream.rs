@@ -106,7 +106,9 @@ impl MessageWriter {
 }
 
 impl Dialect for MessageWriter {
-    const SIGN_OF_LIFE: &'static [u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
+    fn sign_of_life(&self) -> &'static [u8] {
+        b"event: ping\ndata: {\"type\":\"ping\"}\n\n"
+    }
 
     fn whole(self, completion: &[u8]) -> Result<Vec<u8>, NotAnAnswer> {
         whole(&self.naming, &self.reply, completion)

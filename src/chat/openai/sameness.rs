@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::chat::openai::{ChatRequest, MESSAGES, RESPONSES};
+use crate::chat::openai::{ChatRequest, MESSAGES, MESSAGES_MORE, RESPONSES};
 
 /// Fields that do not change an answer: how it is sent, and what providers file it under.
 const IGNORED: [&str; 10] = [
@@ -116,6 +116,12 @@ impl ChatRequest {
             Sampling::Unsaid | Sampling::Greedy if temperature > 0.0 => Sampling::Random,
             Sampling::Unsaid | Sampling::Greedy => Sampling::Greedy,
         })
+    }
+
+    /// Whether it asks in words that only providers of its client's dialect read, for what no answer in canonical form holds.
+    #[must_use]
+    pub fn has_words_of_its_own(&self) -> bool {
+        self.aside.iter().any(|(name, _)| name == MESSAGES_MORE)
     }
 
     /// Whether the provider is told to store the answer, which an answer from elsewhere would not do.

@@ -105,7 +105,9 @@ impl ResponseWriter {
 }
 
 impl Dialect for ResponseWriter {
-    const SIGN_OF_LIFE: &'static [u8] = b": still here\n\n";
+    fn sign_of_life(&self) -> &'static [u8] {
+        b": still here\n\n"
+    }
 
     fn whole(mut self, completion: &[u8]) -> Result<Vec<u8>, NotAnAnswer> {
         let answer = read_whole(completion)?;

@@ -1,5 +1,7 @@
 //! Tools on offer, and which of them the model should call.
 
+use std::collections::HashSet;
+
 use crate::chat::canonical::{Function, Tool, ToolChoice};
 use crate::chat::error::ChatError;
 use crate::chat::object::{Object, Shape, shape};
@@ -23,7 +25,7 @@ pub(super) fn offer<'a>(body: &Object<'a>) -> Result<Offer<'a>, ChatError> {
                 "function" => ToolChoice::function(&choice.needed_text("name", "name the function")?),
                 "allowed_tools" => {
                     let allowed = allowed(&choice)?;
-                    tools.retain(|tool| allowed.iter().any(|name| name == tool.name()));
+                    tools.retain(|tool| allowed.contains(tool.name()));
                     mode(&choice, "mode")?
                 }
                 _ => {
@@ -44,7 +46,7 @@ fn mode(object: &Object<'_>, name: &str) -> Result<ToolChoice, ChatError> {
     }
 }
 
-fn allowed(choice: &Object<'_>) -> Result<Vec<String>, ChatError> {
+fn allowed(choice: &Object<'_>) -> Result<HashSet<String>, ChatError> {
     let name = |(path, raw)| {
         let tool = Object::at(path, raw)?;
         if tool.text("type")?.as_deref() != Some("function") {

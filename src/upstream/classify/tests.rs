@@ -114,6 +114,17 @@ fn blame_falls_on_whoever_failed() {
 }
 
 #[test]
+fn a_request_that_never_fits_leaves_the_target_to_others() {
+    let hint = Some(Duration::from_secs(20));
+    let throttled = |clue| Trouble::Status { status: 429, said: Said { clue, hint, ..Said::default() } };
+
+    let (too_large, busy) = (throttled(Some(Clue::NeverFits)), throttled(None));
+
+    assert_eq!((too_large.blame(), too_large.rest()), (Blame::Caller, None));
+    assert_eq!((busy.blame(), busy.rest()), (Blame::Nobody, hint));
+}
+
+#[test]
 fn what_one_provider_has_no_words_for_is_asked_of_the_next_and_a_mistake_of_nobody() {
     let field = || "tools[0]".to_owned();
     let cases = [

@@ -107,6 +107,39 @@ fn how_to_think_is_said_in_words_that_the_chosen_model_knows() {
 }
 
 #[test]
+fn an_effort_alone_takes_no_sampling_away() {
+    let body = ask(&json!({ "temperature": 0, "output_config": { "effort": "low" } }));
+
+    let said = told("claude-opus-4-6", &body);
+
+    assert_eq!((said.get("thinking"), &said["temperature"]), (None, &json!(0)), "{said}");
+    assert_eq!(said["output_config"], json!({ "effort": "low" }));
+}
+
+#[test]
+fn a_loop_of_calls_goes_on_thinking_as_it_began() {
+    let call = |id: &str| json!({ "type": "tool_use", "id": id, "name": "a", "input": {} });
+    let result =
+        |id: &str| json!({ "role": "user", "content": [{ "type": "tool_result", "tool_use_id": id, "content": "1" }] });
+    let thought = json!({ "type": "thinking", "thinking": "Hm.", "signature": "c2ln" });
+    let after = |first: Value, thinking: &Value| {
+        ask(
+            &json!({ "thinking": thinking, "tools": [{ "name": "a", "input_schema": { "type": "object" } }], "messages": [
+            { "role": "user", "content": "Hi" },
+            { "role": "assistant", "content": first }, result("x"),
+            { "role": "assistant", "content": [call("y")] }, result("y"),
+        ] }),
+        )
+    };
+    let (adaptive, budget) = (json!({ "type": "adaptive" }), json!({ "type": "enabled", "budget_tokens": 2000 }));
+    let (with, without) = (json!([thought, call("x")]), json!([call("x")]));
+
+    assert_eq!(told("claude-opus-5-5", &after(without.clone(), &adaptive))["thinking"], adaptive);
+    assert_eq!(told("claude-haiku-4-5", &after(with, &budget))["thinking"], budget);
+    assert_eq!(told("claude-haiku-4-5", &after(without, &budget)).get("thinking"), None);
+}
+
+#[test]
 fn what_the_system_says_in_the_middle_is_moved_for_models_that_know_none_there() {
     let mut body = ask(&json!({ "system": "Be kind." }));
     let midway = json!({ "role": "system", "content": [{ "type": "text", "text": "Now rhyme." }] });

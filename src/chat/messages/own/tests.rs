@@ -141,7 +141,27 @@ fn requests_that_differ_in_words_of_anthropics_alone_are_not_the_same() {
     assert_ne!(plain, same(&asks(&cited), None));
     assert_ne!(plain, same(&asks(&uncited), Some("a-1")));
     assert_ne!(same(&with("speed", json!("fast")), None), same(&with("speed", json!("slow")), None));
+    let output = |config: Value| with("output_config", config);
+    let most = output(json!({ "effort": "max" }));
+    assert_ne!(same(&most, None), same(&output(json!({ "effort": "xhigh" })), None));
+    assert_ne!(same(&output(json!({ "task_budget": 9 })), None), same(&output(json!({})), None));
+    let is_kept =
+        |body: &Value| !MessagesRequest::parse(body.to_string().as_bytes()).unwrap().chat.has_words_of_its_own();
+    assert_eq!(
+        [&asks(&cited), &most, &output(json!({ "effort": "low" })), &asks(&uncited)].map(is_kept),
+        [false, false, true, true]
+    );
     let marked = json!([{ "type": "text", "text": "Hi", "cache_control": { "type": "ephemeral" } }]);
     let unmarked = json!([{ "type": "text", "text": "Hi" }]);
     assert_eq!(same(&asks(&marked), None), same(&asks(&unmarked), None));
+}
+
+#[test]
+fn no_request_is_too_deep_to_be_read() {
+    const LEVELS: usize = 100_000;
+    let open = r#"{"type":"tool_result","tool_use_id":"x","content":["#.repeat(LEVELS);
+    let deep = format!("[{open}{}]", "]}".repeat(LEVELS));
+    let body = format!(r#"{{"model":"auto","max_tokens":9,"messages":[{{"role":"user","content":{deep}}}]}}"#);
+
+    assert!(MessagesRequest::parse(body.as_bytes()).is_err());
 }
