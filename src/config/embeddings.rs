@@ -53,7 +53,7 @@ pub(super) fn check_kinds(root: &Section<'_>, models: &[EmbeddingModel], upstrea
         let kind = match upstream.map(|upstream| &upstream.kind) {
             None | Some(UpstreamKind::OpenAi(_) | UpstreamKind::Azure { .. }) => continue,
             Some(UpstreamKind::Responses { .. }) => "responses",
-            Some(UpstreamKind::Anthropic) => "anthropic",
+            Some(UpstreamKind::Anthropic { .. }) => "anthropic",
             Some(UpstreamKind::Gemini) => "gemini",
             Some(UpstreamKind::Bedrock { .. }) => "bedrock",
         };

@@ -53,7 +53,10 @@ pub(super) fn kind(section: &mut Section<'_>, keys: Option<&Keys<'_>>) -> Upstre
                 section.parsed(key, expected, AccountId::parse)
             }),
         },
-        Word::Anthropic => UpstreamKind::Anthropic,
+        Word::Anthropic => {
+            let hosted_tools = section.optional("hosted_tools", |section, key| section.flag(key)).unwrap_or(true);
+            UpstreamKind::Anthropic { hosted_tools }
+        }
         Word::Gemini => UpstreamKind::Gemini,
         Word::Bedrock => {
             let region = section.parsed("region", "a region such as \"eu-central-1\"", region).unwrap_or_default();
@@ -69,7 +72,7 @@ impl UpstreamKind {
             Self::OpenAi(preset) => preset.and_then(Preset::base_url).map(str::to_owned),
             Self::Azure { .. } => None,
             Self::Responses { .. } => Some("https://api.openai.com/v1".to_owned()),
-            Self::Anthropic => Some("https://api.anthropic.com".to_owned()),
+            Self::Anthropic { .. } => Some("https://api.anthropic.com".to_owned()),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta".to_owned()),
             Self::Bedrock { region, keys: _ } => Some(format!("https://bedrock-runtime.{region}.amazonaws.com")),
         }
@@ -78,7 +81,8 @@ impl UpstreamKind {
     /// Whether images may be addresses: Converse of AWS takes bytes alone, and Trimtab fetches none.
     const fn takes_addresses(&self) -> bool {
         match self {
-            Self::OpenAi(_) | Self::Azure { .. } | Self::Responses { .. } | Self::Anthropic | Self::Gemini => true,
+            Self::OpenAi(_) | Self::Azure { .. } | Self::Responses { .. } => true,
+            Self::Anthropic { .. } | Self::Gemini => true,
             Self::Bedrock { .. } => false,
         }
     }

@@ -46,7 +46,10 @@ pub enum UpstreamKind {
         account: Option<AccountId>,
     },
     /// Anthropic's Messages.
-    Anthropic,
+    Anthropic {
+        /// Whether callers may use what runs there beside the models.
+        hosted_tools: bool,
+    },
     /// Google's Gemini.
     Gemini,
     /// Converse of AWS Bedrock.
@@ -65,7 +68,7 @@ impl UpstreamKind {
         match self {
             Self::OpenAi(_) | Self::Responses { .. } | Self::Bedrock { .. } => "authorization",
             Self::Azure { .. } => "api-key",
-            Self::Anthropic => "x-api-key",
+            Self::Anthropic { .. } => "x-api-key",
             Self::Gemini => "x-goog-api-key",
         }
     }

@@ -107,7 +107,7 @@ impl Exclusion {
             Self::NeedsJsonSchema => "does not follow a JSON schema",
             Self::ContextTooSmall => "has too small a context",
             Self::OtherAccount => "would be shown encrypted thoughts that another account alone can read",
-            Self::NeedsHosted => "is at no provider of the dialect whose own tools or content the request asks for",
+            Self::NeedsHosted => "is at no provider that offers the hosted tools or content that the request asks for",
             Self::NotInCandidates => "is not among the candidates asked for",
             Self::AboveMaxCost => "is expected to cost more than allowed",
             Self::NoPrice => "has no price to hold against an amount of money",

@@ -19,7 +19,7 @@ pub(super) fn dialect(upstream: &config::Upstream, key: Option<u32>) -> Dialect 
         UpstreamKind::Responses { account } => {
             Dialect::Responses(account.clone().unwrap_or_else(|| own_account(&upstream.id, key)))
         }
-        UpstreamKind::Anthropic => Dialect::Anthropic,
+        UpstreamKind::Anthropic { .. } => Dialect::Anthropic,
         UpstreamKind::Gemini => Dialect::Gemini,
         UpstreamKind::Bedrock { .. } => Dialect::Bedrock,
     }
@@ -37,10 +37,15 @@ fn own_account(upstream: &UpstreamId, key: Option<u32>) -> AccountId {
 pub(super) fn quirks(upstream: &config::Upstream) -> Quirks {
     let preset = match upstream.kind {
         UpstreamKind::OpenAi(preset) => preset,
-        UpstreamKind::Azure { .. } | UpstreamKind::Responses { .. } | UpstreamKind::Anthropic => None,
+        UpstreamKind::Azure { .. } | UpstreamKind::Responses { .. } | UpstreamKind::Anthropic { .. } => None,
         UpstreamKind::Gemini | UpstreamKind::Bedrock { .. } => None,
     };
     Quirks::of(preset, &upstream.drop_fields)
+}
+
+/// Whether callers may use what runs there beside the models.
+pub(super) fn offers_hosted_tools(upstream: &config::Upstream) -> bool {
+    !matches!(upstream.kind, UpstreamKind::Anthropic { hosted_tools: false })
 }
 
 pub(super) fn signing(upstream: &config::Upstream) -> Option<Signing> {

@@ -143,6 +143,7 @@ fn upstream_settings(upstream: &config::Upstream) -> Vec<(Option<u32>, UpstreamS
         dialect: providers::dialect(upstream, number),
         quirks: providers::quirks(upstream),
         signing: providers::signing(upstream),
+        offers_hosted_tools: providers::offers_hosted_tools(upstream),
         transport: Transport {
             proxy: upstream.transport.proxy.as_ref().map(secret),
             ca_file: upstream.transport.ca_file.clone(),

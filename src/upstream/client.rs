@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::chat::anthropic::BETAS;
 use crate::chat::native::Delivery;
 use crate::chat::native::quirks::Quirks;
+use crate::domain::api::Api;
 use crate::domain::ids::UpstreamId;
 use crate::domain::provider::Thoughts;
 use crate::domain::timeouts::Timeouts;
@@ -60,6 +61,8 @@ pub struct UpstreamSettings {
     pub signing: Option<Signing>,
     /// How its host is reached.
     pub transport: Transport,
+    /// Whether callers may use what runs there beside the models.
+    pub offers_hosted_tools: bool,
     /// How many threads serve callers. Each of them has connections of its own.
     pub threads: usize,
 }
@@ -79,6 +82,7 @@ impl UpstreamSettings {
             quirks: Quirks::default(),
             signing: None,
             transport: Transport::default(),
+            offers_hosted_tools: true,
             threads: 0,
         }
     }
@@ -149,6 +153,7 @@ pub enum UpstreamError {
 pub struct Upstream {
     id: UpstreamId,
     base: Url,
+    offers_hosted_tools: bool,
     clients: PerThread<Client>,
     scrubber: Scrubber,
     timeouts: Timeouts,
@@ -188,8 +193,8 @@ impl Upstream {
         let aws = settings.signing.into_iter().flat_map(|signing| signing.credentials.into_secrets());
         let proxy = settings.transport.proxy;
         let scrubber = Scrubber::new(settings.api_key.into_iter().chain(values).chain(aws).chain(proxy));
-        let UpstreamSettings { id, timeouts, sizes, dialect, quirks, .. } = settings;
-        Ok(Self { id, base, clients, scrubber, timeouts, sizes, dialect, quirks, betas, signer })
+        let UpstreamSettings { id, timeouts, sizes, dialect, quirks, offers_hosted_tools, .. } = settings;
+        Ok(Self { id, base, clients, scrubber, timeouts, sizes, dialect, quirks, betas, signer, offers_hosted_tools })
     }
 
     /// The name of the upstream.
@@ -250,6 +255,11 @@ impl Upstream {
         let ours = self.betas.as_ref().and_then(|ours| ours.to_str().ok()).filter(|_| name == BETAS);
         let all: Vec<&str> = ours.into_iter().chain([value]).collect();
         Some((HeaderName::from_static(name), HeaderValue::from_str(&all.join(",")).ok()?))
+    }
+
+    /// Whether callers of this API may use what runs there beside the models.
+    pub(crate) const fn hosts(&self, api: Api) -> bool {
+        self.offers_hosted_tools && self.dialect.is_of(api)
     }
 
     /// Who reads the body of a call.

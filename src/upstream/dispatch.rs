@@ -58,7 +58,7 @@ impl Target {
     /// Why a request cannot be sent there, if it cannot: it needs what every place of a model has or has not by itself.
     #[must_use]
     pub fn bars(&self, needs: Needs<'_>) -> Option<Exclusion> {
-        if needs.hosted.is_some_and(|api| !self.upstream.dialect().is_of(api)) {
+        if needs.hosted.is_some_and(|api| !self.upstream.hosts(api)) {
             return Some(Exclusion::NeedsHosted);
         }
         let is_another = |account: &AccountId| needs.thinker.is_some_and(|thinker| thinker != account);

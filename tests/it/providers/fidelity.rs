@@ -276,6 +276,24 @@ async fn what_runs_at_anthropic_is_asked_of_anthropic_alone() {
 }
 
 #[tokio::test]
+async fn what_runs_at_anthropic_is_for_callers_only_where_the_operator_lets_them() {
+    let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
+    let last = FakeUpstream::script([whole_answer(anthropic().answer)]).await;
+    let app = thinking("", &first, &last, &format!("{ANTHROPIC}\nhosted_tools = false")).await;
+    let mut plain = hosted(false);
+    plain["model"] = json!("dear");
+    plain["tools"] = json!([{ "name": "a", "input_schema": { "type": "object" } }]);
+    plain["messages"] = json!([{ "role": "user", "content": "Hi" }]);
+
+    let refused = app.post("/v1/messages", &hosted(false)).await;
+    let answered = app.post("/v1/messages", &plain).await;
+
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(refused.text.contains("tools[0].type"), "{}", refused.text);
+    assert_eq!((answered.status, last.requests().len()), (200, 1), "{}", answered.text);
+}
+
+#[tokio::test]
 async fn words_of_anthropics_that_change_little_are_left_out_elsewhere() {
     let first = FakeUpstream::script([whole_answer(OPENAI_ANSWER)]).await;
     let app = thinking("", &first, &first, "").await;
