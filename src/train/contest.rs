@@ -14,7 +14,7 @@ use crate::train::influence::Voices;
 use crate::train::outcomes::digest;
 use crate::train::progress::{Phase, Progress, step};
 use crate::train::scorer::{Scorer, apply, neighbours};
-use crate::train::tiers::{by_rank, key};
+use crate::train::tiers::key;
 
 /// One prompt in so many is held out.
 const HELD_OUT_PART: u64 = 5;
@@ -171,7 +171,8 @@ pub fn cases(
     Ok(cases)
 }
 
-/// Which tier a model of the verdicts belongs to, as adapting places it: by the verdict, else by the rank of its mean.
+/// Which tier a model of the verdicts stands for: by the verdict, else by the rank of its mean, the best as the strongest tier and the worst as
+/// the weakest, so that what is compared are the two ends of a user's own models.
 struct Places {
     tiers: Vec<String>,
     by_rank: HashMap<String, usize>,
@@ -206,9 +207,24 @@ impl Places {
     }
 }
 
+/// The tier among so many of the model of this rank among so many, the best at the top. A model alone stands in the middle.
+fn by_rank(rank: usize, models: usize, tiers: usize) -> usize {
+    let (top, others) = (tiers.saturating_sub(1), models.saturating_sub(1));
+    (rank * top + others / 2).checked_div(others).map_or(tiers / 2, |tier| tier.min(top))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_best_of_a_users_models_stands_at_the_top_and_the_worst_at_the_bottom() {
+        let places = |models: usize| (0..models).map(|rank| by_rank(rank, models, 3)).collect::<Vec<_>>();
+
+        assert_eq!((places(1), places(2), places(3)), (vec![1], vec![0, 2], vec![0, 1, 2]));
+        assert_eq!(places(5), [0, 1, 1, 2, 2]);
+        assert_eq!((by_rank(0, 0, 3), by_rank(4, 5, 0)), (1, 0));
+    }
 
     fn stems(stems: Vec<u64>) -> Experience {
         Experience { ids: stems.iter().map(ToString::to_string).collect(), stems, ..Experience::default() }

@@ -125,13 +125,6 @@ impl Tiers {
     }
 }
 
-/// The tier of a model that has no other, among so many tiers: by the rank of its mean among so many models of a user's, the best at the top. A
-/// model alone stands in the middle.
-pub(super) fn by_rank(rank: usize, models: usize, tiers: usize) -> usize {
-    let (top, others) = (tiers.saturating_sub(1), models.saturating_sub(1));
-    (rank * top + others / 2).checked_div(others).map_or(tiers / 2, |tier| tier.min(top))
-}
-
 /// A model's name however it is written: the last path segment in lower case.
 #[must_use]
 pub fn key(model: &str) -> String {
@@ -161,15 +154,6 @@ fn abilities(outcomes: &Outcomes) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_best_of_a_users_models_stands_at_the_top() {
-        let places = |models: usize| (0..models).map(|rank| by_rank(rank, models, 3)).collect::<Vec<_>>();
-
-        assert_eq!((places(1), places(2), places(3)), (vec![1], vec![0, 2], vec![0, 1, 2]));
-        assert_eq!(places(5), [0, 1, 1, 2, 2]);
-        assert_eq!((by_rank(0, 0, 3), by_rank(4, 5, 0)), (1, 0));
-    }
     use crate::train::outcomes::OutcomeRow;
 
     fn outcomes(scores: &[(&str, f32)]) -> Outcomes {

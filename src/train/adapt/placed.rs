@@ -8,7 +8,7 @@ use crate::domain::scores::LabelSpace;
 use crate::train::adapt::{Experience, LEAST_VERDICTS, Verdict, pick};
 use crate::train::base::Base;
 use crate::train::graph::HeadsGraph;
-use crate::train::tiers::{by_rank, key};
+use crate::train::tiers::key;
 
 /// Labels of experience by position.
 pub(super) struct Placed {
@@ -77,8 +77,10 @@ pub(super) fn place(
         seen.iter().map(|(name, (n, sum, _))| (*name, sum / (*n).max(1) as f64)).collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
     for (&name, &(count, _, tier)) in &seen {
+        // A tier that the base does not name: by the place of the model's mean among the others, the best at the top.
         let rank = ranked.iter().position(|(ranked, _)| *ranked == name).unwrap_or(0);
-        let by_rank = by_rank(rank, ranked.len(), tiers);
+        let by_rank = (rank * tiers.saturating_sub(1) + ranked.len() / 2) / ranked.len().saturating_sub(1).max(1);
+        let by_rank = if ranked.len() == 1 { tiers / 2 } else { by_rank.min(tiers.saturating_sub(1)) };
         let tier = tier.and_then(|tier| old.tiers().iter().position(|known| known.as_str() == tier)).unwrap_or(by_rank);
         tier_of.insert(name, tier);
         if count >= LEAST_VERDICTS && !position_of.contains_key(&key(name)) {
