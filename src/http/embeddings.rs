@@ -10,7 +10,7 @@ use axum::response::Response;
 use crate::chat::embeddings::EmbeddingsRequest;
 use crate::domain::api::Api;
 use crate::http::admission::Admitted;
-use crate::http::body::read_json;
+use crate::http::body::{parse, read_json};
 use crate::http::chat_completions::{explain_failure, respond};
 use crate::http::error::ApiError;
 use crate::http::state::Server;
@@ -26,7 +26,7 @@ pub async fn create(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let body = read_json(request, server.body_limits).await?;
-    let request = EmbeddingsRequest::parse(&body)?;
+    let request = parse(body, EmbeddingsRequest::parse).await?;
     let call = EmbeddingsCall { admission: admitted.to(Api::Embeddings), request };
     let id = call.admission.id;
     match embed(&server.app, call, admitted.guard).await {

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::chat::generate_content::{Delivery, Framing, GenerateContentRequest};
 use crate::domain::api::Api;
 use crate::http::admission::Admitted;
-use crate::http::body::read_json;
+use crate::http::body::{parse, read_json};
 use crate::http::dialect::{Incoming, serve};
 use crate::http::error::{ApiError, Kind};
 use crate::http::state::Server;
@@ -59,6 +59,8 @@ fn framing(request: &Request<Body>) -> Framing {
 /// Estimates the input tokens of a request, as decisions do. Which tokeniser will count depends on the model that answers.
 async fn count_tokens(server: &Server, model: &str, request: Request<Body>) -> Result<Response, ApiError> {
     let body = read_json(request, server.body_limits).await?;
-    let GenerateContentRequest { chat, reply: _ } = GenerateContentRequest::parse_counted(&body, model)?;
+    let model = model.to_owned();
+    let read = move |body: &[u8]| GenerateContentRequest::parse_counted(body, &model);
+    let GenerateContentRequest { chat, reply: _ } = parse(body, read).await?;
     Ok(Json(json!({ "totalTokens": chat.prompt.shape.input_tokens })).into_response())
 }

@@ -13,7 +13,7 @@ use crate::chat::anthropic::BETAS;
 use crate::chat::messages::MessagesRequest;
 use crate::domain::api::Api;
 use crate::http::admission::Admitted;
-use crate::http::body::read_json;
+use crate::http::body::{parse, read_json};
 use crate::http::dialect::{Incoming, serve};
 use crate::http::error::ApiError;
 use crate::http::state::Server;
@@ -46,7 +46,7 @@ pub async fn create(
 /// Bodies that cannot be read.
 pub async fn count_tokens(State(server): State<Arc<Server>>, request: Request<Body>) -> Result<Response, ApiError> {
     let body = read_json(request, server.body_limits).await?;
-    let MessagesRequest { chat, reply: _ } = MessagesRequest::parse(&body)?;
+    let MessagesRequest { chat, reply: _ } = parse(body, MessagesRequest::parse).await?;
     let mut response = Response::new(Body::from(json!({ "input_tokens": chat.prompt.shape.input_tokens }).to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
