@@ -38,6 +38,20 @@ struct Probe {
     with: Value,
 }
 
+impl Probe {
+    /// A field of a request, beside others; what is looked for in it.
+    fn beside(
+        name: &'static str,
+        (mut without, others): (Value, Value),
+        (field, value, given): (&str, Value, Value),
+    ) -> Self {
+        without.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
+        let mut with = without.clone();
+        with[field] = value;
+        Self { name, given, without, with }
+    }
+}
+
 /// A provider, and the model that is asked of it.
 struct Provider {
     name: &'static str,

@@ -1,6 +1,7 @@
 //! What the tests of every inbound dialect share: canonical answers and streams, and how a dialect tells them.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::chat::dialect::{Dialect, StreamTranslator};
@@ -63,4 +64,22 @@ pub(crate) fn check_cuts<D: Dialect>(writer: fn() -> D) {
         let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
         assert_eq!(events(writer(), &bytes), whole, "{name}, byte by byte");
     }
+}
+
+/// JSON of every kind, with these words in it.
+pub(crate) fn any_json(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    let word = prop::sample::select(words);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        word.clone().prop_map(Value::from)
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        let fields = prop::collection::hash_map(word.clone(), inner.clone(), 0..4);
+        prop_oneof![
+            prop::collection::vec(inner, 0..4).prop_map(Value::from),
+            fields.prop_map(|fields| fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
 }

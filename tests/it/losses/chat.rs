@@ -18,11 +18,7 @@ fn base() -> Value {
 
 /// A field, beside others.
 fn beside(name: &'static str, others: Value, (field, value): (&str, Value)) -> Probe {
-    let mut without = base();
-    without.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
-    let mut with = without.clone();
-    with[field] = value.clone();
-    Probe { name, given: value, without, with }
+    Probe::beside(name, (base(), others), (field, value.clone(), value))
 }
 
 fn field(name: &'static str, value: Value) -> Probe {

@@ -14,13 +14,8 @@ pub(super) fn probes() -> Vec<Probe> {
 }
 
 /// A field, beside others; what is looked for in it.
-fn beside(name: &'static str, others: Value, (field, value, given): (&str, Value, Value)) -> Probe {
-    let mut without = json!({ "contents": [{ "role": "user", "parts": [{ "text": "Hello" }] }] });
-    let Value::Object(others) = others else { panic!("{name}: {others}") };
-    without.as_object_mut().unwrap().extend(others);
-    let mut with = without.clone();
-    with[field] = value;
-    Probe { name, given, without, with }
+fn beside(name: &'static str, others: Value, asked: (&str, Value, Value)) -> Probe {
+    Probe::beside(name, (json!({ "contents": [{ "role": "user", "parts": [{ "text": "Hello" }] }] }), others), asked)
 }
 
 fn field(name: &'static str, value: Value) -> Probe {

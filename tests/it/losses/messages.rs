@@ -16,12 +16,8 @@ fn base() -> Value {
 }
 
 /// A field, beside others; what is looked for in it.
-fn beside(name: &'static str, others: Value, (field, value, given): (&str, Value, Value)) -> Probe {
-    let mut without = base();
-    without.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
-    let mut with = without.clone();
-    with[field] = value;
-    Probe { name, given, without, with }
+fn beside(name: &'static str, others: Value, asked: (&str, Value, Value)) -> Probe {
+    Probe::beside(name, (base(), others), asked)
 }
 
 fn field(name: &'static str, value: Value) -> Probe {
