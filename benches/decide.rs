@@ -33,6 +33,7 @@ use trimtab::domain::task::Task;
 use trimtab::model::digest_of;
 use trimtab::model::embedder::Embedder;
 use trimtab::model::generation::{Generation, PrepareSettings};
+use trimtab::model::heads::graph::{Affine, HeadsGraph};
 use trimtab::model::heads::{HeadInput, Heads, HeadsShape, SIGNALS};
 use trimtab::model::index::{BuildThreads, GraphSettings, Vectors, build_graph};
 use trimtab::model::manifest::{
@@ -40,7 +41,6 @@ use trimtab::model::manifest::{
 };
 use trimtab::model::publish::BundleWriter;
 use trimtab::model::session::Device;
-use trimtab::train::graph::{Affine, HeadsGraph};
 
 const ITEMS: usize = 20_000;
 const INDEX_DIMENSION: usize = 64;

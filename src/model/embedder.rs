@@ -73,11 +73,13 @@ impl Embedder {
         texts: &[&str],
         threads: NonZeroUsize,
     ) -> Result<Vec<Option<Embedding>>, InferenceError> {
-        while self.sessions.len() < threads.get() {
-            let session = Encoder::from_bytes(&self.directory, self.device, &self.graph);
-            // The first session opened, so only memory or the device can be short now.
-            self.sessions.push(session.map_err(|error| InferenceError::Session(Box::new(error)))?);
-        }
+        let missing = threads.get().saturating_sub(self.sessions.len());
+        // The first session opened, so only memory or the device can be short now.
+        let failed = |error| InferenceError::Session(Box::new(error));
+        let another = |first: &Encoder| first.another(&self.directory, self.device, &self.graph).map_err(failed);
+        let more: Vec<Encoder> =
+            self.sessions.iter().cycle().take(missing).map(another).collect::<Result<_, InferenceError>>()?;
+        self.sessions.extend(more);
         let mut order: Vec<usize> = (0..texts.len()).collect();
         let batch = match self.directory.description().kind {
             // One by one: each takes microseconds, and padding would only add work.

@@ -225,6 +225,14 @@ pub enum InferenceError {
     /// ONNX Runtime failed.
     #[error("ONNX Runtime failed: {0}")]
     Runtime(#[from] ort::Error),
+    /// A token is not in the encoder's table.
+    #[error("token {token} is none of the encoder's {tokens}")]
+    Token {
+        /// The token's number.
+        token: i64,
+        /// How many tokens there are, numbered from 0.
+        tokens: usize,
+    },
     /// A graph gave numbers of another shape than it declares.
     #[error("output `{output}` has {found} numbers, expected {expected}")]
     Shape {

@@ -1,11 +1,15 @@
 //! Embedding and signals to raw scores.
 
-use ort::session::Session;
-use ort::value::{TensorElementType, TensorRef};
+pub mod graph;
+pub mod read;
+pub(crate) mod runtime;
+
+use std::sync::Arc;
 
 use crate::domain::signals::SIGNAL_NAMES;
 use crate::model::error::{InferenceError, PrepareError};
-use crate::model::session::{self, Device, Expected, Graph};
+use crate::model::heads::graph::HeadsGraph;
+use crate::model::heads::runtime::Runtime;
 
 /// How many signals the heads read.
 pub const SIGNALS: usize = SIGNAL_NAMES.len();
@@ -43,70 +47,74 @@ pub struct HeadInput<'a> {
     pub signals: &'a [f32; SIGNALS],
 }
 
-/// A heads session with the buffers of its inputs. Owned by one thread at a time: running it needs `&mut`.
+/// The heads of a bundle. Owned by one thread at a time: scoring needs `&mut`.
 #[derive(Debug)]
 pub struct Heads {
-    session: Session,
+    way: Way,
     shape: HeadsShape,
-    embeddings: Vec<f32>,
-    signals: Vec<f32>,
+}
+
+/// Who computes.
+#[derive(Debug)]
+enum Way {
+    /// We do, with the constants of the graph: a small part of what a run of ONNX Runtime costs.
+    Here(Arc<HeadsGraph>),
+    /// ONNX Runtime, for graphs of any other form.
+    Runtime(Box<Runtime>),
 }
 
 impl Heads {
     /// Opens a heads graph. Heads are a few small matrices, so they always compute on the processor.
     ///
+    /// A graph of the form that training writes is computed here and not by ONNX Runtime, if both give the same numbers: on one prompt the
+    /// runtime takes several times as long to walk its steps as the steps take.
+    ///
     /// # Errors
     /// ONNX Runtime is missing or refuses the graph, or the graph has other inputs, outputs or sizes.
     pub fn open(file: &str, bytes: &[u8], shape: HeadsShape) -> Result<Self, PrepareError> {
-        let (session, _) = session::open(Graph { file, bytes }, Device::Cpu)?;
-        let numbers = |name, last| Expected { name, element: TensorElementType::Float32, last: Some(last) };
-        session::check(file, session.inputs(), &[numbers("embedding", shape.dimension), numbers("signals", SIGNALS)])?;
-        let outputs = [
-            numbers("task", shape.tasks),
-            numbers("difficulty", 1),
-            numbers("success", shape.positions),
-            numbers("output_tokens", 2),
-        ];
-        session::check(file, session.outputs(), &outputs)?;
-        Ok(Self { session, shape, embeddings: Vec::new(), signals: Vec::new() })
+        let mut runtime = Runtime::open(file, bytes, shape)?;
+        let graph = read::decode(bytes).ok().filter(|graph| runtime.agrees(graph));
+        let way = graph.map_or_else(|| Way::Runtime(Box::new(runtime)), |graph| Way::Here(Arc::new(graph)));
+        Ok(Self { way, shape })
+    }
+
+    /// The same heads for another thread, from the same file and bytes.
+    ///
+    /// # Errors
+    /// As [`Heads::open`].
+    pub(crate) fn another(&self, file: &str, bytes: &[u8]) -> Result<Self, PrepareError> {
+        let way = match &self.way {
+            Way::Here(graph) => Way::Here(Arc::clone(graph)),
+            Way::Runtime(_) => Way::Runtime(Box::new(Runtime::open(file, bytes, self.shape)?)),
+        };
+        Ok(Self { way, shape: self.shape })
     }
 
     /// Scores a batch.
     ///
     /// # Errors
-    /// An embedding has the wrong length, ONNX Runtime fails, or it gives numbers that are not finite.
+    /// An embedding has the wrong length, ONNX Runtime fails, or a number comes out that is not finite.
     pub fn score(&mut self, batch: &[HeadInput<'_>]) -> Result<Vec<HeadOutput>, InferenceError> {
-        if batch.is_empty() {
-            return Ok(Vec::new());
+        let expected = self.shape.dimension;
+        if let Some(found) = batch.iter().map(|input| input.embedding.len()).find(|found| *found != expected) {
+            return Err(InferenceError::Shape { output: "embedding", expected, found });
         }
-        let HeadsShape { dimension, tasks, positions } = self.shape;
-        self.embeddings.clear();
-        self.signals.clear();
-        for input in batch {
-            if input.embedding.len() != dimension {
-                let found = input.embedding.len();
-                return Err(InferenceError::Shape { output: "embedding", expected: dimension, found });
-            }
-            self.embeddings.extend_from_slice(input.embedding);
-            self.signals.extend_from_slice(input.signals);
+        match &mut self.way {
+            Way::Here(graph) => batch.iter().map(|input| finite(graph.apply(input.embedding, input.signals))).collect(),
+            Way::Runtime(runtime) => runtime.score(batch),
         }
-        let rows = batch.len();
-        let embeddings = TensorRef::from_array_view(([rows, dimension], self.embeddings.as_slice()))?;
-        let signals = TensorRef::from_array_view(([rows, SIGNALS], self.signals.as_slice()))?;
-        let outputs = self.session.run(ort::inputs!["embedding" => embeddings, "signals" => signals])?;
-        let numbers = |name: &'static str, width: usize| session::numbers(&outputs, name, rows * width);
-        let task = numbers("task", tasks)?.chunks_exact(tasks);
-        let difficulty = numbers("difficulty", 1)?.iter();
-        let success = numbers("success", positions)?.chunks_exact(positions);
-        let (output_tokens, _) = numbers("output_tokens", 2)?.as_chunks::<2>();
-        let rows = task.zip(difficulty).zip(success).zip(output_tokens);
-        Ok(rows
-            .map(|(((task, &difficulty), success), &output_tokens)| HeadOutput {
-                task: task.to_vec(),
-                difficulty,
-                success: success.to_vec(),
-                output_tokens,
-            })
-            .collect())
     }
+}
+
+/// An output without NaN and infinity.
+fn finite(found: HeadOutput) -> Result<HeadOutput, InferenceError> {
+    let parts: [(&'static str, &[f32]); 4] = [
+        ("task", &found.task),
+        ("difficulty", std::slice::from_ref(&found.difficulty)),
+        ("success", &found.success),
+        ("output_tokens", &found.output_tokens),
+    ];
+    let is_finite = |numbers: &[f32]| numbers.iter().all(|number| number.is_finite());
+    let odd = parts.into_iter().find(|(_, numbers)| !is_finite(numbers)).map(|(output, _)| output);
+    odd.map_or(Ok(found), |output| Err(InferenceError::NotFinite { output }))
 }

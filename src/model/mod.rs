@@ -17,6 +17,7 @@ pub mod generation;
 pub mod heads;
 pub mod index;
 pub mod manifest;
+pub(crate) mod onnx;
 pub mod publish;
 pub mod queue;
 pub mod registry;

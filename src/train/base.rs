@@ -6,13 +6,13 @@ use std::path::Path;
 use crate::domain::embedding::Embedding;
 use crate::domain::scores::LabelSpace;
 use crate::model::bundle::Bundle;
+use crate::model::heads::graph::HeadsGraph;
+use crate::model::heads::read;
 use crate::model::index::Vectors;
 use crate::model::index::onboarded::read_onboarded;
 use crate::model::manifest::{Calibration, EncoderRef, HeadsRef, IndexItem, Manifest};
 use crate::train::error::TrainError;
-use crate::train::graph::HeadsGraph;
 use crate::train::index_build::{IndexContent, IndexSettings};
-use crate::train::onnx;
 use crate::train::publish::LEARNED_FILE;
 
 /// What a bundle knows, in a form that can be added to.
@@ -52,7 +52,7 @@ impl Base {
         let wrap = |error| TrainError::model("reading the base bundle")(error);
         let manifest = bundle.manifest().clone();
         let scorer = |files: &HeadsRef| -> Result<(HeadsGraph, Calibration), TrainError> {
-            let heads = onnx::decode(&bundle.read(&files.path).map_err(wrap)?)?;
+            let heads = read::decode(&bundle.read(&files.path).map_err(wrap)?)?;
             Ok((heads, bundle.read_json(&files.calibration).map_err(wrap)?))
         };
         let (heads, calibration) = scorer(&manifest.heads)?;

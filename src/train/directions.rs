@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::embedding::dot;
 use crate::model::bundle::Bundle;
+use crate::model::heads::graph::HeadsGraph;
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::fit::Matrix;
 use crate::train::fit::design::{Bounds, Design, Scales};
 use crate::train::fit::gain::{Part, epochs_for};
 use crate::train::fit::linear::{self, Descent, Loss, Targets};
-use crate::train::graph::HeadsGraph;
 use crate::train::progress::Progress;
 
 /// The file of a bundle that holds the directions. Optional.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::model::heads::read::Foreign;
 use crate::train::outcomes::Filter;
 
 /// Why a dataset was refused, or a training or evaluation stopped. Nothing is half-written in any of these cases.
@@ -273,6 +274,12 @@ impl TrainError {
     /// Wraps an error of the numeric library.
     pub(crate) fn fit(what: &'static str) -> impl Fn(candle_core::Error) -> Self {
         move |error| Self::Fit { what, detail: error.to_string() }
+    }
+}
+
+impl From<Foreign> for TrainError {
+    fn from(foreign: Foreign) -> Self {
+        Self::model("reading the heads of the base bundle")(foreign)
     }
 }
 

@@ -9,11 +9,11 @@ use half::f16;
 
 use crate::domain::signals::SIGNALS_VERSION;
 use crate::domain::task::Task;
+use crate::model::heads::graph::SIGNALS;
 use crate::train::adapt::{Experience, Verdict};
 use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;
 use crate::train::features::Features;
-use crate::train::graph::SIGNALS;
 use crate::train::influence::Voices;
 use crate::train::outcomes::stem_of;
 use crate::train::progress::{Phase, Progress, Silent, step};

@@ -206,9 +206,9 @@ fn effective(experience: &Experience) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::heads::graph::SIGNALS;
     use crate::train::adapt::Verdict;
     use crate::train::features::Features;
-    use crate::train::graph::SIGNALS;
 
     const USUAL: Bounds = Bounds { caller_share: 0.2, indexed: 1_000, least_propensity: 0.05 };
 

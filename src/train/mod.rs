@@ -24,7 +24,6 @@ pub mod feedback;
 pub mod fit;
 pub mod gates;
 pub mod golden;
-pub mod graph;
 pub mod held_out;
 pub mod index_build;
 pub mod influence;

@@ -19,6 +19,8 @@ use crate::domain::ids::{BundleId, ModelName};
 use crate::domain::scores::LabelSpace;
 use crate::model::bundle::Bundle;
 use crate::model::digest_of;
+use crate::model::heads::graph::SIGNALS;
+use crate::model::heads::read;
 use crate::model::index::Vectors;
 use crate::model::index::onboarded::{ITEMS_FILE, MOST_ONBOARDED, VECTORS_FILE, read_onboarded};
 use crate::model::manifest::{Calibration, HeadsRef, IndexItem};
@@ -27,7 +29,6 @@ use crate::train::derive::{Changes, derive, json, json_lines};
 use crate::train::directions::Directions;
 use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;
-use crate::train::graph::SIGNALS;
 use crate::train::onboard::expected::measured;
 use crate::train::onboard::fit::{Fitted, Sample};
 use crate::train::onboard::labelled::Labelled;
@@ -210,15 +211,20 @@ fn check(options: &OnboardOptions) -> Result<(), TrainError> {
 }
 
 /// The bundle with the fast heads and their calibration.
-fn open(directory: &std::path::Path) -> Result<(Bundle, crate::train::graph::HeadsGraph, Calibration), TrainError> {
+fn open(
+    directory: &std::path::Path,
+) -> Result<(Bundle, crate::model::heads::graph::HeadsGraph, Calibration), TrainError> {
     let bundle = Bundle::open(directory).map_err(TrainError::model("opening the bundle"))?;
     let (heads, calibration) = scorer_of(&bundle, &bundle.manifest().heads)?;
     Ok((bundle, heads, calibration))
 }
 
-fn scorer_of(bundle: &Bundle, heads: &HeadsRef) -> Result<(crate::train::graph::HeadsGraph, Calibration), TrainError> {
+fn scorer_of(
+    bundle: &Bundle,
+    heads: &HeadsRef,
+) -> Result<(crate::model::heads::graph::HeadsGraph, Calibration), TrainError> {
     let wrap = |error| TrainError::model("reading the bundle")(error);
-    let graph = onnx::decode(&bundle.read(&heads.path).map_err(wrap)?)?;
+    let graph = read::decode(&bundle.read(&heads.path).map_err(wrap)?)?;
     Ok((graph, bundle.read_json(&heads.calibration).map_err(wrap)?))
 }
 
@@ -271,7 +277,7 @@ fn add_scorer(bundle: &Bundle, fitted: &Fitted, files: &HeadsRef, changes: &mut 
     let (mut heads, mut calibration) = scorer_of(bundle, files)?;
     fit::write(fitted, (&mut heads, &mut calibration.success));
     let before = bundle.read(&files.path).map_err(TrainError::model("reading the bundle"))?;
-    let graph = onnx::encode_with(&heads, onnx::added(&before)? + 1);
+    let graph = onnx::encode_with(&heads, read::added(&before)? + 1);
     calibration.heads = digest_of(&graph);
     changes.files.insert(files.path.clone(), graph);
     changes.files.insert(files.calibration.clone(), json(&calibration)?);

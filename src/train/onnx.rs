@@ -1,12 +1,10 @@
 //! The heads as an ONNX graph, written with the few messages of the standard that they need.
 
-mod proto;
-
 use prost::Message;
 
-use crate::train::error::TrainError;
-use crate::train::graph::{Affine, FIXED_OUTPUTS, HeadsGraph, LOCAL_MARGIN, Local, MARGIN, SIGNALS, TASKS};
-use crate::train::onnx::proto::{
+use crate::model::heads::graph::{Affine, FIXED_OUTPUTS, HeadsGraph, LOCAL_MARGIN, Local, MARGIN, SIGNALS, TASKS};
+use crate::model::heads::read::added_name;
+use crate::model::onnx::{
     AttributeProto, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
     TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
@@ -105,22 +103,6 @@ fn nearness(graph: &mut Builder, local: &Local) {
     graph.constant("local_largest", &[], &[1.0 - LOCAL_MARGIN]);
 }
 
-/// What the constants of an added position are named after.
-fn added_name(at: usize) -> String {
-    format!("added{at}")
-}
-
-/// How many positions of a graph are in steps of their own.
-///
-/// # Errors
-/// It is no graph.
-pub fn added(bytes: &[u8]) -> Result<usize, TrainError> {
-    let model = ModelProto::decode(bytes).map_err(TrainError::model("reading the heads of the base bundle"))?;
-    let constants = model.graph.map_or_else(Vec::new, |graph| graph.initializer);
-    let has = |at: &usize| constants.iter().any(|tensor| tensor.name == format!("{}_places_bias", added_name(*at)));
-    Ok((0..).take_while(has).count())
-}
-
 /// From shared ability and gain to every position.
 fn places(heads: &HeadsGraph) -> Affine {
     Affine {
@@ -128,86 +110,6 @@ fn places(heads: &HeadsGraph) -> Affine {
         weights: heads.place.iter().flat_map(|&place| [1.0, place]).collect(),
         bias: heads.level.clone(),
     }
-}
-
-/// Reads heads that [`encode`] wrote, so that a bundle can be the base of another.
-///
-/// # Errors
-/// Anything that is not a graph of that form: the base was made by another program.
-pub fn decode(bytes: &[u8]) -> Result<HeadsGraph, TrainError> {
-    let foreign = |detail: &str| TrainError::Model {
-        doing: "reading the heads of the base bundle",
-        detail: format!("{detail}; retrain the base with this version of trimtab"),
-    };
-    let model = ModelProto::decode(bytes).map_err(|error| foreign(&error.to_string()))?;
-    let graph = model.graph.ok_or_else(|| foreign("the file holds no graph"))?;
-    let numbers = |name: &str| {
-        let tensor = graph.initializer.iter().find(|tensor| tensor.name == name);
-        tensor.map(floats).ok_or_else(|| foreign(&format!("the constant `{name}` is missing")))
-    };
-    let affine = |name: &str| {
-        let (weights, bias) = (numbers(&format!("{name}_weights"))?, numbers(&format!("{name}_bias"))?);
-        let inputs = weights.len() / bias.len().max(1);
-        let whole = inputs * bias.len() == weights.len();
-        if whole {
-            Ok(Affine { inputs, weights, bias })
-        } else {
-            Err(foreign("the sizes of its constants do not match"))
-        }
-    };
-    let number = |name: &str| numbers(name).map(|numbers| numbers.first().copied().unwrap_or(0.0));
-    let (low, high) = (numbers("low")?, numbers("high")?);
-    let (hidden, task) = (affine("hidden")?, affine("tasks")?);
-    let (mut outputs, mut places) = (affine("outputs")?, affine("places")?);
-    for at in 0..added(bytes)? {
-        let name = added_name(at);
-        let (own, placed) = (affine(&format!("{name}_outputs"))?, affine(&format!("{name}_places"))?);
-        if own.inputs != outputs.inputs || placed.inputs != places.inputs {
-            return Err(foreign("the sizes of an added position do not match"));
-        }
-        outputs.push(own.row(0), own.bias.first().copied().unwrap_or(0.0));
-        places.push(placed.row(0), placed.bias.first().copied().unwrap_or(0.0));
-    }
-    let positions = places.outputs();
-    let dimension = hidden.inputs.checked_sub(SIGNALS).ok_or_else(|| foreign("the heads read too few numbers"))?;
-    let fits = low.len() == SIGNALS
-        && high.len() == SIGNALS
-        && task.inputs == hidden.outputs()
-        && task.outputs() == TASKS
-        && outputs.inputs == hidden.inputs + TASKS
-        && outputs.outputs() == FIXED_OUTPUTS + positions
-        && places.inputs == 2;
-    if !fits {
-        return Err(foreign("the heads read other signals or give other outputs"));
-    }
-    let place = (0..positions).filter_map(|position| places.row(position).get(1).copied()).collect();
-    let (least_gain, largest_gain) = (number("least_gain")?, number("largest_gain")?);
-    let local = if graph.initializer.iter().any(|tensor| tensor.name == "local_keep") {
-        let (landmarks, shift) = (affine("landmarks")?, affine("local_shift")?);
-        let (slope, intercept) = (numbers("local_slope")?, numbers("local_intercept")?);
-        let mut local = Local { landmarks, slope, intercept, keep: numbers("local_keep")?, shift };
-        for at in 0..added(bytes)? {
-            let own = |name: &str| format!("{}_{name}", added_name(at));
-            let shift = affine(&own("local_shift"))?;
-            local.slope.extend(numbers(&own("local_slope"))?);
-            local.intercept.extend(numbers(&own("local_intercept"))?);
-            local.keep.extend(numbers(&own("local_keep"))?);
-            local.shift.push(shift.row(0), shift.bias.first().copied().unwrap_or(0.0));
-        }
-        if !local.fits(dimension, positions) {
-            return Err(foreign("the sizes of what labels changed do not match"));
-        }
-        Some(local)
-    } else {
-        None
-    };
-    let level = places.bias;
-    Ok(HeadsGraph { dimension, low, high, hidden, task, outputs, least_gain, largest_gain, place, level, local })
-}
-
-fn floats(tensor: &TensorProto) -> Vec<f32> {
-    let (chunks, _) = tensor.raw_data.as_chunks::<4>();
-    chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
 /// A matrix input or output with any number of rows.

@@ -15,6 +15,7 @@ use crate::domain::steps::DialSample;
 use crate::domain::task::Task;
 use crate::model::digest_of;
 use crate::model::generation::{Generation, PrepareSettings};
+use crate::model::heads::graph::HeadsGraph;
 use crate::model::index::{EXACT_BELOW, IndexParts, NeighbourIndex};
 use crate::model::manifest::{
     Calibration, CarefulRef, EncoderRef, GoldenRow, HeadsRef, IndexRef, Manifest, SCHEMA, TrainedOn,
@@ -29,7 +30,6 @@ use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;
 use crate::train::gates::Gate;
 use crate::train::golden;
-use crate::train::graph::HeadsGraph;
 use crate::train::held_out::HeldOut;
 use crate::train::index_build::{IndexContent, IndexSettings, RecallReport, recall};
 use crate::train::influence::Influence;

@@ -8,13 +8,14 @@ use crate::domain::ids::ItemId;
 use crate::domain::neighbour::{BlendSettings, Evidence, Neighbour};
 use crate::domain::probability::Probability;
 use crate::domain::steps::DialSample;
+use crate::model::heads::HeadOutput;
+use crate::model::heads::graph::HeadsGraph;
 use crate::model::index::{NeighbourIndex, SearchScratch};
 use crate::train::calibrate::blend::{self, BlendCase, CAUTIOUS, MAX_K};
 use crate::train::calibrate::{self, Hold, Observation, calibrator, temperature};
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::fit::gain::Part;
-use crate::train::graph::{HeadOutputs, HeadsGraph};
 use crate::train::progress::Progress;
 
 /// Heads, calibration, blend and dial.
@@ -64,7 +65,7 @@ impl Scorer {
         around: Surroundings<'_>,
         progress: &dyn Progress,
     ) -> Result<Self, TrainError> {
-        let outputs: Vec<HeadOutputs> =
+        let outputs: Vec<HeadOutput> =
             part.prompts.iter().map(|&prompt| apply(&heads, part.features, prompt)).collect();
         let success = calibrators(&heads, part, &outputs);
         let difficulty = difficulty(part, &outputs);
@@ -88,13 +89,13 @@ impl Scorer {
 
     /// The calibrated head probabilities of a prompt.
     #[must_use]
-    pub fn priors(&self, outputs: &HeadOutputs) -> Vec<Probability> {
+    pub fn priors(&self, outputs: &HeadOutput) -> Vec<Probability> {
         priors(&self.success, outputs)
     }
 
     /// Success by position with the neighbours' evidence.
     #[must_use]
-    pub fn score(&self, outputs: &HeadOutputs, neighbours: &[Neighbour]) -> Vec<f64> {
+    pub fn score(&self, outputs: &HeadOutput, neighbours: &[Neighbour]) -> Vec<f64> {
         blended(&self.priors(outputs), neighbours, &self.blend)
     }
 }
@@ -114,11 +115,11 @@ pub(crate) fn gain(means: &[f64], rungs: &[usize]) -> f64 {
 }
 
 /// The head outputs of a prompt.
-pub(crate) fn apply(heads: &HeadsGraph, features: &Features, prompt: usize) -> HeadOutputs {
+pub(crate) fn apply(heads: &HeadsGraph, features: &Features, prompt: usize) -> HeadOutput {
     heads.apply(&features.embedding(prompt), &features.signals(prompt))
 }
 
-fn priors(success: &[Calibrator], outputs: &HeadOutputs) -> Vec<Probability> {
+fn priors(success: &[Calibrator], outputs: &HeadOutput) -> Vec<Probability> {
     success.iter().zip(&outputs.success).map(|(map, &logit)| map.apply(f64::from(logit))).collect()
 }
 
@@ -142,7 +143,7 @@ pub(crate) fn neighbours(
     embedding.map_or_else(Vec::new, |embedding| index.nearest(&embedding, most, scratch))
 }
 
-fn calibrators(heads: &HeadsGraph, part: Part<'_>, outputs: &[HeadOutputs]) -> Vec<Calibrator> {
+fn calibrators(heads: &HeadsGraph, part: Part<'_>, outputs: &[HeadOutput]) -> Vec<Calibrator> {
     let mut observed: Vec<Vec<Observation>> = vec![Vec::new(); heads.positions()];
     for (&prompt, outputs) in part.prompts.iter().zip(outputs) {
         for label in part.labels.of(prompt) {
@@ -156,7 +157,7 @@ fn calibrators(heads: &HeadsGraph, part: Part<'_>, outputs: &[HeadOutputs]) -> V
     calibrate::calibrators(&observed)
 }
 
-fn difficulty(part: Part<'_>, outputs: &[HeadOutputs]) -> Calibrator {
+fn difficulty(part: Part<'_>, outputs: &[HeadOutput]) -> Calibrator {
     let mut observed = Vec::new();
     for (&prompt, outputs) in part.prompts.iter().zip(outputs) {
         let tiers = part.labels.of(prompt).iter().filter(|label| usize::from(label.position) < part.labels.tiers());
@@ -175,12 +176,12 @@ const MOST_STRANGERS: usize = 4_000;
 /// The cases that the blend is chosen on. Every dataset counts with the root of its size.
 fn cases(
     part: Part<'_>,
-    (outputs, success): (&[HeadOutputs], &[Calibrator]),
+    (outputs, success): (&[HeadOutput], &[Calibrator]),
     around: Surroundings<'_>,
 ) -> Vec<BlendCase> {
     let sizes = sizes(part.prompts, around);
     let mut scratch = SearchScratch::default();
-    let mut case = |(&prompt, outputs): (&usize, &HeadOutputs)| BlendCase {
+    let mut case = |(&prompt, outputs): (&usize, &HeadOutput)| BlendCase {
         priors: priors(success, outputs),
         neighbours: neighbours(around.index, (around.index_features, MAX_K), prompt, &mut scratch),
         observed: observed(part, prompt),

@@ -8,11 +8,11 @@ use rand::{Rng, SeedableRng};
 
 use crate::domain::signals::Signals;
 use crate::model::generation::Generation;
+use crate::model::heads::graph::SIGNALS;
 use crate::model::session::Device;
 use crate::model::testing::TinyModels;
 use crate::train::build::{TrainOptions, train};
 use crate::train::dataset::Unseen;
-use crate::train::graph::SIGNALS;
 use crate::train::outcomes::OutcomeOptions;
 use crate::train::progress::Silent;
 

@@ -96,11 +96,10 @@ fn prepare(settings: &PrepareSettings) -> Result<Generation, PrepareError> {
     };
     let index = index.with_caller_share(settings.caller_share);
     let tokenizer = Tokenizer::open(&encoder)?;
-    let slots = scorer.sessions(settings.slots)?.map(|session| {
-        let (encoder, heads) = session?;
-        Ok(Slot { encoder, heads, tokens: TokenBuffer::default(), scratch: SearchScratch::default() })
-    });
-    let mut slots: Vec<Slot> = slots.collect::<Result<_, PrepareError>>()?;
+    let sessions = scorer.sessions(settings.slots)?.into_iter();
+    let slot =
+        |(encoder, heads)| Slot { encoder, heads, tokens: TokenBuffer::default(), scratch: SearchScratch::default() };
+    let mut slots: Vec<Slot> = sessions.map(slot).collect();
     if let Some(first) = slots.first_mut() {
         check_golden(&bundle, &tokenizer, first)?;
     }
@@ -199,22 +198,22 @@ impl Part<'_> {
         Ok(calibration)
     }
 
-    /// Opens that many pairs of sessions. The graphs are read once.
-    fn sessions(
-        &self,
-        count: NonZeroUsize,
-    ) -> Result<impl Iterator<Item = Result<(Encoder, Heads), PrepareError>>, PrepareError> {
-        let graph = self.encoder.read(GRAPH_FILE)?;
-        let heads = self.bundle.read(&self.heads.path)?;
+    /// Opens encoder and heads for that many threads. The graphs are read once.
+    fn sessions(&self, count: NonZeroUsize) -> Result<Vec<(Encoder, Heads)>, PrepareError> {
+        let (graph, heads) = (self.encoder.read(GRAPH_FILE)?, self.bundle.read(&self.heads.path)?);
         let shape = HeadsShape {
             dimension: self.encoder.description().dimension,
             tasks: Task::ALL.len(),
             positions: self.bundle.label_space().len(),
         };
-        Ok((0..count.get()).map(move |_| {
-            let encoder = Encoder::from_bytes(self.encoder, self.device, &graph)?;
-            Ok((encoder, Heads::open(&self.heads.path, &heads, shape)?))
-        }))
+        let encoder = Encoder::from_bytes(self.encoder, self.device, &graph)?;
+        let first = (encoder, Heads::open(&self.heads.path, &heads, shape)?);
+        let another = || -> Result<_, PrepareError> {
+            let encoder = first.0.another(self.encoder, self.device, &graph)?;
+            Ok((encoder, first.1.another(&self.heads.path, &heads)?))
+        };
+        let others: Vec<(Encoder, Heads)> = (1..count.get()).map(|_| another()).collect::<Result<_, _>>()?;
+        Ok(std::iter::once(first).chain(others).collect())
     }
 }
 
@@ -233,9 +232,8 @@ fn careful(bundle: &Bundle, settings: &PrepareSettings) -> Result<Result<Careful
     let scorer = Part { bundle, encoder: &encoder, heads, device: settings.device };
     let calibration = scorer.calibration()?;
     let tokenizer = Tokenizer::open(&encoder)?;
-    let workers =
-        scorer.sessions(engine.workers)?.map(|session| session.map(|(encoder, heads)| Worker { encoder, heads }));
-    let mut workers: Vec<Worker> = workers.collect::<Result<_, PrepareError>>()?;
+    let sessions = scorer.sessions(engine.workers)?.into_iter();
+    let mut workers: Vec<Worker> = sessions.map(|(encoder, heads)| Worker { encoder, heads }).collect();
     let placement = workers.first().map(|worker| worker.encoder.placement().clone());
     let mut buffer = TokenBuffer::default();
     tokenizer.tokenize(&long_text(tokenizer.max_tokens()), &mut buffer)?;

@@ -5,10 +5,10 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use crate::domain::embedding::dot;
+use crate::model::heads::graph::{Affine, HeadsGraph, Local, SIGNALS};
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::fit::ridge::Cholesky;
-use crate::train::graph::{Affine, HeadsGraph, Local, SIGNALS};
 
 /// Most labelled prompts that nearness is measured to. One matrix product of this many rows is what a served prompt pays.
 pub(super) const LANDMARKS: usize = 128;

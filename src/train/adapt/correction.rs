@@ -1,6 +1,7 @@
 //! The correction of the heads by labels, and how far it goes.
 
 use crate::domain::calibration::Calibrator;
+use crate::model::heads::graph::{HeadsGraph, LOCAL_MARGIN};
 use crate::train::adapt::basis::Basis;
 use crate::train::adapt::evidence::{Summing, Sums};
 use crate::train::adapt::maps::{as_platt, line};
@@ -8,7 +9,6 @@ use crate::train::adapt::movers::{Mover, Row, mean, movers};
 use crate::train::adapt::{Experience, Placed};
 use crate::train::error::TrainError;
 use crate::train::fit::gain::LENGTH;
-use crate::train::graph::{HeadsGraph, LOCAL_MARGIN};
 use crate::train::metrics::log_loss;
 use crate::train::outcomes::digest;
 use crate::train::progress::{Phase, Progress, step};

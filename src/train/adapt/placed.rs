@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use crate::domain::calibration::Calibrator;
 use crate::domain::ids::ModelName;
 use crate::domain::scores::LabelSpace;
+use crate::model::heads::graph::HeadsGraph;
 use crate::train::adapt::{Experience, LEAST_VERDICTS, Verdict, pick};
 use crate::train::base::Base;
-use crate::train::graph::HeadsGraph;
 use crate::train::tiers::key;
 
 /// Labels of experience by position.

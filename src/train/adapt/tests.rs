@@ -4,8 +4,9 @@ use rand::{Rng, SeedableRng};
 use super::*;
 use crate::domain::calibration::{Calibrator, Dial};
 use crate::domain::probability::logit;
+use crate::model::heads::HeadOutput;
+use crate::model::heads::graph::{HeadsGraph, Output, SIGNALS};
 use crate::model::manifest::{Calibration, EncoderRef, HeadsRef, Manifest, TrainedOn};
-use crate::train::graph::{HeadOutputs, HeadsGraph, Output, SIGNALS};
 use crate::train::metrics::{auc, ece};
 use crate::train::progress::Silent;
 use crate::train::testing::signals_of;
@@ -94,7 +95,7 @@ fn planted(model: &str, hard: bool) -> f64 {
     }
 }
 
-fn outputs(scorer: &Scorer, experience: &Experience) -> Vec<HeadOutputs> {
+fn outputs(scorer: &Scorer, experience: &Experience) -> Vec<HeadOutput> {
     (0..experience.ids.len()).map(|prompt| apply(&scorer.heads, &experience.features, prompt)).collect()
 }
 
@@ -225,7 +226,7 @@ fn what_was_fitted_is_what_the_heads_say() {
     let local = adapted.scorer.heads.local.clone().unwrap();
     let bytes = crate::train::onnx::encode(&adapted.scorer.heads);
 
-    assert_eq!(crate::train::onnx::decode(&bytes).unwrap(), adapted.scorer.heads);
+    assert_eq!(crate::model::heads::read::decode(&bytes).unwrap(), adapted.scorer.heads);
     assert_eq!(local.shift.inputs, SIGNALS + local.landmarks.outputs());
     let (predicted, observed) =
         said(&adapted, "cheap", &few).iter().fold((0.0, 0.0), |(p, o), item| (p + item.0 / 120.0, o + item.1 / 120.0));

@@ -1,8 +1,8 @@
 //! From what the heads read to what fitting likes: every input on a comparable scale, and the way back.
 
+use crate::model::heads::graph::SIGNALS;
 use crate::train::features::Features;
 use crate::train::fit::Matrix;
-use crate::train::graph::SIGNALS;
 
 /// How many standard deviations a signal may lie from its mean before it is cut.
 const REACH: f32 = 4.0;

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use crate::domain::task::Task;
+use crate::model::heads::graph::{HeadsGraph, Output, SIGNALS, TASKS};
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::fit::Matrix;
 use crate::train::fit::design::{Bounds, Design, Scales};
 use crate::train::fit::linear::{self, Descent, Loss, Targets};
 use crate::train::fit::ridge::ridge;
-use crate::train::graph::{HeadsGraph, Output, SIGNALS, TASKS};
 use crate::train::labels::Labels;
 use crate::train::progress::Progress;
 

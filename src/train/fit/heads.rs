@@ -1,5 +1,6 @@
 //! All heads of one encoder, fitted in the order in which they need each other.
 
+use crate::model::heads::graph::{FIXED_OUTPUTS, HeadsGraph, Output, TASKS};
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::fit::design::{Bounds, Design, Scales};
@@ -7,7 +8,6 @@ use crate::train::fit::gain::{self, Part, Score, epochs_for};
 use crate::train::fit::linear::{self, Descent, Loss, Targets};
 use crate::train::fit::network::{self, Classes};
 use crate::train::fit::{Matrix, batches};
-use crate::train::graph::{FIXED_OUTPUTS, HeadsGraph, Output, TASKS};
 use crate::train::labels::Labels;
 use crate::train::progress::Progress;
 use crate::train::split::Split;
@@ -106,7 +106,7 @@ fn fit_tasks(
     let weights = vec![1.0; rows.len()];
     let classes = Classes { labels: classes, weights: &weights, count: TASKS };
     let (first, second) = network::fit(&design.matrix(features, &rows), classes, (UNITS, descent), progress)?;
-    let mut hidden = crate::train::graph::Affine::zero(design.columns(), 0);
+    let mut hidden = crate::model::heads::graph::Affine::zero(design.columns(), 0);
     for unit in 0..first.outputs() {
         let (weights, bias) = design.fold(first.row(unit), first.bias.get(unit).copied().unwrap_or(0.0));
         hidden.push(&weights, bias);

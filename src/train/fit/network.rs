@@ -5,10 +5,10 @@ use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::model::heads::graph::Affine;
 use crate::train::error::TrainError;
 use crate::train::fit::linear::{Descent, rate, tensor};
 use crate::train::fit::{Matrix, batches};
-use crate::train::graph::Affine;
 use crate::train::progress::{Phase, Progress, step};
 
 /// Labelled rows: the class of each row and how much it counts.

@@ -3,6 +3,8 @@
 use crate::domain::calibration::Calibrator;
 use crate::domain::embedding::dot;
 use crate::domain::probability::sigmoid;
+use crate::model::heads::HeadOutput;
+use crate::model::heads::graph::{FIXED_OUTPUTS, HeadsGraph};
 use crate::train::calibrate::{Hold, Observation, platt};
 use crate::train::directions::Directions;
 use crate::train::error::TrainError;
@@ -11,7 +13,6 @@ use crate::train::fit::Matrix;
 use crate::train::fit::design::{Bounds, Design, Scales};
 use crate::train::fit::gain::epochs_for;
 use crate::train::fit::linear::{self, Descent, Loss, Targets};
-use crate::train::graph::{FIXED_OUTPUTS, HeadOutputs, HeadsGraph};
 use crate::train::outcomes::digest;
 use crate::train::progress::{Phase, Progress, step};
 
@@ -238,7 +239,7 @@ pub(super) fn fit(
     let at = |place: usize| coefficients.get(place).copied().unwrap_or(0.0);
     let (slope, intercept) = (at(0), at(1));
     let residual = used.map(|directions| {
-        let mut weights: Vec<f32> = vec![0.0; heads.dimension + crate::train::graph::SIGNALS];
+        let mut weights: Vec<f32> = vec![0.0; heads.dimension + crate::model::heads::graph::SIGNALS];
         let mut bias = 0.0;
         for (direction, c) in directions.directions.iter().zip(coefficients.iter().skip(2)) {
             for (to, w) in weights.iter_mut().zip(&direction.weights) {
@@ -324,12 +325,12 @@ pub(super) fn write(fitted: &Fitted, (heads, success): (&mut HeadsGraph, &mut Ve
 }
 
 /// The head outputs of every prompt.
-pub(super) fn outputs(heads: &HeadsGraph, features: &Features) -> Vec<HeadOutputs> {
+pub(super) fn outputs(heads: &HeadsGraph, features: &Features) -> Vec<HeadOutput> {
     (0..features.len()).map(|row| heads.apply(&features.embedding(row), &features.signals(row))).collect()
 }
 
 /// The raw logits of one position.
-pub(super) fn logits(outputs: &[HeadOutputs], position: usize) -> Vec<f64> {
+pub(super) fn logits(outputs: &[HeadOutput], position: usize) -> Vec<f64> {
     outputs.iter().map(|outputs| outputs.success.get(position).map_or(0.0, |logit| f64::from(*logit))).collect()
 }
 

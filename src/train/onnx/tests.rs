@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::heads::read::{added, decode};
 
 /// Heads with random weights.
 pub(crate) fn random_heads(dimension: usize, positions: usize) -> HeadsGraph {
@@ -78,9 +79,10 @@ fn the_runtime_computes_what_moved_heads_say() {
 }
 
 fn computes(heads: &HeadsGraph) {
-    use crate::model::heads::{HeadInput, Heads, HeadsShape};
+    use crate::model::heads::runtime::Runtime;
+    use crate::model::heads::{HeadInput, HeadsShape};
     let shape = HeadsShape { dimension: 16, tasks: TASKS, positions: 5 };
-    let mut session = Heads::open("heads.onnx", &encode(heads), shape).unwrap();
+    let mut session = Runtime::open("heads.onnx", &encode(heads), shape).unwrap();
     let inputs: Vec<(Vec<f32>, [f32; SIGNALS])> = (0..9)
         .map(|row| {
             let wave = |at: usize| ((row * 31 + at) as f32 * 0.61).sin();
@@ -112,7 +114,8 @@ fn positions_in_steps_of_their_own_leave_the_others_as_they_are_to_the_bit() {
 }
 
 fn leaves_the_others_alone(known: &HeadsGraph) {
-    use crate::model::heads::{HeadInput, Heads, HeadsShape};
+    use crate::model::heads::runtime::Runtime;
+    use crate::model::heads::{HeadInput, HeadsShape};
     let mut more = known.clone();
     for like in [0, 7, 53] {
         more.push_like(like);
@@ -126,7 +129,7 @@ fn leaves_the_others_alone(known: &HeadsGraph) {
         .collect();
     let score = |bytes: &[u8], positions: usize| {
         let mut session =
-            Heads::open("heads.onnx", bytes, HeadsShape { dimension: 256, tasks: TASKS, positions }).unwrap();
+            Runtime::open("heads.onnx", bytes, HeadsShape { dimension: 256, tasks: TASKS, positions }).unwrap();
         let one =
             |(embedding, signals): &(Vec<f32>, [f32; SIGNALS])| session.score(&[HeadInput { embedding, signals }]);
         inputs.iter().map(one).map(|scored| scored.unwrap().remove(0)).collect::<Vec<_>>()

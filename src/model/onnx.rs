@@ -77,7 +77,7 @@ impl AttributeProto {
 pub(crate) struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
     pub(crate) dims: Vec<i64>,
-    /// [`TensorProto::FLOAT`] or [`TensorProto::INT64`].
+    /// [`TensorProto::FLOAT`], [`TensorProto::INT8`] or [`TensorProto::INT64`].
     #[prost(int32, tag = "2")]
     pub(crate) data_type: i32,
     #[prost(string, tag = "8")]
@@ -88,6 +88,7 @@ pub(crate) struct TensorProto {
 
 impl TensorProto {
     pub(crate) const FLOAT: i32 = 1;
+    pub(crate) const INT8: i32 = 3;
     pub(crate) const INT64: i32 = 7;
 }
 

@@ -4,13 +4,14 @@ mod local;
 
 pub use local::{LOCAL_MARGIN, Local};
 
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::domain::embedding::dot;
 use crate::domain::probability::{sigmoid, softmax};
-use crate::domain::signals::SIGNAL_NAMES;
 use crate::domain::task::Task;
+use crate::model::heads::HeadOutput;
 
-/// How many structural signals the heads read.
-pub const SIGNALS: usize = SIGNAL_NAMES.len();
+pub use crate::model::heads::SIGNALS;
 
 /// How many tasks the task head tells apart.
 pub const TASKS: usize = Task::ALL.len();
@@ -80,7 +81,28 @@ impl Affine {
     /// The outputs for one input.
     #[must_use]
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
-        self.weights.chunks_exact(self.inputs.max(1)).zip(&self.bias).map(|(row, bias)| dot(row, x) + bias).collect()
+        // Compiled for the processor's widest instructions, whose sums are the same on every machine.
+        Arch::new().dispatch(Applying { affine: self, x })
+    }
+}
+
+/// The work that is compiled more than once: a type and not a closure, since only so it is sure to become part of what calls it.
+struct Applying<'a> {
+    affine: &'a Affine,
+    x: &'a [f32],
+}
+
+impl WithSimd for Applying<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+        let Self { affine, x } = self;
+        let mut outputs = Vec::with_capacity(affine.outputs());
+        for (row, bias) in affine.weights.chunks_exact(affine.inputs.max(1)).zip(&affine.bias) {
+            outputs.push(dot(row, x) + bias);
+        }
+        outputs
     }
 }
 
@@ -132,19 +154,6 @@ pub enum Output {
     LongTokens = 4,
 }
 
-/// Outputs of one prompt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HeadOutputs {
-    /// Task logits.
-    pub task: Vec<f32>,
-    /// The difficulty logit.
-    pub difficulty: f32,
-    /// A success logit per position.
-    pub success: Vec<f32>,
-    /// Natural logarithms of the median and 90th percentile of the answer's tokens.
-    pub output_tokens: [f32; 2],
-}
-
 impl HeadsGraph {
     /// Heads that know nothing yet: every success is one half.
     #[must_use]
@@ -190,7 +199,7 @@ impl HeadsGraph {
 
     /// The outputs for one prompt, as the ONNX graph gives them.
     #[must_use]
-    pub fn apply(&self, embedding: &[f32], signals: &[f32]) -> HeadOutputs {
+    pub fn apply(&self, embedding: &[f32], signals: &[f32]) -> HeadOutput {
         let mut x = self.input(embedding, signals);
         let task = self.tasks(&x);
         let near =
@@ -207,7 +216,7 @@ impl HeadsGraph {
             (p / (1.0 - p)).ln() + residual
         });
         let success: Vec<f32> = success.collect();
-        HeadOutputs {
+        HeadOutput {
             difficulty: at(Output::Difficulty),
             success: match (&self.local, &near) {
                 (Some(local), Some(near)) => local.apply(&success, near),
