@@ -18,6 +18,7 @@ mod processes;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use gateway::delays::Delays;
 use gateway::load::Load;
 use gateway::server::Server;
 use gateway::{mock, prompts};
@@ -39,6 +40,8 @@ struct Row {
     p99: f64,
     requests: f64,
     streams: f64,
+    /// Of a chunk, in microseconds.
+    delay: u128,
     failed: usize,
 }
 
@@ -46,17 +49,21 @@ impl Line<'_> {
     async fn measure(&self, bodies: &[String]) -> Row {
         let members = format!("\"model\":\"{}\",", self.model);
         let whole = prompts::chat(bodies, &members, &self.headers);
+        let paced =
+            prompts::chat(&bodies[..1], &format!("{members}\"user\":\"paced\",\"stream\":true,"), &self.headers);
         let streams = prompts::chat(bodies, &format!("{members}\"stream\":true,"), &self.headers);
         Load::seconds(4, 2).run(self.address, &whole).await;
         let one = Load::seconds(1, 4).run(self.address, &whole).await;
         let many = Load::seconds(32, 5).run(self.address, &whole).await;
         let streams = Load::seconds(16, 5).run(self.address, &streams).await;
+        let delays = Delays::measure(self.address, &paced[0]).await;
         Row {
             name: self.name.to_owned(),
             p50: one.quantile(0.5),
             p99: one.quantile(0.99),
             requests: many.per_second(),
             streams: streams.per_second(),
+            delay: delays.quantile(0.5),
             failed: one.failed + many.failed + streams.failed,
         }
     }
@@ -95,23 +102,24 @@ fn main() {
 }
 
 fn print_head() {
-    println!("chats of 300 tokens; streams of {} chunks", mock::CHUNKS);
+    println!("chats of 300 tokens; streams of {} chunks; a chunk's delay where chunks come one by one", mock::CHUNKS);
     println!(
-        "{:<24} {:>14} {:>14} {:>16} {:>14} {:>10}",
-        "", "added p50, ms", "added p99, ms", "requests/s at 32", "streams/s, 16", "memory, MB"
+        "{:<22} {:>13} {:>13} {:>15} {:>12} {:>14} {:>10}",
+        "", "added p50, ms", "added p99, ms", "requests/s, 32", "streams/s, 16", "chunk p50, µs", "memory, MB"
     );
 }
 
 fn print(row: &Row, direct: &Row, memory: f64) {
     println!(
-        "{:<24} {:>14.3} {:>14.3} {:>16.0} {:>14.0} {memory:>10.0}",
+        "{:<22} {:>13.3} {:>13.3} {:>15.0} {:>12.0} {:>14} {memory:>10.0}",
         row.name,
         row.p50 - direct.p50,
         row.p99 - direct.p99,
         row.requests,
-        row.streams
+        row.streams,
+        row.delay
     );
     if row.failed > 0 {
-        println!("{:<24} {} requests failed and are not counted", "", row.failed);
+        println!("{:<22} {} requests failed and are not counted", "", row.failed);
     }
 }

@@ -12,10 +12,8 @@
 
 mod gateway;
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use gateway::load::{Connection, Load};
+use gateway::delays::Delays;
+use gateway::load::Load;
 use gateway::mock::{CHUNKS, LONG_CHUNKS, PACED_CHUNKS};
 use gateway::prompts::Requests;
 use gateway::server::Server;
@@ -45,13 +43,13 @@ fn main() {
         memory(&server, &named).await;
         drop(server);
 
-        let server = Server::start(upstream, &["long", "paced"], 0);
+        let server = Server::start(upstream, &["long"], 0);
         let long = prompts::chat(&bodies[..8], "\"model\":\"long\",\"stream\":true,", "");
         cost(&server, &long, LONG_CHUNKS, "that come as fast as they are read").await;
-        let paced = prompts::chat(&bodies[..PACED * 4], "\"model\":\"paced\",\"stream\":true,", "");
+        let paced = prompts::chat(&bodies[..PACED * 4], "\"model\":\"long\",\"user\":\"paced\",\"stream\":true,", "");
         cost(&server, &paced, PACED_CHUNKS, "that are written one by one").await;
-        delays(upstream, &paced[0]).await.print("direct");
-        delays(server.address, &paced[0]).await.print("through trimtab");
+        Delays::measure(upstream, &paced[0]).await.print("direct");
+        Delays::measure(server.address, &paced[0]).await.print("through trimtab");
     });
 }
 
@@ -75,34 +73,4 @@ async fn cost(server: &Server, requests: &Requests, chunks: usize, kind: &str) {
     let spent = server.computed().saturating_sub(before);
     let each = spent.as_secs_f64() * 1e6 / (requests.len() * chunks) as f64;
     println!("chunks {kind}: {each:.2} µs of the server's time each ({} chunks)", requests.len() * chunks);
-}
-
-/// Times from the upstream's writing a chunk to the client's reading it.
-struct Delays(Vec<Duration>);
-
-async fn delays(address: SocketAddr, request: &[u8]) -> Delays {
-    let mut connection = Connection::open(address).await;
-    let mut found = Vec::new();
-    for _ in 0..6 {
-        let mut watch = |piece: &[u8]| {
-            let now = mock::now();
-            let text = String::from_utf8_lossy(piece);
-            for rest in text.split('<').skip(1) {
-                if let Some(written) = rest.split('>').next().and_then(|number| number.parse::<u64>().ok()) {
-                    found.push(Duration::from_micros(now.saturating_sub(written)));
-                }
-            }
-        };
-        connection.send_and_watch(request, &mut watch).await;
-    }
-    assert_eq!(found.len(), 6 * PACED_CHUNKS, "every chunk has arrived");
-    found.sort();
-    Delays(found)
-}
-
-impl Delays {
-    fn print(&self, name: &str) {
-        let at = |q: f64| self.0[((self.0.len() - 1) as f64 * q) as usize].as_micros();
-        println!("delay of a chunk, {name}: p50 {} µs, p99 {} µs, longest {} µs", at(0.5), at(0.99), at(1.0));
-    }
 }

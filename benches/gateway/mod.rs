@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
+pub(crate) mod delays;
 pub(crate) mod load;
 pub(crate) mod mock;
 pub(crate) mod prompts;
