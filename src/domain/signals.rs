@@ -1,6 +1,6 @@
 //! Structural signals of an ask: cheap facts that a length or a shape gives away.
 //!
-//! Two passes over the text, a few microseconds for a long prompt. The names and their order are part of the bundle format: a change needs a
+//! A few passes over the text, some microseconds for a long prompt. The names and their order are part of the bundle format: a change needs a
 //! new [`SIGNALS_VERSION`], since heads are trained on these numbers.
 
 mod words;
@@ -114,9 +114,6 @@ impl Signals {
         let mut signals = Self::default();
         signals.count_characters(text);
         let stem = signals.split_options(text);
-        for line in text.lines() {
-            signals.count_line(line);
-        }
         for word in stem.split_ascii_whitespace() {
             signals.count_stem_word(word);
         }
@@ -125,41 +122,45 @@ impl Signals {
         signals
     }
 
+    /// Counts what single characters say. ASCII is counted byte by byte in any text, since its bytes are in no other character.
     fn count_characters(&mut self, text: &str) {
-        let mut run = 0;
-        for character in text.chars() {
-            self.chars += 1;
-            if character.is_ascii_digit() {
-                self.digits += 1;
-                self.numbers += usize::from(run == 0);
-                run += 1;
-                self.longest_number = self.longest_number.max(run);
-                continue;
-            }
-            // A point or comma inside a number does not end it.
-            if !(run > 0 && matches!(character, '.' | ',')) {
-                run = 0;
-            }
-            match character {
-                'A'..='Z' => self.uppercase += 1,
-                'a'..='z' | ' ' | '\n' | '\r' | '\t' => {}
-                _ if character.is_ascii() => self.count_punctuation(character),
-                _ => self.count_non_ascii(character),
-            }
+        let bytes = text.as_bytes();
+        self.digits = count(bytes, |byte| byte.is_ascii_digit());
+        self.uppercase = count(bytes, |byte| byte.is_ascii_uppercase());
+        self.punctuation = count(bytes, is_punctuation);
+        self.latex = count(bytes, |byte| (byte == b'\\') | (byte == b'$'));
+        self.math_symbols = count(bytes, is_math);
+        self.questions = count(bytes, |byte| byte == b'?');
+        self.sentences = self.questions + count(bytes, |byte| (byte == b'.') | (byte == b'!'));
+        if self.digits > 0 {
+            self.count_numbers(bytes);
+        }
+        self.chars = text.chars().count();
+        if self.chars < bytes.len() {
+            text.chars()
+                .filter(|character| !character.is_ascii())
+                .for_each(|character| self.count_non_ascii(character));
         }
     }
 
-    fn count_punctuation(&mut self, character: char) {
-        self.punctuation += 1;
-        match character {
-            '\\' | '$' => self.latex += 1,
-            '=' | '+' | '<' | '>' | '^' | '*' | '/' | '%' | '|' | '{' | '}' | '_' => self.math_symbols += 1,
-            '?' => {
-                self.questions += 1;
-                self.sentences += 1;
+    /// Counts the groups of digits and finds the longest.
+    fn count_numbers(&mut self, bytes: &[u8]) {
+        let mut run = 0;
+        for piece in bytes.chunks(32) {
+            // Most pieces have no digits, and that is found out for all their bytes at once.
+            if run == 0 && count(piece, |byte| byte.is_ascii_digit()) == 0 {
+                continue;
             }
-            '.' | '!' => self.sentences += 1,
-            _ => {}
+            for byte in piece {
+                if byte.is_ascii_digit() {
+                    self.numbers += usize::from(run == 0);
+                    run += 1;
+                    self.longest_number = self.longest_number.max(run);
+                } else if !matches!(byte, b'.' | b',') {
+                    // A point or comma inside a number does not end it.
+                    run = 0;
+                }
+            }
         }
     }
 
@@ -174,10 +175,19 @@ impl Signals {
         self.uppercase += usize::from(character.is_uppercase());
     }
 
-    /// Finds the lettered options and gives back the stem. One option alone is a sentence that starts with an initial.
+    /// Counts the lines, finds the lettered options among them and gives back the stem. One option alone is a sentence that starts with an
+    /// initial.
     fn split_options<'a>(&mut self, text: &'a str) -> &'a str {
-        let starts: Vec<usize> =
-            line_starts(text).filter(|&at| is_option(text.get(at..).unwrap_or_default())).collect();
+        let mut starts = Vec::new();
+        let mut at = 0;
+        for line in text.split_inclusive('\n') {
+            self.count_line(line);
+            let option = line.trim_start_matches([' ', '\t']);
+            if is_option(option) {
+                starts.push(at + line.len() - option.len());
+            }
+            at += line.len();
+        }
         let Some(&first) = starts.first().filter(|_| starts.len() >= 2) else {
             return text;
         };
@@ -261,13 +271,23 @@ impl Signals {
     }
 }
 
-/// Where lines start, without their indentation.
-fn line_starts(text: &str) -> impl Iterator<Item = usize> {
-    let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-    std::iter::once(0).chain(after_breaks).map(|at| {
-        let line = text.get(at..).unwrap_or_default();
-        at + line.len() - line.trim_start_matches([' ', '\t']).len()
-    })
+/// Counts the bytes of a kind. The sum of a short piece fits into a byte; with a test that has no branches, many bytes are then counted at once.
+pub(in crate::domain) fn count(bytes: &[u8], is: impl Fn(u8) -> bool) -> usize {
+    let piece = |piece: &[u8]| piece.iter().map(|&byte| u8::from(is(byte))).sum::<u8>();
+    bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(piece(bytes))).sum()
+}
+
+/// Whether a byte is ASCII but neither a letter, a digit nor white space. This and [`is_math`] have no branches, for [`count`].
+const fn is_punctuation(byte: u8) -> bool {
+    let is_space = (byte == b' ') | (byte == b'\n') | (byte == b'\r') | (byte == b'\t');
+    byte.is_ascii() & !byte.is_ascii_alphanumeric() & !is_space
+}
+
+/// Whether a byte is a mathematical symbol.
+const fn is_math(byte: u8) -> bool {
+    let is_compared = (byte == b'=') | (byte == b'<') | (byte == b'>') | (byte == b'|') | (byte == b'_');
+    let is_computed = (byte == b'+') | (byte == b'^') | (byte == b'*') | (byte == b'/') | (byte == b'%');
+    is_compared | is_computed | (byte == b'{') | (byte == b'}')
 }
 
 /// Whether a line opens a lettered option: `A)`, `(B)`, `C.` or `D:` and a space.
@@ -317,7 +337,61 @@ mod tests {
         assert_eq!((signals.constraints, signals.reasoning_words, signals.examples), (2, 1, 1));
     }
 
+    /// Counts what [`Signals::count_characters`] counts in ASCII, one character after the other.
+    fn counted_one_by_one(text: &str) -> Signals {
+        let (mut signals, mut run) = (Signals::default(), 0);
+        for character in text.chars() {
+            signals.chars += 1;
+            run = match character {
+                '0'..='9' => run + 1,
+                '.' | ',' => run,
+                _ => 0,
+            };
+            if character.is_ascii_digit() {
+                signals.digits += 1;
+                signals.numbers += usize::from(run == 1);
+                signals.longest_number = signals.longest_number.max(run);
+            }
+            let is_text = character.is_ascii_alphanumeric() || matches!(character, ' ' | '\n' | '\r' | '\t');
+            signals.punctuation += usize::from(character.is_ascii() && !is_text);
+            signals.uppercase += usize::from(character.is_ascii_uppercase());
+            signals.latex += usize::from("\\$".contains(character));
+            signals.math_symbols += usize::from("=+<>^*/%|{}_".contains(character));
+            signals.questions += usize::from(character == '?');
+            signals.sentences += usize::from(".!?".contains(character));
+        }
+        signals
+    }
+
+    #[test]
+    fn options_are_found_behind_white_space_and_after_any_line_end() {
+        let signals = Signals::of("Which?\r\n  A. one two\n\n\t(B) three 3\nand more\n   \nC)\tx\n");
+
+        assert_eq!((signals.lines, signals.options, signals.longest_option), (7, 3, 4));
+        assert_eq!((signals.stem_words, signals.option_words, signals.numeric_options), (1, 7, 1));
+    }
+
     proptest! {
+        #[test]
+        fn counts_many_characters_at_once_as_one_by_one(text in "([ -~]{0,40}|[0-9.,]{0,40}|[a-z ]{0,60}|[\\x00-\\x7f]){0,20}") {
+            let mut signals = Signals::default();
+
+            signals.count_characters(&text);
+
+            prop_assert_eq!(signals, counted_one_by_one(&text));
+        }
+
+        #[test]
+        fn ascii_is_counted_among_other_characters_too(text in "([ -~]{0,9}|[0-9.,]{0,40}|[一-丁ぁäπ]{1,3}){0,20}") {
+            let (mut signals, one_by_one) = (Signals::default(), counted_one_by_one(&text));
+
+            signals.count_characters(&text);
+
+            prop_assert_eq!((signals.chars, signals.digits, signals.numbers), (one_by_one.chars, one_by_one.digits, one_by_one.numbers));
+            prop_assert_eq!(signals.longest_number, one_by_one.longest_number);
+            prop_assert_eq!((signals.punctuation, signals.latex), (one_by_one.punctuation, one_by_one.latex));
+        }
+
         #[test]
         fn features_are_finite_for_any_text(text in "(\\PC|\n|A\\) ){0,300}") {
             prop_assert!(Signals::of(&text).features().iter().all(|x| x.is_finite()));

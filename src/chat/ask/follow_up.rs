@@ -166,7 +166,7 @@ const CLOSING: [&str; 7] = ["thanks", "thank", "thx", "ty", "bye", "cheers", "da
 
 /// Whether a message only points back to what was said before it.
 pub(super) fn points_back(text: &str) -> bool {
-    if text.chars().count() > MOST_CHARS {
+    if text.chars().nth(MOST_CHARS).is_some() {
         return false;
     }
     let words = || {

@@ -61,7 +61,13 @@ const HARNESS_ELEMENTS: [&str; 52] = [
 /// Elements that hold exactly what the human typed. Where one is present, nothing else of the message counts.
 const ASK_ELEMENTS: [&str; 5] = ["user_query", "user_message", "userRequest", "user_request", "task"];
 
-/// Lines after which only the human speaks.
+/// The elements that hold a slash command and its arguments.
+const COMMAND_ELEMENTS: [&str; 2] = ["command-name", "command-args"];
+
+/// What ends the name of an element where it starts.
+const NAME_ENDS: [char; 4] = ['>', ' ', '\n', '/'];
+
+/// Lines after which only the human speaks. All have [`HEADING`] in them.
 const ASK_HEADINGS: [&str; 2] = ["## My request for Codex:", "## My request:"];
 
 /// Starts of messages that a harness wrote from end to end.
@@ -85,14 +91,19 @@ const HARNESS_OPENINGS: [&str; 17] = [
     "I switched to a new code base. Please don't consider the above files",
 ];
 
-/// Headings from which on a harness repeats its rules to the model.
+/// Headings from which on a harness repeats its rules to the model. All have [`HEADING`] in them.
 const RULE_HEADINGS: [&str; 3] =
     ["# *SEARCH/REPLACE block* Rules:", "# Task_progress RECOMMENDED", "# Reminder: Instructions for Tool Use"];
+
+/// What every heading has. Most messages have none of it, and to look for it once is many times faster than to look for each heading.
+const HEADING: char = '#';
 
 /// A user message without what its harness wrote. Empty where nothing is left.
 #[must_use]
 pub fn without_harness(text: &str) -> String {
-    let text = before_rules(text.trim());
+    let text = text.trim();
+    let has_heading = text.contains(HEADING);
+    let text = if has_heading { before_rules(text) } else { text };
     if HARNESS_OPENINGS.iter().any(|opening| text.starts_with(opening)) {
         return String::new();
     }
@@ -100,14 +111,12 @@ pub fn without_harness(text: &str) -> String {
         // What the human said to a tool's result is kept apart by the harness.
         return last_element(text, "feedback").unwrap_or_default().trim().to_owned();
     }
-    if let Some(asked) = ASK_HEADINGS.iter().find_map(|heading| text.rsplit_once(heading)).map(|(_, asked)| asked) {
-        return without_elements(asked);
-    }
-    without_elements(text)
+    let asked = || ASK_HEADINGS.iter().find_map(|heading| text.rsplit_once(heading)).map(|(_, asked)| asked);
+    without_elements(has_heading.then(asked).flatten().unwrap_or(text))
 }
 
 fn without_elements(text: &str) -> String {
-    if !text.contains('<') {
+    if !has_element(text) {
         return text.trim().to_owned();
     }
     for element in ASK_ELEMENTS {
@@ -128,6 +137,14 @@ fn without_elements(text: &str) -> String {
     kept.trim().to_owned()
 }
 
+/// Whether a text has the start of an element that is looked for. People write other tags and `<` too, and one look at what follows them is
+/// many times faster than a search for each element.
+fn has_element(text: &str) -> bool {
+    let names = ASK_ELEMENTS.iter().chain(&COMMAND_ELEMENTS).chain(&HARNESS_ELEMENTS);
+    let mut found = text.split('<').skip(1).filter_map(|after| after.split(NAME_ENDS).next());
+    found.any(|found| names.clone().any(|name| *name == found))
+}
+
 fn before_rules(text: &str) -> &str {
     let starts = RULE_HEADINGS.iter().filter_map(|heading| text.find(heading));
     let lines = starts.filter(|&at| at > 0 && text.get(..at).is_some_and(|before| before.ends_with('\n')));
@@ -145,8 +162,8 @@ fn is_tool_result(text: &str) -> bool {
 
 /// A slash command with its arguments: the harness keeps them in elements of their own.
 fn command(text: &str) -> Option<String> {
-    let name = last_element(text, "command-name")?.trim();
-    let arguments = last_element(text, "command-args").unwrap_or_default().trim();
+    let [name, arguments] = COMMAND_ELEMENTS.map(|element| last_element(text, element));
+    let (name, arguments) = (name?.trim(), arguments.unwrap_or_default().trim());
     Some(format!("{name} {arguments}").trim().to_owned())
 }
 
@@ -169,7 +186,7 @@ fn without_element(text: &str, name: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(&open) {
         // `<tool_resultant>` is another element.
-        if !after.starts_with(['>', ' ', '\n', '/']) {
+        if !after.starts_with(NAME_ENDS) {
             kept.push_str(before);
             kept.push_str(&open);
             rest = after;
@@ -180,4 +197,31 @@ fn without_element(text: &str, name: &str) -> String {
     }
     kept.push_str(rest);
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_is_seen_behind_other_tags_and_no_other_is() {
+        for name in ASK_ELEMENTS.iter().chain(&COMMAND_ELEMENTS).chain(&HARNESS_ELEMENTS) {
+            for text in [
+                format!("<{name}>"),
+                format!("a < b, <p>\n<{name} id=1>"),
+                format!("<<{name}/>"),
+                format!("<{name}\n>"),
+            ] {
+                assert!(has_element(&text), "{text}");
+            }
+            for text in [format!("{name}>"), format!("< {name}>"), format!("</{name}>"), format!("<{name}s_of_mine>")] {
+                assert!(!has_element(&text), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_heading_has_what_is_looked_for_first() {
+        assert!(ASK_HEADINGS.iter().chain(&RULE_HEADINGS).all(|heading| heading.contains(HEADING)));
+    }
 }

@@ -224,8 +224,9 @@ const LONGEST: usize = 12;
 /// A word in small letters; `None` for one that is longer than any that is looked for.
 fn lowered<'a>(word: &str, room: &'a mut [u8; LONGEST]) -> Option<&'a [u8]> {
     let lowered = room.get_mut(..word.len())?;
-    lowered.copy_from_slice(word.as_bytes());
-    lowered.make_ascii_lowercase();
+    for (small, byte) in lowered.iter_mut().zip(word.bytes()) {
+        *small = byte.to_ascii_lowercase();
+    }
     Some(lowered)
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Plain {
     pub(super) pipeline: PipelineTokenizer,
     /// Contents of special tokens. A text with one of them is left to the whole tokeniser, which finds them before it lower-cases.
     special: Vec<String>,
+    /// The characters that they begin with, each once. Hardly any text has one of them.
+    openings: Vec<char>,
 }
 
 impl Plain {
@@ -26,19 +28,40 @@ impl Plain {
         }
         let added = file.get("added_tokens").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let content = |token: &Value| token.get("content").and_then(Value::as_str).map(str::to_owned);
-        let special: Option<Vec<String>> = added.iter().map(content).collect();
+        let special: Vec<String> = added.iter().map(content).collect::<Option<_>>()?;
+        // An empty token would be in every text, so that none could go this way.
+        let mut openings: Vec<char> = special.iter().map(|token| token.chars().next()).collect::<Option<_>>()?;
+        openings.sort_unstable();
+        openings.dedup();
         file.as_object_mut()?.insert("normalizer".to_owned(), Value::Null);
         let pipeline = tokenizers::from_json(&file.to_string()).ok()?;
-        Some(Self { pipeline, special: special? })
+        Some(Self { pipeline, special, openings })
     }
 
     /// The text as BERT's normaliser leaves it. `None` where it is not plain enough for this way.
     pub(super) fn normalise(&self, text: &str) -> Option<String> {
-        let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r');
-        if !text.bytes().all(is_plain) || self.special.iter().any(|token| text.contains(token.as_str())) {
+        // Both passes look at every byte without a branch on any, so that many bytes are done at once.
+        if !text.bytes().fold(true, |so_far, byte| so_far & is_plain(byte)) || self.has_special(text) {
             return None;
         }
-        let spaced = |byte: char| if matches!(byte, '\t' | '\n' | '\r') { ' ' } else { byte.to_ascii_lowercase() };
-        Some(text.chars().map(spaced).collect())
+        let mut bytes = text.as_bytes().to_vec();
+        for byte in &mut bytes {
+            *byte = if is_space(*byte) { b' ' } else { byte.to_ascii_lowercase() };
+        }
+        String::from_utf8(bytes).ok()
     }
+
+    /// Whether a text has the content of a special token in it.
+    fn has_special(&self, text: &str) -> bool {
+        self.openings.iter().any(|&opening| text.contains(opening))
+            && self.special.iter().any(|token| text.contains(token.as_str()))
+    }
+}
+
+const fn is_space(byte: u8) -> bool {
+    (byte == b'\t') | (byte == b'\n') | (byte == b'\r')
+}
+
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') | is_space(byte)
 }
