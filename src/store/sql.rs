@@ -12,8 +12,12 @@ use crate::domain::feedback::Feedback;
 use crate::domain::ids::{CallerId, DecisionId};
 use crate::store::record::{DecisionRecord, OutcomeRecord, RECORD_VERSION};
 
-/// Rows per insert statement. One statement of many rows costs two thread switches instead of two per row.
-const ROWS: usize = 32;
+/// Rows per insert statement, largest first. One statement of many rows costs two thread switches instead of two per row, and a batch of any size
+/// is a few of them.
+const ROWS: [usize; 4] = [128, 32, 8, 1];
+
+/// An insert statement for each of [`ROWS`].
+type Inserts = [String; ROWS.len()];
 
 const DECISION_COLUMNS: &[&str] = &[
     "id",
@@ -69,13 +73,13 @@ const OUTCOME_COLUMNS: &[&str] = &[
 /// Columns that stores of an older schema do not have, with the schema that brought them.
 const ADDED: &[(&str, i64)] = &[("api", 2), ("usage_estimated", 2)];
 
-static DECISIONS: LazyLock<[String; 2]> = LazyLock::new(|| inserts("decision", DECISION_COLUMNS));
-static OUTCOMES: LazyLock<[String; 2]> = LazyLock::new(|| inserts("outcome", OUTCOME_COLUMNS));
+static DECISIONS: LazyLock<Inserts> = LazyLock::new(|| inserts("decision", DECISION_COLUMNS));
+static OUTCOMES: LazyLock<Inserts> = LazyLock::new(|| inserts("outcome", OUTCOME_COLUMNS));
 
-/// The insert of one row and of [`ROWS`] rows. A row that is there already stays, so that a batch may be written again.
-fn inserts(table: &str, columns: &[&str]) -> [String; 2] {
+/// The inserts of a table. A row that is there already stays, so that a batch may be written again.
+fn inserts(table: &str, columns: &[&str]) -> Inserts {
     let row = format!("({})", vec!["?"; columns.len()].join(","));
-    [1, ROWS].map(|rows| {
+    ROWS.map(|rows| {
         format!(
             "INSERT INTO {table} ({}) VALUES {} ON CONFLICT ({}) DO NOTHING",
             columns.join(","),
@@ -105,16 +109,15 @@ pub(super) async fn insert_outcomes(
 
 async fn insert_rows<T>(
     connection: &mut SqliteConnection,
-    ([one, many], rows): (&'static [String; 2], &[T]),
+    (inserts, mut rows): (&'static Inserts, &[T]),
     bind: impl for<'q> Fn(Bound<'q>, &T) -> Bound<'q>,
 ) -> Result<(), sqlx::Error> {
-    let chunks = rows.chunks_exact(ROWS);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        chunk.iter().fold(sqlx::query(many.as_str()), &bind).execute(&mut *connection).await?;
-    }
-    for row in rest {
-        bind(sqlx::query(one.as_str()), row).execute(&mut *connection).await?;
+    for (insert, count) in inserts.iter().zip(ROWS) {
+        let chunks = rows.chunks_exact(count);
+        rows = chunks.remainder();
+        for chunk in chunks {
+            chunk.iter().fold(sqlx::query(insert.as_str()), &bind).execute(&mut *connection).await?;
+        }
     }
     Ok(())
 }
