@@ -4,7 +4,7 @@ mod plain;
 
 use std::fmt;
 
-use tokenizers::pipeline::{EncodeOptions, Override, PipelineToken, PipelineTokenizer};
+use tokenizers::pipeline::{EncodeOptions, Override, PipelineTokenizer};
 
 use crate::model::bundle::EncoderDirectory;
 use crate::model::error::{InferenceError, PrepareError};
@@ -37,8 +37,8 @@ pub struct TokenBuffer {
     text_tokens: usize,
     unknown: usize,
     truncated: bool,
-    head: Vec<PipelineToken>,
-    tail: Vec<PipelineToken>,
+    head: Vec<u32>,
+    tail: Vec<u32>,
 }
 
 impl TokenBuffer {
@@ -141,7 +141,7 @@ impl Tokenizer {
         *text_tokens = head.len() + tail.len();
         ids.clear();
         ids.extend(self.specials.map(|(first, _)| first));
-        ids.extend(head.iter().chain(tail.iter()).map(|token| i64::from(token.id())));
+        ids.extend(head.iter().chain(tail.iter()).map(|&id| i64::from(id)));
         ids.extend(self.specials.map(|(_, last)| last));
         buffer.unknown = buffer.ids.iter().filter(|id| Some(**id) == self.unknown).count();
         Ok(())
@@ -177,11 +177,16 @@ impl Tokenizer {
         Ok(())
     }
 
-    fn encode(&self, text: &str, tokens: &mut Vec<PipelineToken>) -> Result<(), InferenceError> {
-        let plain = self.plain.as_ref().and_then(|plain| Some((plain.normalise(text)?, &plain.pipeline)));
+    fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), InferenceError> {
+        let plain = self.plain.as_ref().and_then(|plain| Some((plain, plain.normalise(text)?)));
         let encoded = match plain {
-            Some((normalised, pipeline)) => pipeline.encode_into(&normalised, &self.options, tokens),
-            None => self.pipeline.encode_into(text, &self.options, tokens),
+            Some((plain, normalised)) => plain.encode(&normalised, &self.options, ids),
+            None => {
+                let mut tokens = Vec::new();
+                let encoded = self.pipeline.encode_into(text, &self.options, &mut tokens);
+                ids.extend(tokens.iter().map(|token| token.id()));
+                encoded
+            }
         };
         encoded.map_err(|error| InferenceError::Tokenizer(error.to_string()))
     }

@@ -52,6 +52,10 @@ pub(crate) struct Headroom {
 impl Headroom {
     /// The scarcest of the limits that a response names; `None` where it names none.
     pub(crate) fn read(headers: &HeaderMap, now: Instant, clock: SystemTime) -> Option<Self> {
+        // All names have this in them; many providers send none of them, and one look at the names they send is less than eleven searches.
+        if !headers.keys().any(|name| name.as_str().contains("limit")) {
+            return None;
+        }
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|number| *number >= 0.0);
         let limits = NAMES.iter().filter_map(|[limit, remaining, reset]| {

@@ -94,8 +94,8 @@ proptest! {
 
         tokenizer.encode(&text, &mut short).unwrap();
 
-        let ids = |tokens: &[PipelineToken]| tokens.iter().map(|token| token.id()).collect::<Vec<_>>();
-        prop_assert_eq!(ids(&whole), ids(&short));
+        let whole: Vec<u32> = whole.iter().map(|token| token.id()).collect();
+        prop_assert_eq!(whole, short);
     }
 
     #[test]
@@ -105,6 +105,30 @@ proptest! {
         prop_assert_eq!(format!("{piece}{rest}"), text.clone());
         prop_assert!(text.is_empty() || !piece.is_empty() || rest.len() < text.len());
         prop_assert!(text.ends_with(last_bytes(&text, bytes)));
+    }
+}
+
+#[test]
+fn words_of_the_vocabulary_are_looked_up_and_all_others_taken_apart() {
+    for kind in ["static", "transformer"] {
+        let tokenizer = tokenizer(kind);
+        assert!(tokenizer.plain.as_ref().unwrap().knows("the") && !tokenizer.plain.as_ref().unwrap().knows("##s"));
+        for text in [
+            "the",
+            "The City's quixotic (walls), the walls!",
+            "zzzz the zzzz zzzz",
+            "qqq",
+            " - ",
+            "a.b,c",
+            &"w".repeat(120),
+        ] {
+            let (mut whole, mut short) = (Vec::new(), Vec::new());
+            tokenizer.pipeline.encode_into(text, &tokenizer.options, &mut whole).unwrap();
+
+            tokenizer.encode(text, &mut short).unwrap();
+
+            assert_eq!(short, whole.iter().map(|token| token.id()).collect::<Vec<_>>(), "{text}");
+        }
     }
 }
 
