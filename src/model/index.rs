@@ -5,6 +5,7 @@ mod coarse;
 pub mod fresh;
 pub mod graph;
 pub mod onboarded;
+mod pool;
 pub mod vectors;
 
 use std::collections::HashSet;

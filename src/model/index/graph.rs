@@ -4,13 +4,13 @@
 //! in the builder, which counts references and takes a lock at every step (20,000 × 64, k 64, ef 128: 47 µs against 188 µs at the
 //! same recall), and a stored graph is read by our own checked reader: the builder's own exits the process on damaged files.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::cmp::Ordering;
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::domain::embedding::dot;
 use crate::model::index::coarse::{self, Coarse, encode};
+use crate::model::index::pool::{Found, Pool, Seen};
 use crate::model::index::vectors::Vectors;
 
 const MAGIC: &[u8; 8] = b"TTGRAPH1";
@@ -107,52 +107,84 @@ pub(super) fn keep_best(hits: &mut Vec<Hit>, k: usize) {
 /// Room for a search, used again by the next one. Belongs to one thread at a time.
 #[derive(Debug, Default)]
 pub struct SearchScratch {
-    /// A bit for each row that this search has met. Bits stay in the nearest cache, where a number for each row would not.
-    seen: Vec<u64>,
-    waiting: BinaryHeap<Hit>,
-    best: BinaryHeap<Reverse<Hit>>,
+    seen: Seen,
+    pool: Pool,
     pub(super) hits: Vec<Hit>,
     codes: coarse::Query,
     /// Rows that a step of the walk meets for the first time.
     met: Vec<u32>,
-    near: Vec<Hit>,
+    near: Vec<Found>,
 }
 
 impl SearchScratch {
-    fn start(&mut self, rows: usize) {
-        self.waiting.clear();
-        self.best.clear();
-        self.seen.clear();
-        self.seen.resize(rows.div_ceil(64), 0);
-    }
-
-    /// Whether this search meets a row for the first time.
-    #[inline(always)]
-    fn first_time(&mut self, row: u32) -> bool {
-        let bit = 1 << (row % 64);
-        self.seen.get_mut(row as usize / 64).is_some_and(|seen| std::mem::replace(seen, *seen | bit) & bit == 0)
-    }
-
     /// Notes which of some rows this search meets for the first time.
     #[inline(always)]
     fn meet(&mut self, rows: &[u32]) {
-        let mut met = std::mem::take(&mut self.met);
-        met.clear();
-        met.extend(rows.iter().copied().filter(|&row| self.first_time(row)));
-        self.met = met;
-    }
-
-    /// Keeps a row if it is among the `width` best so far.
-    fn offer(&mut self, hit: Hit, width: usize) {
-        if self.best.len() >= width {
-            if self.best.peek().is_some_and(|Reverse(worst)| *worst >= hit) {
-                return;
+        // Every row is written down and only those met for the first time are counted: the processor cannot guess which ones they are.
+        self.met.clear();
+        self.met.resize(rows.len(), 0);
+        let mut count = 0;
+        for &row in rows {
+            if let Some(met) = self.met.get_mut(count) {
+                *met = row;
+                count += usize::from(self.seen.first_time(row));
             }
-            self.best.pop();
         }
-        self.best.push(Reverse(hit));
-        self.waiting.push(hit);
+        self.met.truncate(count);
     }
+}
+
+/// A walk over a graph that gathers about the nearest rows into `scratch.pool`.
+struct Walk<'a> {
+    graph: &'a Graph,
+    coarse: &'a Coarse,
+    query: &'a coarse::Query,
+    scratch: &'a mut SearchScratch,
+}
+
+/// Only what is inlined into this call is compiled for the newer processor, all else for the oldest there is. A closure of this size
+/// would not be, nor always what takes a closure: hence a type of its own, and loops in it and in what it calls for each row.
+impl NullaryFnOnce for Walk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { graph, coarse, query, scratch } = self;
+        let mut entry = find((coarse, query), graph.entry);
+        for layer in graph.layers.iter().skip(1).rev() {
+            // Walk downhill until no link is better. Each step is strictly better, so this ends.
+            loop {
+                let mut nearest = entry;
+                for &row in layer.links_of(entry.row()) {
+                    nearest = nearest.max(find((coarse, query), row));
+                }
+                if nearest == entry {
+                    break;
+                }
+                entry = nearest;
+            }
+        }
+        let Some(base) = graph.layers.first() else { return };
+        scratch.seen.first_time(entry.row());
+        scratch.pool.offer(entry);
+        while let Some(row) = scratch.pool.follow() {
+            // Every row is in the lowest layer, so its position there is its number.
+            scratch.meet(base.links(row as usize));
+            // All are compared before any is offered: the processor then waits for many rows at a time instead of one after the other.
+            scratch.near.clear();
+            for &row in &scratch.met {
+                scratch.near.push(find((coarse, query), row));
+            }
+            for &found in &scratch.near {
+                scratch.pool.offer(found);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn find((coarse, query): (&Coarse, &coarse::Query), row: u32) -> Found {
+    Found::new(coarse.similarity(query, row as usize), row)
 }
 
 impl Graph {
@@ -166,49 +198,17 @@ impl Graph {
     /// Finds about the nearest rows, best first, into `scratch.hits`.
     pub(super) fn search(&self, (vectors, coarse): (&Vectors, &Coarse), query: Query<'_>, scratch: &mut SearchScratch) {
         let Query { vector, width } = query;
-        scratch.start(vectors.len());
+        scratch.seen.start(vectors.len());
+        scratch.pool.start(width);
         let mut codes = std::mem::take(&mut scratch.codes);
         encode(vector, &mut codes);
-        // Compiled for the processor's widest instructions for integers, whose sums are the same on every machine.
-        Arch::new().dispatch(|| self.walk((coarse, &codes), width, scratch));
+        // With the processor's wider instructions for integers, whose sums are the same on every machine.
+        Arch::new().dispatch(Walk { graph: self, coarse, query: &codes, scratch });
         scratch.codes = codes;
         scratch.hits.clear();
         let exact = |row: u32| Hit { similarity: dot(vector, vectors.row(row as usize)), row };
-        scratch.hits.extend(scratch.best.drain().map(|Reverse(hit)| exact(hit.row)));
+        scratch.hits.extend(scratch.pool.best.iter().map(|found| exact(found.row())));
         scratch.hits.sort_unstable_by(|a, b| b.cmp(a));
-    }
-
-    /// Gathers about the nearest rows into `scratch.best`.
-    #[inline(always)]
-    fn walk(&self, (coarse, query): (&Coarse, &coarse::Query), width: usize, scratch: &mut SearchScratch) {
-        let similarity = |row: u32| coarse.similarity(query, row as usize);
-        let mut entry = Hit { similarity: similarity(self.entry), row: self.entry };
-        for layer in self.layers.iter().skip(1).rev() {
-            // Walk downhill until no link is better. Each step is strictly better, so this ends.
-            loop {
-                let links = layer.links_of(entry.row).iter();
-                let nearest = links.map(|&row| Hit { similarity: similarity(row), row }).max();
-                let Some(better) = nearest.filter(|hit| *hit > entry) else { break };
-                entry = better;
-            }
-        }
-        let Some(base) = self.layers.first() else { return };
-        scratch.first_time(entry.row);
-        scratch.offer(entry, width);
-        while let Some(nearest) = scratch.waiting.pop() {
-            let full = scratch.best.len() >= width;
-            if full && scratch.best.peek().is_some_and(|Reverse(worst)| *worst > nearest) {
-                break;
-            }
-            // Every row is in the lowest layer, so its position there is its number.
-            scratch.meet(base.links(nearest.row as usize));
-            // All are compared before any is offered: the processor then waits for many rows at a time instead of one after the other.
-            let mut near = std::mem::take(&mut scratch.near);
-            near.clear();
-            near.extend(scratch.met.iter().map(|&row| Hit { similarity: similarity(row), row }));
-            near.iter().for_each(|&hit| scratch.offer(hit, width));
-            scratch.near = near;
-        }
     }
 
     /// The graph as it goes into a file: little-endian, the same on every machine.
@@ -265,5 +265,61 @@ impl Numbers<'_> {
         let (taken, rest) = self.0.split_at_checked(count.checked_mul(4)?)?;
         self.0 = rest;
         Some(taken.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::domain::embedding::Embedding;
+
+    /// What a search is to find, told in the plainest way: of the `width` best rows met, the links of the best one not followed yet are
+    /// followed, until there is none.
+    fn plain(vectors: &Vectors, links: &[Vec<u32>], (query, width): (&[f32], usize)) -> Vec<u32> {
+        let mut codes = Vec::new();
+        encode(query, &mut codes);
+        let coarse = Coarse::of(vectors);
+        let (mut met, mut followed) = (vec![0_u32], Vec::new());
+        loop {
+            met.sort_by_key(|&row| (-coarse.similarity(&codes, row as usize), row));
+            met.dedup();
+            let Some(&row) = met.iter().take(width).find(|row| !followed.contains(*row)) else { break };
+            followed.push(row);
+            met.extend(&links[row as usize]);
+        }
+        met.truncate(width);
+        met.sort_unstable();
+        met
+    }
+
+    #[test]
+    fn a_walk_finds_what_is_reached_through_the_best() {
+        let mut random = StdRng::seed_from_u64(3);
+        let mut scratch = SearchScratch::default();
+        for dimension in [1, 5, 64, 130] {
+            let mut point = |_| Embedding::normalise((0..dimension).map(|_| random.random_range(-1.0..1.0)).collect());
+            let points: Vec<Embedding> = (0..120).filter_map(&mut point).collect();
+            let queries: Vec<Embedding> = (0..20).filter_map(&mut point).collect();
+            let mut vectors = Vectors::new(dimension);
+            assert!(points.iter().all(|point| vectors.push(point)));
+            let mut linked = |_| (0..5).map(|_| random.random_range(0..points.len() as u32)).collect();
+            let links: Vec<Vec<u32>> = (0..points.len()).map(&mut linked).collect();
+            let layer = Layer::gather((0..).zip(links.iter().map(Vec::as_slice)));
+            let graph = Graph::new(0, vec![layer], points.len()).unwrap();
+            let coarse = Coarse::of(&vectors);
+            for (query, width) in
+                queries.iter().flat_map(|query| [1, 2, 16, 500].map(|width| (query.as_slice(), width)))
+            {
+                graph.search((&vectors, &coarse), Query { vector: query, width }, &mut scratch);
+
+                assert!(scratch.hits.is_sorted_by(|a, b| a >= b));
+                let mut found: Vec<u32> = scratch.hits.iter().map(|hit| hit.row).collect();
+                found.sort_unstable();
+                assert_eq!(found, plain(&vectors, &links, (query, width)), "{dimension} numbers, width {width}");
+            }
+        }
     }
 }
