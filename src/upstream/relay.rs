@@ -33,9 +33,17 @@ pub struct Relay<B = reqwest::Body> {
 }
 
 enum Content<B> {
-    /// The bytes, until they are taken.
-    Whole(Option<Bytes>, Box<Ledger>),
+    Whole(Whole, Box<Ledger>),
     Stream(Arc<Live<B>>),
+}
+
+/// A whole answer on its way to the client. It is over when it is asked for more, and not with its last byte: a server lets go of a body that says
+/// so, and of its place among the requests in flight, while it still has the bytes to send.
+enum Whole {
+    /// The bytes, until they are taken.
+    Ready(Bytes),
+    Taken,
+    Over,
 }
 
 /// A stream on its way to the client. Whoever finds that the client stopped reading may end it, so it stands behind a lock that nobody
@@ -153,7 +161,7 @@ where
 impl<B> Relay<B> {
     /// An answer that is complete, a stream of events too: nobody waits for its client to take it.
     pub(crate) fn whole(body: Bytes, books: Books) -> Self {
-        Self { content: Content::Whole(Some(body), Box::new(Ledger::new(books))) }
+        Self { content: Content::Whole(Whole::Ready(body), Box::new(Ledger::new(books))) }
     }
 
     /// An answer that goes on.
@@ -284,13 +292,17 @@ where
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let bytes = match &mut self.content {
-            Content::Whole(body, ledger) => {
-                if let Some(body) = body {
-                    ledger.sends(body);
+            Content::Whole(whole, ledger) => match std::mem::replace(whole, Whole::Taken) {
+                Whole::Ready(body) => {
+                    ledger.sends(&body);
                     ledger.end_well();
+                    Some(body)
                 }
-                body.take()
-            }
+                Whole::Taken | Whole::Over => {
+                    *whole = Whole::Over;
+                    None
+                }
+            },
             Content::Stream(live) => ready!(live.lock().poll_bytes(cx)),
         };
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
@@ -298,16 +310,15 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Whole(body, _) => body.is_none(),
+            Content::Whole(whole, _) => matches!(whole, Whole::Over),
             Content::Stream(live) => live.lock().is_over,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Whole(body, _) => {
-                SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len).try_into().unwrap_or(u64::MAX))
-            }
+            Content::Whole(Whole::Ready(body), _) => SizeHint::with_exact(body.len().try_into().unwrap_or(u64::MAX)),
+            Content::Whole(Whole::Taken | Whole::Over, _) => SizeHint::with_exact(0),
             Content::Stream(live) if live.lock().is_over => SizeHint::with_exact(0),
             Content::Stream(_) => SizeHint::default(),
         }

@@ -248,3 +248,19 @@ async fn an_answer_that_cannot_be_told_ends_as_the_upstreams_failure() {
     assert!(relay.frame().await.is_none());
     assert_eq!(reports.lock().unwrap()[0].class, Class::Truncated);
 }
+
+#[tokio::test]
+async fn a_whole_answer_holds_its_place_until_it_is_asked_for_more() {
+    let (books, reports, mut closed) = books();
+    let mut relay = Relay::<Slow>::whole(Bytes::from_static(b"{}"), books);
+
+    assert_eq!(relay.frame().await.unwrap().unwrap().into_data().unwrap(), "{}");
+    assert!(!relay.is_end_stream(), "a server that is told so lets go of it with the bytes unsent");
+    assert_eq!(reports.lock().unwrap().len(), 1, "it is billed with its last byte");
+    assert_eq!(closed.try_recv(), Err(oneshot::error::TryRecvError::Empty), "the guard is held");
+
+    assert!(relay.frame().await.is_none());
+    assert!(relay.is_end_stream());
+    drop(relay);
+    assert_eq!(closed.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+}
