@@ -164,10 +164,11 @@ async fn runs(faults: Vec<Fault>) -> Vec<Run> {
 
 async fn ask(app: &TestApp, run: &Run) -> Told {
     let began = Instant::now();
-    let body = run.dialect.body(&format!("model-{}", run.at), &run.prompt(), run.stream);
+    let model = format!("model-{}", run.at);
+    let body = run.dialect.body(&model, &run.prompt(), run.stream);
     let request = app
         .client
-        .post(format!("{}{}", app.url, run.dialect.path()))
+        .post(format!("{}{}", app.url, run.dialect.path(&model, run.stream)))
         .header("content-type", "application/json")
         .header("x-request-id", format!("cell-{}", run.at))
         .body(body.to_string());

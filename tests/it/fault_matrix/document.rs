@@ -10,20 +10,20 @@ use crate::fault_matrix::{faults, natives};
 
 const INTRODUCTION: &str = r#"# The fault matrix
 
-What trimtab does about every fault of an upstream or a client. Each row is a test against a scripted upstream over real sockets, in each of chat completions, Messages and Responses; each test checks what the caller reads, how often
+What trimtab does about every fault of an upstream or a client. Each row is a test against a scripted upstream over real sockets, in each of chat completions, Messages, Responses and Google's generateContent; each test checks what the caller reads, how often
 which upstream is asked, which breaker counts it, and what the one record of the call says that it cost. This file is written by the tests: `UPDATE_DOCS=1 cargo test --test it fault_matrix`.
 
 *Beside a healthy target* is what the caller reads when the next target of the call works, *alone* when there is none. *Calls* is how often the upstream with the fault is asked, with the default `[retry]`. Then comes the breaker that
 counts a failure for each of these calls: of the target, or of the upstream with this key. As many of them in a row as open a breaker open that one and no other, which is a test too. *Billed* is beside a healthy target; a call that ends in an error costs nothing.
 What the words mean is told in [failures.md](failures.md).
 
-| in this table | chat completions | Messages | Responses |
-|---|---|---|---|
-| `502 upstream_failed` | status 502, `error.code` | status 502, `error.type` `api_error` | as chat completions |
-| `429 rate_limit_exceeded` | status 429, `error.code`, `retry-after` | status 429, `error.type` `rate_limit_error`, `retry-after` | as chat completions |
-| 400, 413, 422: the upstream's words | the status and its error | the status, and its message with the `error.type` of the status | as chat completions |
-| the beginning, then `500` | an event with the status as `error.code`, no `[DONE]` | an `error` event, the last one, with the `error.type` of the status | an `error` event with the code `server_error`, then `response.failed` |
-| the beginning, then `CODE` | an event with `error.code`, no `[DONE]` | an `error` event, the last one; its `error.type` is `timeout_error` for `upstream_idle` and `upstream_slow`, else `api_error` | an `error` event with `code`, then `response.failed` |
+| in this table | chat completions | Messages | Responses | Google |
+|---|---|---|---|---|
+| `502 upstream_failed` | status 502, `error.code` | status 502, `error.type` `api_error` | as chat completions | status 502, `error.status` `UNAVAILABLE` |
+| `429 rate_limit_exceeded` | status 429, `error.code`, `retry-after` | status 429, `error.type` `rate_limit_error`, `retry-after` | as chat completions | status 429, `error.status` `RESOURCE_EXHAUSTED`, `retry-after` |
+| 400, 413, 422: the upstream's words | the status and its error | the status, and its message with the `error.type` of the status | as chat completions | the status, and its message with `INVALID_ARGUMENT` |
+| the beginning, then `500` | an event with the status as `error.code`, no `[DONE]` | an `error` event, the last one, with the `error.type` of the status | an `error` event with the code `server_error`, then `response.failed` | an event with an `error`, the last one, with the `error.status` of the status |
+| the beginning, then `CODE` | an event with `error.code`, no `[DONE]` | an `error` event, the last one; its `error.type` is `timeout_error` for `upstream_idle` and `upstream_slow`, else `api_error` | an `error` event with `code`, then `response.failed` | an event with an `error`, the last one; its `error.status` is `DEADLINE_EXCEEDED` for `upstream_idle` and `upstream_slow`, else `UNAVAILABLE` |
 
 | fault | answer | beside a healthy target | alone | calls | breaker | billed |
 |---|---|---|---|---|---|---|

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::fault_matrix::answers::TOOL_ARGUMENTS;
 use crate::fault_matrix::cells::Sees;
 use crate::support::Reply;
 
@@ -11,6 +12,7 @@ pub(super) enum Dialect {
     Chat,
     Messages,
     Responses,
+    Google,
 }
 
 /// What was seen.
@@ -26,13 +28,15 @@ pub(super) enum Seen {
 }
 
 impl Dialect {
-    pub(super) const ALL: [Self; 3] = [Self::Chat, Self::Messages, Self::Responses];
+    pub(super) const ALL: [Self; 4] = [Self::Chat, Self::Messages, Self::Responses, Self::Google];
 
-    pub(super) const fn path(self) -> &'static str {
+    pub(super) fn path(self, model: &str, stream: bool) -> String {
         match self {
-            Self::Chat => "/v1/chat/completions",
-            Self::Messages => "/v1/messages",
-            Self::Responses => "/v1/responses",
+            Self::Chat => "/v1/chat/completions".to_owned(),
+            Self::Messages => "/v1/messages".to_owned(),
+            Self::Responses => "/v1/responses".to_owned(),
+            Self::Google if stream => format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
+            Self::Google => format!("/v1beta/models/{model}:generateContent"),
         }
     }
 
@@ -42,6 +46,7 @@ impl Dialect {
             Self::Chat => json!({ "model": model, "messages": messages, "stream": stream }),
             Self::Messages => json!({ "model": model, "messages": messages, "max_tokens": 64, "stream": stream }),
             Self::Responses => json!({ "model": model, "input": ask, "stream": stream }),
+            Self::Google => json!({ "contents": [{ "role": "user", "parts": [{ "text": ask }] }] }),
         }
     }
 
@@ -52,7 +57,11 @@ impl Dialect {
             Sees::Own(text) => Seen::Answer(text.to_owned()),
             Sees::Error(status, code) => Seen::Error(status, self.word(status, code)),
             Sees::Cut(text, code) => {
-                let status = if matches!(code, "upstream_idle" | "upstream_slow") { 504 } else { 502 };
+                let ours = if matches!(code, "upstream_idle" | "upstream_slow") { 504 } else { 502 };
+                // Some codes are the status that the upstream reported.
+                let status = code.parse().unwrap_or(ours);
+                // Google's calls are told when their arguments are whole.
+                let text = if self == Self::Google && text == TOOL_ARGUMENTS { "" } else { text };
                 Seen::Cut(text.to_owned(), self.word(status, code))
             }
             Sees::Nothing => Seen::Nothing,
@@ -67,8 +76,19 @@ impl Dialect {
             504 => "timeout_error",
             _ => "api_error",
         };
+        let googles = match status {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 => "NOT_FOUND",
+            429 => "RESOURCE_EXHAUSTED",
+            502 | 503 => "UNAVAILABLE",
+            504 => "DEADLINE_EXCEEDED",
+            400..500 => "INVALID_ARGUMENT",
+            _ => "INTERNAL",
+        };
         match self {
             Self::Messages => anthropics.to_owned(),
+            Self::Google => googles.to_owned(),
             // Its codes are words.
             Self::Responses if code == "500" => "server_error".to_owned(),
             Self::Chat | Self::Responses => code.to_owned(),
@@ -98,6 +118,10 @@ impl Dialect {
     fn error(self, body: &Value, status: u16) -> Option<Seen> {
         let error = body.get("error")?;
         error["message"].as_str().filter(|message| !message.is_empty())?;
+        if self == Self::Google {
+            error["code"].as_u64().filter(|code| *code == u64::from(status))?;
+            return Some(Seen::Error(status, error["status"].as_str()?.to_owned()));
+        }
         let kind = error["type"].as_str()?;
         if self == Self::Messages {
             body["request_id"].as_str().filter(|_| body["type"] == "error")?;
@@ -122,6 +146,7 @@ impl Dialect {
                 let items = body["output"].as_array().filter(|_| body["object"] == "response")?;
                 Some(items.iter().map(|item| text(&item["content"][0]["text"]) + &text(&item["arguments"])).collect())
             }
+            Self::Google => google_text(body),
         }
     }
 
@@ -130,8 +155,22 @@ impl Dialect {
             Self::Chat => chat(events),
             Self::Messages => messages(events),
             Self::Responses => responses(events),
+            Self::Google => google(events),
         }
     }
+}
+
+/// The text of an answer or a piece of one, and the arguments of its calls.
+fn google_text(body: &Value) -> Option<String> {
+    let content = &body["candidates"].get(0)?["content"];
+    let parts = content["parts"].as_array().map_or(&[][..], Vec::as_slice);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Some(
+        parts
+            .iter()
+            .map(|part| text(&part["text"]) + &text(&part["functionCall"]["args"]["invalid_arguments"]))
+            .collect(),
+    )
 }
 
 /// The names and the data of events.
@@ -180,6 +219,25 @@ fn chat(events: &[(String, String)]) -> Result<Seen, &'static str> {
     // A code is a word, or the status that the error has.
     let code = error["code"].as_str().map_or_else(|| error["code"].to_string(), str::to_owned);
     Ok(Seen::Cut(text, code))
+}
+
+fn google(events: &[(String, String)]) -> Result<Seen, &'static str> {
+    let mut text = String::new();
+    for (at, (_, data)) in events.iter().enumerate() {
+        let (data, is_last) = (json_of(data)?, at + 1 == events.len());
+        if let Some(error) = data.get("error") {
+            error["message"].as_str().ok_or("an error without a message")?;
+            let word = error["status"].as_str().filter(|_| is_last).ok_or("an error that is not the end")?;
+            return Ok(Seen::Cut(text, word.to_owned()));
+        }
+        text += &google_text(&data).ok_or("a piece without a candidate")?;
+        match (data["candidates"][0].get("finishReason").is_some(), is_last) {
+            (true, true) => return Ok(Seen::Answer(text)),
+            (false, false) => {}
+            _ => return Err("an end that is none"),
+        }
+    }
+    Err("no end")
 }
 
 fn messages(events: &[(String, String)]) -> Result<Seen, &'static str> {
