@@ -67,19 +67,17 @@ impl Embedder {
     /// through the encoder as they are: cut them with `Prompt::from_ask` to see what serving sees.
     ///
     /// # Errors
-    /// The tokeniser or ONNX Runtime fails, or a further session cannot be opened.
+    /// The tokeniser or the encoder fails, or a further session cannot be opened.
     pub fn embed_many(
         &mut self,
         texts: &[&str],
         threads: NonZeroUsize,
     ) -> Result<Vec<Option<Embedding>>, InferenceError> {
-        let missing = threads.get().saturating_sub(self.sessions.len());
-        // The first session opened, so only memory or the device can be short now.
-        let failed = |error| InferenceError::Session(Box::new(error));
-        let another = |first: &Encoder| first.another(&self.directory, self.device, &self.graph).map_err(failed);
-        let more: Vec<Encoder> =
-            self.sessions.iter().cycle().take(missing).map(another).collect::<Result<_, InferenceError>>()?;
-        self.sessions.extend(more);
+        while let Some(first) = self.sessions.first().filter(|_| self.sessions.len() < threads.get()) {
+            // The first session opened, so only memory or the device can be short now.
+            let another = first.another(self.device, &self.graph);
+            self.sessions.push(another.map_err(|error| InferenceError::Session(Box::new(error)))?);
+        }
         let mut order: Vec<usize> = (0..texts.len()).collect();
         let batch = match self.directory.description().kind {
             // One by one: each takes microseconds, and padding would only add work.

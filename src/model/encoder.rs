@@ -54,32 +54,41 @@ impl Encoder {
             EncoderKind::Transformer => device,
         };
         let (mut runtime, placement) = Runtime::open(bytes, device, dimension)?;
-        let table = match description.kind {
-            EncoderKind::Static => Table::read(bytes, dimension).filter(|table| runtime.agrees(table)),
-            EncoderKind::Transformer => None,
+        let way = match description.kind {
+            EncoderKind::Transformer => Way::Runtime(Box::new(runtime)),
+            EncoderKind::Static => match Table::read(bytes, dimension).filter(|table| runtime.agrees(table)) {
+                Some(table) => Way::Here(Arc::new(table)),
+                None => {
+                    tracing::info!(encoder = description.name, "it has another form: ONNX Runtime computes it");
+                    Way::Runtime(Box::new(runtime))
+                }
+            },
         };
-        let way = table.map_or_else(|| Way::Runtime(Box::new(runtime)), |table| Way::Here(Arc::new(table)));
         Ok(Self { way, placement, dimension })
     }
 
-    /// The same encoder for another thread, from the same directory, device and bytes.
+    /// The same encoder for another thread, from the same bytes and for the same device.
     ///
     /// # Errors
     /// As [`Encoder::open`].
-    pub(crate) fn another(
-        &self,
-        encoder: &EncoderDirectory,
-        device: Device,
-        bytes: &[u8],
-    ) -> Result<Self, PrepareError> {
+    pub(crate) fn another(&self, device: Device, bytes: &[u8]) -> Result<Self, PrepareError> {
         match &self.way {
             Way::Here(table) => Ok(Self {
                 way: Way::Here(Arc::clone(table)),
                 placement: self.placement.clone(),
                 dimension: self.dimension,
             }),
-            Way::Runtime(_) => Self::from_bytes(encoder, device, bytes),
+            Way::Runtime(_) => {
+                let (runtime, placement) = Runtime::open(bytes, device, self.dimension)?;
+                Ok(Self { way: Way::Runtime(Box::new(runtime)), placement, dimension: self.dimension })
+            }
         }
+    }
+
+    /// Whether it is computed here and not by ONNX Runtime.
+    #[cfg(test)]
+    pub(crate) const fn is_computed_here(&self) -> bool {
+        matches!(self.way, Way::Here(_))
     }
 
     /// The length of the embeddings.

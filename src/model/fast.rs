@@ -88,11 +88,11 @@ thread_local! {
 }
 
 impl SlotPool {
-    /// As many slots as the machine runs threads at once, at least two and at most eight: each holds the encoder's weights, and
-    /// eight score tens of thousands of prompts a second.
+    /// As many slots as the machine runs threads at once, at least two and at most 64: each holds the buffers of a search, and the weights
+    /// too where ONNX Runtime computes.
     pub(crate) fn default_size() -> NonZeroUsize {
-        let (two, eight) = (NonZeroUsize::MIN.saturating_add(1), NonZeroUsize::MIN.saturating_add(7));
-        std::thread::available_parallelism().map_or(two, |threads| threads.clamp(two, eight))
+        let (two, most) = (NonZeroUsize::MIN.saturating_add(1), NonZeroUsize::MIN.saturating_add(63));
+        std::thread::available_parallelism().map_or(two, |threads| threads.clamp(two, most))
     }
 
     pub(crate) fn new(slots: Vec<Slot>) -> Self {

@@ -73,8 +73,13 @@ impl Heads {
     /// ONNX Runtime is missing or refuses the graph, or the graph has other inputs, outputs or sizes.
     pub fn open(file: &str, bytes: &[u8], shape: HeadsShape) -> Result<Self, PrepareError> {
         let mut runtime = Runtime::open(file, bytes, shape)?;
-        let graph = read::decode(bytes).ok().filter(|graph| runtime.agrees(graph));
-        let way = graph.map_or_else(|| Way::Runtime(Box::new(runtime)), |graph| Way::Here(Arc::new(graph)));
+        let way = match read::decode(bytes).ok().filter(|graph| runtime.agrees(graph)) {
+            Some(graph) => Way::Here(Arc::new(graph)),
+            None => {
+                tracing::info!(file, "the heads have another form: ONNX Runtime computes them");
+                Way::Runtime(Box::new(runtime))
+            }
+        };
         Ok(Self { way, shape })
     }
 
@@ -88,6 +93,12 @@ impl Heads {
             Way::Runtime(_) => Way::Runtime(Box::new(Runtime::open(file, bytes, self.shape)?)),
         };
         Ok(Self { way, shape: self.shape })
+    }
+
+    /// Whether they are computed here and not by ONNX Runtime.
+    #[cfg(test)]
+    pub(crate) const fn is_computed_here(&self) -> bool {
+        matches!(self.way, Way::Here(_))
     }
 
     /// Scores a batch.

@@ -2,6 +2,42 @@
 
 #![expect(clippy::too_many_arguments, reason = "the derive writes such functions for a `oneof`")]
 
+use std::collections::HashMap;
+
+use prost::Message;
+
+/// The constants of a graph by their names.
+pub(crate) struct Constants(HashMap<String, TensorProto>);
+
+impl Constants {
+    /// Reads them out of a file.
+    ///
+    /// # Errors
+    /// What is wrong where the file holds no graph.
+    pub(crate) fn read(file: &[u8]) -> Result<Self, String> {
+        let model = ModelProto::decode(file).map_err(|error| error.to_string())?;
+        let graph = model.graph.ok_or_else(|| "the file holds no graph".to_owned())?;
+        Ok(Self(graph.initializer.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect()))
+    }
+
+    /// Whether there is one of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The numbers of one; `None` where it is missing or holds others.
+    pub(crate) fn floats(&self, name: &str) -> Option<Vec<f32>> {
+        let tensor = self.0.get(name).filter(|tensor| tensor.data_type == TensorProto::FLOAT)?;
+        let (numbers, _) = tensor.raw_data.as_chunks::<4>();
+        Some(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
+    /// The bytes of one that holds small integers; `None` where it is missing or holds others.
+    pub(crate) fn into_bytes(mut self, name: &str) -> Option<Vec<u8>> {
+        self.0.remove(name).filter(|tensor| tensor.data_type == TensorProto::INT8).map(|tensor| tensor.raw_data)
+    }
+}
+
 /// A model: a graph and the operator set it is written in.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ModelProto {

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::model::heads::graph::SIGNALS;
+use crate::model::heads::SIGNALS;
 
 /// Embeddings and signals of prompts, row after row. Half precision halves the memory of millions of prompts.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,7 @@ use half::f16;
 
 use crate::domain::signals::SIGNALS_VERSION;
 use crate::domain::task::Task;
-use crate::model::heads::graph::SIGNALS;
+use crate::model::heads::SIGNALS;
 use crate::train::adapt::{Experience, Verdict};
 use crate::train::embed::TextEncoder;
 use crate::train::error::TrainError;

@@ -206,7 +206,7 @@ fn effective(experience: &Experience) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::heads::graph::SIGNALS;
+    use crate::model::heads::SIGNALS;
     use crate::train::adapt::Verdict;
     use crate::train::features::Features;
 

@@ -55,7 +55,7 @@ pub fn nearly_same(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::heads::graph::SIGNALS;
+    use crate::model::heads::SIGNALS;
     use crate::train::progress::Silent;
 
     #[test]

@@ -19,7 +19,8 @@ use crate::domain::ids::{BundleId, ModelName};
 use crate::domain::scores::LabelSpace;
 use crate::model::bundle::Bundle;
 use crate::model::digest_of;
-use crate::model::heads::graph::SIGNALS;
+use crate::model::heads::SIGNALS;
+use crate::model::heads::graph::HeadsGraph;
 use crate::model::heads::read;
 use crate::model::index::Vectors;
 use crate::model::index::onboarded::{ITEMS_FILE, MOST_ONBOARDED, VECTORS_FILE, read_onboarded};
@@ -211,18 +212,13 @@ fn check(options: &OnboardOptions) -> Result<(), TrainError> {
 }
 
 /// The bundle with the fast heads and their calibration.
-fn open(
-    directory: &std::path::Path,
-) -> Result<(Bundle, crate::model::heads::graph::HeadsGraph, Calibration), TrainError> {
+fn open(directory: &std::path::Path) -> Result<(Bundle, HeadsGraph, Calibration), TrainError> {
     let bundle = Bundle::open(directory).map_err(TrainError::model("opening the bundle"))?;
     let (heads, calibration) = scorer_of(&bundle, &bundle.manifest().heads)?;
     Ok((bundle, heads, calibration))
 }
 
-fn scorer_of(
-    bundle: &Bundle,
-    heads: &HeadsRef,
-) -> Result<(crate::model::heads::graph::HeadsGraph, Calibration), TrainError> {
+fn scorer_of(bundle: &Bundle, heads: &HeadsRef) -> Result<(HeadsGraph, Calibration), TrainError> {
     let wrap = |error| TrainError::model("reading the bundle")(error);
     let graph = read::decode(&bundle.read(&heads.path).map_err(wrap)?)?;
     Ok((graph, bundle.read_json(&heads.calibration).map_err(wrap)?))

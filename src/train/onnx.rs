@@ -2,7 +2,8 @@
 
 use prost::Message;
 
-use crate::model::heads::graph::{Affine, FIXED_OUTPUTS, HeadsGraph, LOCAL_MARGIN, Local, MARGIN, SIGNALS, TASKS};
+use crate::model::heads::SIGNALS;
+use crate::model::heads::graph::{Affine, FIXED_OUTPUTS, HeadsGraph, LOCAL_MARGIN, Local, MARGIN, TASKS};
 use crate::model::heads::read::added_name;
 use crate::model::onnx::{
     AttributeProto, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
@@ -24,7 +25,8 @@ pub fn encode(heads: &HeadsGraph) -> Vec<u8> {
 
 /// The same with the last `added` positions in steps of their own, one by one.
 ///
-/// A matrix product of another width rounds differently: only so does a position more leave the others as they are, to the bit.
+/// ONNX Runtime rounds a matrix product of another width differently: only so does a position more leave the others as they are, to the bit,
+/// there too.
 #[must_use]
 pub fn encode_with(heads: &HeadsGraph, added: usize) -> Vec<u8> {
     let all = heads.positions();

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::domain::signals::Signals;
 use crate::model::generation::Generation;
-use crate::model::heads::graph::SIGNALS;
+use crate::model::heads::SIGNALS;
 use crate::model::session::Device;
 use crate::model::testing::TinyModels;
 use crate::train::build::{TrainOptions, train};

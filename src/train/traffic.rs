@@ -8,7 +8,7 @@ use crate::domain::prompt::{Prompt, Shape};
 use crate::domain::scores::{ScoreFailure, Scores};
 use crate::domain::signals::SIGNALS_VERSION;
 use crate::model::generation::Generation;
-use crate::model::heads::graph::SIGNALS;
+use crate::model::heads::SIGNALS;
 use crate::train::error::TrainError;
 use crate::train::feedback::{halves, numbers};
 use crate::train::outcomes::{self, OutcomeOptions};

@@ -118,7 +118,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("parquet", &["train/", "store/"]),
     ("plotters", &["train/report"]),
     ("png", &["train/report"]),
-    ("prost", &["train/onnx"]),
+    ("prost", &["model/onnx", "train/onnx"]),
     ("rayon", &["train/", "model/index", "model/embedder", "retrain.rs"]),
     ("rustix", &["retrain.rs"]),
     ("sqlx", &["store/"]),

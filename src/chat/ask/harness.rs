@@ -142,7 +142,7 @@ fn without_elements(text: &str) -> String {
 fn has_element(text: &str) -> bool {
     let names = ASK_ELEMENTS.iter().chain(&COMMAND_ELEMENTS).chain(&HARNESS_ELEMENTS);
     let mut found = text.split('<').skip(1).filter_map(|after| after.split(NAME_ENDS).next());
-    found.any(|found| names.clone().any(|name| *name == found))
+    found.any(|found| !found.is_empty() && names.clone().any(|name| *name == found))
 }
 
 fn before_rules(text: &str) -> &str {
@@ -162,8 +162,9 @@ fn is_tool_result(text: &str) -> bool {
 
 /// A slash command with its arguments: the harness keeps them in elements of their own.
 fn command(text: &str) -> Option<String> {
-    let [name, arguments] = COMMAND_ELEMENTS.map(|element| last_element(text, element));
-    let (name, arguments) = (name?.trim(), arguments.unwrap_or_default().trim());
+    let [name, arguments] = COMMAND_ELEMENTS;
+    let name = last_element(text, name)?.trim();
+    let arguments = last_element(text, arguments).unwrap_or_default().trim();
     Some(format!("{name} {arguments}").trim().to_owned())
 }
 

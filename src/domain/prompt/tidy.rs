@@ -12,9 +12,12 @@ use crate::domain::prompt::tidy::junk::without_junk;
 /// Each of these moves the signals of a prompt without changing what it asks; taken away here, they cannot steer the choice.
 pub(super) fn tidy(text: &str) -> String {
     let mut text = spaced(text);
+    // Hardly any text has a signature, and to find that out from the front is many times faster than from the end.
+    let is_signed = text.contains(SIGNATURE_START);
     // What stands before a signature or junk may end in one too.
     loop {
-        let kept = without_junk(without_signature(&text)).trim_end().len();
+        let kept = if is_signed { without_signature(&text) } else { &text };
+        let kept = without_junk(kept).trim_end().len();
         if kept == text.len() {
             return text;
         }
@@ -89,10 +92,6 @@ const SIGNATURE_LINES: usize = 8;
 
 /// The text before a signature, which is one where few lines follow its start.
 fn without_signature(text: &str) -> &str {
-    // Hardly any text has one, and to find that out from the front is many times faster than from the end.
-    if !text.contains(SIGNATURE_START) {
-        return text;
-    }
     let Some((before, signature)) = text.rsplit_once(SIGNATURE_START) else { return text };
     let is_short = signature.lines().count() <= SIGNATURE_LINES && signature.len() <= 80 * SIGNATURE_LINES;
     if is_short && !before.trim().is_empty() { before } else { text }

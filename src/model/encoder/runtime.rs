@@ -61,14 +61,16 @@ impl Runtime {
         Ok(numbers.chunks_exact(self.dimension).map(|row| Embedding::normalise(row.to_vec())).collect())
     }
 
-    /// Whether a table says what the session computes, on token lists of many lengths.
+    /// Whether a table says what the session computes, on lists of many lengths with tokens from all over it.
     pub(super) fn agrees(&mut self, table: &Table) -> bool {
-        let list = |length: usize| -> Vec<i64> {
-            // A prime that no table is a multiple of: the lists meet tokens from all over it.
-            (0..length).map(|at| ((at * 7_919 + length * 104_729) % table.tokens().max(1)) as i64).collect()
+        let mut state = 1_u64;
+        // The generator of Knuth's MMIX, of which the upper bits are the better ones.
+        let mut token = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) as usize % table.tokens().max(1)) as i64
         };
         LENGTHS.into_iter().all(|length| {
-            let tokens = list(length);
+            let tokens: Vec<i64> = (0..length).map(|_| token()).collect();
             let (said, computed) = (table.embed(&tokens), self.embed(&[&tokens]));
             match (said, computed.map(|mut batch| batch.pop().flatten())) {
                 (Ok(Some(said)), Ok(Some(computed))) => {

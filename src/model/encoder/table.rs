@@ -1,11 +1,10 @@
 //! A static encoder as what it is: a row of numbers for each token, and their weighted mean.
 
-use prost::Message;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::domain::embedding::Embedding;
 use crate::model::error::InferenceError;
-use crate::model::onnx::{ModelProto, TensorProto};
+use crate::model::onnx::Constants;
 
 /// A row of small integers for each token, and what they are multiplied with.
 #[derive(Debug)]
@@ -21,18 +20,19 @@ const TOGETHER: usize = 4;
 impl Table {
     /// Reads the table out of the graph of a static encoder. `None` where it holds none.
     pub(super) fn read(graph: &[u8], dimension: usize) -> Option<Self> {
-        let constants = ModelProto::decode(graph).ok()?.graph?.initializer;
-        let constant =
-            |name: &str, kind: i32| constants.iter().find(|tensor| tensor.name == name && tensor.data_type == kind);
-        let (scales, _) = constant("scales", TensorProto::FLOAT)?.raw_data.as_chunks::<4>();
-        let rows = &constant("rows", TensorProto::INT8)?.raw_data;
-        let table = Self {
-            dimension,
-            scales: scales.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-            rows: rows.iter().map(|byte| byte.cast_signed()).collect(),
-        };
-        let is_whole = dimension > 0 && table.scales.len().checked_mul(dimension) == Some(table.rows.len());
-        is_whole.then_some(table)
+        let constants = Constants::read(graph).ok()?;
+        let scales = constants.floats("scales")?;
+        let rows: Vec<i8> = constants.into_bytes("rows")?.into_iter().map(u8::cast_signed).collect();
+        let is_whole = dimension > 0 && scales.len().checked_mul(dimension) == Some(rows.len());
+        let is_finite = scales.iter().all(|scale| scale.is_finite());
+        (is_whole && is_finite).then_some(Self { dimension, scales, rows })
+    }
+
+    /// The same with every other token weighing twice as much.
+    #[cfg(test)]
+    pub(super) fn with_other_scales(mut self) -> Self {
+        self.scales.iter_mut().step_by(2).for_each(|scale| *scale *= 2.0);
+        self
     }
 
     /// How many tokens there are.
@@ -43,11 +43,14 @@ impl Table {
     /// The direction of the sum of some tokens' rows. `None` where it has none.
     ///
     /// # Errors
-    /// A token is not in the table.
+    /// A token is not in the table, or the sum is not finite.
     pub(super) fn embed(&self, tokens: &[i64]) -> Result<Option<Embedding>, InferenceError> {
         let mut sum = vec![0.0; self.dimension];
         // Compiled for the processor's widest instructions; each number is added up in the same order on every machine.
         Arch::new().dispatch(Adding { table: self, tokens, sum: &mut sum })?;
+        if !sum.iter().all(|number| number.is_finite()) {
+            return Err(InferenceError::NotFinite { output: "embedding" });
+        }
         Ok(Embedding::normalise(sum))
     }
 
@@ -74,11 +77,11 @@ struct Adding<'a> {
     sum: &'a mut [f32],
 }
 
-impl WithSimd for Adding<'_> {
+impl NullaryFnOnce for Adding<'_> {
     type Output = Result<(), InferenceError>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+    fn call(self) -> Self::Output {
         let Self { table, tokens, sum } = self;
         let (groups, rest) = tokens.as_chunks::<TOGETHER>();
         for group in groups {
@@ -120,6 +123,13 @@ mod tests {
         let expected = Embedding::normalise(vec![-2.0, 49.0]).unwrap();
         assert_eq!(embed(&[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]), Some(expected.as_slice().to_vec()));
         assert_eq!(embed(&[]), None);
+    }
+
+    #[test]
+    fn a_sum_beyond_all_numbers_is_an_error_and_no_empty_text() {
+        let table = Table { scales: vec![f32::MAX, 0.5, 2.0], ..table() };
+
+        assert!(matches!(table.embed(&[0]), Err(InferenceError::NotFinite { output: "embedding" })));
     }
 
     #[test]

@@ -25,6 +25,38 @@ fn a_batch_gives_what_single_texts_give() {
 }
 
 #[test]
+fn a_static_encoder_is_computed_here_and_gives_what_the_runtime_gives() {
+    let models = TinyModels::new();
+    let directory = EncoderDirectory::open(&models.encoder("static")).unwrap();
+    let bytes = directory.read(GRAPH_FILE).unwrap();
+    let mut encoder = Encoder::from_bytes(&directory, Device::Cpu, &bytes).unwrap();
+    let (mut runtime, _) = Runtime::open(&bytes, Device::Cpu, encoder.dimension()).unwrap();
+    assert!(encoder.is_computed_here() && encoder.another(Device::Cpu, &bytes).unwrap().is_computed_here());
+    assert!(!open("transformer", Device::Cpu).unwrap().is_computed_here());
+
+    for tokens in [&[7_i64][..], &[2, 10, 11, 3], &[80, 90, 100, 110, 120, 130, 140]] {
+        let (here, there) = (encoder.embed(&[tokens]).unwrap(), runtime.embed(&[tokens]).unwrap());
+        let (here, there) = (here[0].as_ref().unwrap(), there[0].as_ref().unwrap());
+        assert!(here.as_slice().iter().zip(there.as_slice()).all(|(a, b)| (a - b).abs() < 1e-5), "{tokens:?}");
+    }
+}
+
+#[test]
+fn a_table_that_says_other_than_its_graph_is_left_to_the_runtime() {
+    let models = TinyModels::new();
+    let directory = EncoderDirectory::open(&models.encoder("static")).unwrap();
+    let bytes = directory.read(GRAPH_FILE).unwrap();
+    let dimension = directory.description().dimension;
+    let (mut runtime, _) = Runtime::open(&bytes, Device::Cpu, dimension).unwrap();
+    let table = || Table::read(&bytes, dimension).unwrap();
+
+    assert!(runtime.agrees(&table()));
+    assert!(!runtime.agrees(&table().with_other_scales()));
+    assert!(Table::read(&bytes, dimension + 1).is_none(), "rows of another length");
+    assert!(Table::read(b"nonsense", dimension).is_none());
+}
+
+#[test]
 fn a_foreign_dimension_is_refused() {
     let models = TinyModels::new();
     let directory = EncoderDirectory::open(&models.encoder("static")).unwrap();

@@ -209,7 +209,7 @@ impl Part<'_> {
         let encoder = Encoder::from_bytes(self.encoder, self.device, &graph)?;
         let first = (encoder, Heads::open(&self.heads.path, &heads, shape)?);
         let another = || -> Result<_, PrepareError> {
-            let encoder = first.0.another(self.encoder, self.device, &graph)?;
+            let encoder = first.0.another(self.device, &graph)?;
             Ok((encoder, first.1.another(&self.heads.path, &heads)?))
         };
         let others: Vec<(Encoder, Heads)> = (1..count.get()).map(|_| another()).collect::<Result<_, _>>()?;

@@ -4,14 +4,12 @@ mod local;
 
 pub use local::{LOCAL_MARGIN, Local};
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::domain::embedding::dot;
 use crate::domain::probability::{sigmoid, softmax};
 use crate::domain::task::Task;
-use crate::model::heads::HeadOutput;
-
-pub use crate::model::heads::SIGNALS;
+use crate::model::heads::{HeadOutput, SIGNALS};
 
 /// How many tasks the task head tells apart.
 pub const TASKS: usize = Task::ALL.len();
@@ -92,11 +90,11 @@ struct Applying<'a> {
     x: &'a [f32],
 }
 
-impl WithSimd for Applying<'_> {
+impl NullaryFnOnce for Applying<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+    fn call(self) -> Vec<f32> {
         let Self { affine, x } = self;
         let mut outputs = Vec::with_capacity(affine.outputs());
         for (row, bias) in affine.weights.chunks_exact(affine.inputs.max(1)).zip(&affine.bias) {

@@ -9,7 +9,7 @@ use crate::model::heads::graph::HeadsGraph;
 use crate::model::heads::{HeadInput, HeadOutput, HeadsShape, SIGNALS};
 use crate::model::session::{self, Device, Expected, Graph};
 
-/// How far two ways to compute the same logit may be apart: more than rounding makes of it, and less than changes any choice.
+/// How far two ways to compute the same logit may be apart: more than rounding makes of it, and so little that it hardly ever changes a choice.
 const TOLERANCE: f32 = 1e-3;
 
 /// A session with the buffers of its inputs.
@@ -75,31 +75,46 @@ impl Runtime {
             .collect())
     }
 
-    /// Whether plain numbers say what the session computes, on inputs that reach into every corner of a graph.
+    /// Whether plain numbers say what the session computes, on inputs from all over, and on those that adapted heads are most particular about.
     pub(crate) fn agrees(&mut self, graph: &HeadsGraph) -> bool {
-        let probes = || (0..PROBES).filter_map(|number| probe(number, self.shape.dimension));
-        let probes: Vec<(Embedding, [f32; SIGNALS])> = probes().collect();
+        let anywhere = (0..PROBES).filter_map(|number| Some((probe(number, self.shape.dimension)?, signals(number))));
+        let landmarks = graph.local.iter().map(|local| &local.landmarks);
+        let rows = landmarks.flat_map(|landmarks| (0..landmarks.outputs()).map(|at| landmarks.row(at)));
+        let there = rows.take(MOST_LANDMARKS).enumerate();
+        let there = there.filter_map(|(at, row)| Some((Embedding::normalise(row.to_vec())?, signals(at))));
+        let probes: Vec<(Embedding, [f32; SIGNALS])> = anywhere.chain(there).collect();
         let inputs: Vec<HeadInput<'_>> =
             probes.iter().map(|(embedding, signals)| HeadInput { embedding: embedding.as_slice(), signals }).collect();
         let Ok(computed) = self.score(&inputs) else { return false };
-        inputs.iter().zip(&computed).all(|(input, computed)| {
-            let said = graph.apply(input.embedding, input.signals);
-            is_near(&said.task, &computed.task)
-                && is_near(&[said.difficulty], &[computed.difficulty])
-                && is_near(&said.success, &computed.success)
-                && is_near(&said.output_tokens, &computed.output_tokens)
-        })
+        let is_tried = !inputs.is_empty() && inputs.len() == computed.len();
+        is_tried
+            && inputs.iter().zip(&computed).all(|(input, computed)| {
+                let said = graph.apply(input.embedding, input.signals);
+                is_near(&said.task, &computed.task)
+                    && is_near(&[said.difficulty], &[computed.difficulty])
+                    && is_near(&said.success, &computed.success)
+                    && is_near(&said.output_tokens, &computed.output_tokens)
+            })
     }
 }
 
 /// How many inputs are tried.
 const PROBES: usize = 16;
+/// At how many landmarks of adapted heads, where a nearness is 1 that is next to nothing elsewhere.
+const MOST_LANDMARKS: usize = 128;
 
-/// An input: a unit vector and signals of which some are within the usual range and some outside.
-fn probe(number: usize, dimension: usize) -> Option<(Embedding, [f32; SIGNALS])> {
-    let wave = |at: usize| ((number * 37 + at) as f32 * 0.61).sin();
-    let embedding = Embedding::normalise((0..dimension).map(wave).collect())?;
-    Some((embedding, std::array::from_fn(|at| 6.0 + 9.0 * wave(at + 1_000))))
+fn wave(number: usize, at: usize) -> f32 {
+    ((number * 37 + at) as f32 * 0.61).sin()
+}
+
+/// A unit vector.
+fn probe(number: usize, dimension: usize) -> Option<Embedding> {
+    Embedding::normalise((0..dimension).map(|at| wave(number, at)).collect())
+}
+
+/// Signals of which some are within the usual range and some outside.
+fn signals(number: usize) -> [f32; SIGNALS] {
+    std::array::from_fn(|at| 6.0 + 9.0 * wave(number, at + 1_000))
 }
 
 fn is_near(a: &[f32], b: &[f32]) -> bool {

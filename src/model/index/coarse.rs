@@ -36,12 +36,13 @@ impl Coarse {
     pub(super) fn of(vectors: &Vectors) -> Self {
         let largest = vectors.rows().flatten().fold(0.0_f32, |largest, number| largest.max(number.abs()));
         let one = LARGEST / largest.max(1.0 / LARGEST);
-        let mut codes = Vec::new();
+        let lines = vectors.dimension().div_ceil(LINE);
+        let mut codes = Vec::with_capacity(vectors.len() * lines);
         for row in vectors.rows() {
             // The cast cuts at the ends, so that no number wraps round.
             codes.extend(row.chunks(LINE).map(|line| Line(padded(line, |number| (number * one).round() as i8))));
         }
-        Self { lines: vectors.dimension().div_ceil(LINE), codes }
+        Self { lines, codes }
     }
 
     /// About the cosine of a row and a query that [`encode`] wrote; at 64 numbers it is off by 0.0015 on average. It is in a unit that all

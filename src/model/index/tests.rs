@@ -91,6 +91,18 @@ fn equal_vectors_and_queries_are_no_trouble() {
 }
 
 #[test]
+fn a_search_keeps_a_bounded_number_of_candidates_whatever_a_bundle_says() {
+    let index = NeighbourIndex::new(IndexParts {
+        vectors: Vectors::new(2),
+        items: Vec::new(),
+        graph: None,
+        ef_search: usize::MAX,
+    });
+
+    assert_eq!(index.ef_search, MOST_CANDIDATES);
+}
+
+#[test]
 fn compares_the_leading_numbers_scaled_to_length_one() {
     let near = Embedding::normalise(vec![1.0, 0.1, 9.0]).unwrap();
     let far = Embedding::normalise(vec![0.0, 1.0, 0.0]).unwrap();

@@ -35,7 +35,9 @@ impl Plain {
             return None;
         }
         let added = file.get("added_tokens").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let content = |token: &Value| token.get("content").and_then(Value::as_str).map(str::to_owned);
+        // A token that is looked for after normalising is in texts that do not have it as it is written.
+        let is_literal = |token: &&Value| token.get("normalized").and_then(Value::as_bool) == Some(false);
+        let content = |token: &Value| Some(token).filter(is_literal)?.get("content")?.as_str().map(str::to_owned);
         let special: Vec<String> = added.iter().map(content).collect::<Option<_>>()?;
         // An empty token would be in every text, so that none could go this way.
         let mut openings: Vec<char> = special.iter().map(|token| token.chars().next()).collect::<Option<_>>()?;

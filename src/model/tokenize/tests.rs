@@ -133,6 +133,19 @@ fn words_of_the_vocabulary_are_looked_up_and_all_others_taken_apart() {
 }
 
 #[test]
+fn a_tokeniser_that_looks_for_tokens_after_normalising_is_left_to_its_library() {
+    let models = TinyModels::new();
+    let file = std::fs::read_to_string(models.encoder("static").join(TOKENIZER_FILE)).unwrap();
+    let canonical = tokenizers::canonicalize_str(&file).unwrap();
+    let mut changed: serde_json::Value = serde_json::from_str(&canonical).unwrap();
+    assert!(Plain::of(&canonical).is_some());
+
+    changed["added_tokens"][0]["normalized"] = true.into();
+
+    assert!(Plain::of(&changed.to_string()).is_none());
+}
+
+#[test]
 fn a_cut_takes_something_even_where_the_text_starts_with_white_space() {
     assert_eq!(split_after(" a", 1), (" ", "a"));
 }

@@ -5,7 +5,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use crate::domain::embedding::dot;
-use crate::model::heads::graph::{Affine, HeadsGraph, Local, SIGNALS};
+use crate::model::heads::SIGNALS;
+use crate::model::heads::graph::{Affine, HeadsGraph, Local};
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::fit::ridge::Cholesky;

@@ -1,6 +1,6 @@
 //! From what the heads read to what fitting likes: every input on a comparable scale, and the way back.
 
-use crate::model::heads::graph::SIGNALS;
+use crate::model::heads::SIGNALS;
 use crate::train::features::Features;
 use crate::train::fit::Matrix;
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::domain::task::Task;
-use crate::model::heads::graph::{HeadsGraph, Output, SIGNALS, TASKS};
+use crate::model::heads::SIGNALS;
+use crate::model::heads::graph::{HeadsGraph, Output, TASKS};
 use crate::train::error::TrainError;
 use crate::train::features::Features;
 use crate::train::fit::Matrix;

@@ -3,8 +3,8 @@
 use crate::domain::calibration::Calibrator;
 use crate::domain::embedding::dot;
 use crate::domain::probability::sigmoid;
-use crate::model::heads::HeadOutput;
 use crate::model::heads::graph::{FIXED_OUTPUTS, HeadsGraph};
+use crate::model::heads::{HeadOutput, SIGNALS};
 use crate::train::calibrate::{Hold, Observation, platt};
 use crate::train::directions::Directions;
 use crate::train::error::TrainError;
@@ -239,7 +239,7 @@ pub(super) fn fit(
     let at = |place: usize| coefficients.get(place).copied().unwrap_or(0.0);
     let (slope, intercept) = (at(0), at(1));
     let residual = used.map(|directions| {
-        let mut weights: Vec<f32> = vec![0.0; heads.dimension + crate::model::heads::graph::SIGNALS];
+        let mut weights: Vec<f32> = vec![0.0; heads.dimension + SIGNALS];
         let mut bias = 0.0;
         for (direction, c) in directions.directions.iter().zip(coefficients.iter().skip(2)) {
             for (to, w) in weights.iter_mut().zip(&direction.weights) {

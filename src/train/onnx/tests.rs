@@ -69,6 +69,44 @@ fn a_new_position_starts_as_a_copy() {
 }
 
 #[test]
+fn heads_of_this_form_are_computed_here_and_others_by_the_runtime() {
+    use crate::model::heads::runtime::Runtime;
+    use crate::model::heads::{HeadInput, Heads, HeadsShape};
+    for heads in [random_heads(16, 5), moved_heads(16, 5)] {
+        let shape = HeadsShape { dimension: 16, tasks: TASKS, positions: 5 };
+        let bytes = encode_with(&heads, 2);
+        let mut here = Heads::open("heads.onnx", &bytes, shape).unwrap();
+        let mut runtime = Runtime::open("heads.onnx", &bytes, shape).unwrap();
+        assert!(here.is_computed_here() && here.another("heads.onnx", &bytes).unwrap().is_computed_here());
+
+        let embedding = [0.25; 16];
+        let batch = [HeadInput { embedding: &embedding, signals: &[1.0; SIGNALS] }];
+        let (said, computed) = (here.score(&batch).unwrap().remove(0), runtime.score(&batch).unwrap().remove(0));
+        assert!(said.success.iter().zip(&computed.success).all(|(a, b)| (a - b).abs() < 1e-4));
+
+        // Numbers that are not the graph's own.
+        let mut other = heads.clone();
+        other.level[3] += 0.05;
+        assert!(runtime.agrees(&heads) && !runtime.agrees(&other));
+    }
+}
+
+#[test]
+fn heads_whose_constants_do_not_fit_are_no_heads() {
+    let damaged = |damage: fn(&mut HeadsGraph)| {
+        let mut heads = moved_heads(16, 5);
+        damage(&mut heads);
+        decode(&encode_with(&heads, 2))
+    };
+    assert!(damaged(|_| ()).is_ok());
+    assert!(damaged(|heads| heads.least_gain = f32::NAN).is_err());
+    assert!(damaged(|heads| heads.least_gain = 0.9).is_err(), "the largest gain is 0.6");
+    assert!(damaged(|heads| heads.low.push(0.0)).is_err());
+    assert!(damaged(|heads| heads.local.as_mut().unwrap().keep.truncate(2)).is_err());
+    assert!(damaged(|heads| heads.local.as_mut().unwrap().landmarks.push(&[0.0; 16], 0.0)).is_err());
+}
+
+#[test]
 fn the_runtime_computes_what_the_heads_say() {
     computes(&random_heads(16, 5));
 }

@@ -1,7 +1,8 @@
 //! What labels of a user's own prompts add to success probabilities.
 
 use crate::domain::probability::sigmoid;
-use crate::model::heads::graph::{Affine, SIGNALS};
+use crate::model::heads::SIGNALS;
+use crate::model::heads::graph::Affine;
 
 /// Corrected probabilities are kept this far from 0 and 1.
 pub const LOCAL_MARGIN: f32 = 0.01;
