@@ -49,8 +49,7 @@ impl Line<'_> {
     async fn measure(&self, bodies: &[String]) -> Row {
         let members = format!("\"model\":\"{}\",", self.model);
         let whole = prompts::chat(bodies, &members, &self.headers);
-        let paced =
-            prompts::chat(&bodies[..1], &format!("{members}\"user\":\"paced\",\"stream\":true,"), &self.headers);
+        let paced = prompts::chat(&prompts::paced(1), &format!("{members}\"stream\":true,"), &self.headers);
         let streams = prompts::chat(bodies, &format!("{members}\"stream\":true,"), &self.headers);
         Load::seconds(4, 2).run(self.address, &whole).await;
         let one = Load::seconds(1, 4).run(self.address, &whole).await;

@@ -46,7 +46,7 @@ fn main() {
         let server = Server::start(upstream, &["long"], 0);
         let long = prompts::chat(&bodies[..8], "\"model\":\"long\",\"stream\":true,", "");
         cost(&server, &long, LONG_CHUNKS, "that come as fast as they are read").await;
-        let paced = prompts::chat(&bodies[..PACED * 4], "\"model\":\"long\",\"user\":\"paced\",\"stream\":true,", "");
+        let paced = prompts::chat(&prompts::paced(PACED * 4), "\"model\":\"long\",\"stream\":true,", "");
         cost(&server, &paced, PACED_CHUNKS, "that are written one by one").await;
         Delays::measure(upstream, &paced[0]).await.print("direct");
         Delays::measure(server.address, &paced[0]).await.print("through trimtab");

@@ -13,7 +13,7 @@ const STREAMS: usize = 6;
 pub(crate) struct Delays(Vec<Duration>);
 
 impl Delays {
-    /// Sends a request for a stream for the user `paced` a few times.
+    /// Sends a request for a paced stream a few times.
     pub(crate) async fn measure(address: SocketAddr, request: &[u8]) -> Self {
         let mut connection = Connection::open(address).await;
         let mut found = Vec::new();

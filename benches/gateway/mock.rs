@@ -1,4 +1,4 @@
-//! An upstream that answers at once, in the shapes that a benchmark asks for by the name of the model or of the user.
+//! An upstream that answers at once, in the shapes that a benchmark asks for by the name of the model or in the prompt.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -12,7 +12,9 @@ use tokio_util::task::TaskTracker;
 pub(crate) const CHUNKS: usize = 20;
 /// Chunks with text in the stream of the model `long`, which come as fast as they are read.
 pub(crate) const LONG_CHUNKS: usize = 20_000;
-/// Chunks with text in a stream for the user `paced`, each of which says when it was written.
+/// What a prompt says that wants a paced stream.
+pub(crate) const PACED: &str = "Take your time.";
+/// Chunks with text in a paced stream, each of which says when it was written.
 pub(crate) const PACED_CHUNKS: usize = 500;
 /// The time between those.
 const PACE: Duration = Duration::from_millis(2);
@@ -50,7 +52,7 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
         while let Some(end) = end_of_request(&buffer) {
             let request = String::from_utf8_lossy(&buffer[..end]).into_owned();
             buffer.drain(..end);
-            match (says(&request, "stream", "true"), says(&request, "user", "\"paced\"")) {
+            match (says(&request, "stream", "true"), request.contains(PACED)) {
                 (false, _) => stream.write_all(answer.as_bytes()).await?,
                 (true, true) => paced(&mut stream).await?,
                 (true, false) if says(&request, "model", "\"long\"") => stream.write_all(&LONG).await?,

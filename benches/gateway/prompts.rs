@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::mock;
+
 /// One HTTP request after the other, ready to be sent.
 pub(crate) type Requests = Arc<Vec<Vec<u8>>>;
 
@@ -30,6 +32,11 @@ pub(crate) fn chats() -> Vec<String> {
             body(&paragraphs.join("\n\n"))
         })
         .collect()
+}
+
+/// Bodies that ask for a stream whose chunks come one by one.
+pub(crate) fn paced(count: usize) -> Vec<String> {
+    (0..count).map(|i| body(&format!("{} {}", paragraph(i), mock::PACED))).collect()
 }
 
 /// Requests for chat completions from bodies, with these members (`"model":"m",`) put before the others.
