@@ -254,5 +254,6 @@ fn counted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tokens>,
 /// A value that is strange is no reason to lose an answer.
 fn or_none<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
     let raw = <Box<RawValue>>::deserialize(deserializer)?;
-    Ok(serde_json::from_str(raw.get()).ok())
+    // A null is no error, which would take longer to make than all else of a chunk to read.
+    Ok(serde_json::from_str::<Option<T>>(raw.get()).ok().flatten())
 }

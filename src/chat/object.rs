@@ -143,8 +143,12 @@ impl<'a> Object<'a> {
 /// # Errors
 /// Anything but a list.
 pub(crate) fn elements<'a>(path: &str, raw: &'a RawValue) -> Result<Vec<(String, &'a RawValue)>, ChatError> {
-    let list: Vec<&RawValue> =
-        serde_json::from_str(raw.get()).map_err(|_| ChatError::Wrong { field: path.to_owned(), expected: "a list" })?;
+    let wrong = || ChatError::Wrong { field: path.to_owned(), expected: "a list" };
+    // Most of what is no list is a text, of which no parser need make an error.
+    if !raw.get().starts_with('[') {
+        return Err(wrong());
+    }
+    let list: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
     Ok(list.into_iter().enumerate().map(|(at, raw)| (format!("{path}[{at}]"), raw)).collect())
 }
 
